@@ -1,0 +1,1 @@
+"""The mathematics that models share: each fast operator beside its naive twin."""

@@ -1,0 +1,22 @@
+"""The runner of ssm-bench. What scripts and notebooks rely on stands here, imported when used."""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["load_model", "load_task", "read_records", "run"]
+
+_HOMES = {
+    "load_model": "harness.loading",
+    "load_task": "harness.loading",
+    "read_records": "harness.store",
+    "run": "harness.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home, so that `ssm-bench --help` need not load torch."""
+    import importlib  # noqa: PLC0415
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

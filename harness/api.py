@@ -1,0 +1,72 @@
+"""The contract between the harness and its plugins: everything a model or a task may import.
+
+A plugin is one module with one final recipe class, a frozen keyword-only dataclass whose fields are
+its options; the module's name is the plugin's name.
+
+A *task* says what goes in (`inputs`), what is asked (`outputs`) and where its data come from. A
+*model* is a recipe that builds a *mixer*, the layer of (batch, length, width) features that its
+paper is about; the harness puts the same backbone around every mixer. A *network model* builds the
+whole network itself.
+"""
+
+from harness.contract.data import Batch, Inputs, Signal, Tokens
+from harness.contract.model import Assembler, Model, NetworkModel, Recipe
+from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
+from harness.contract.outputs import (
+    IGNORED,
+    OneLabel,
+    Outputs,
+    PairLabel,
+    StepLabels,
+    Values,
+    one_hot,
+)
+from harness.contract.task import (
+    Bench,
+    GeneratedTask,
+    LearningTask,
+    MeasuredTask,
+    RemoteFile,
+    Split,
+    StoredTask,
+    Task,
+    Workload,
+)
+from harness.spec import Group, Protocol, SpecError, Trunk, UnsupportedError
+
+__all__ = [
+    "IGNORED",
+    "Assembler",
+    "Batch",
+    "Bench",
+    "GeneratedTask",
+    "Group",
+    "Inputs",
+    "LearningTask",
+    "MeasuredTask",
+    "Mixer",
+    "Model",
+    "Network",
+    "NetworkModel",
+    "OneLabel",
+    "Outputs",
+    "PairLabel",
+    "Protocol",
+    "Recipe",
+    "RemoteFile",
+    "Signal",
+    "SpecError",
+    "Split",
+    "State",
+    "StepLabels",
+    "Stepper",
+    "StoredTask",
+    "Task",
+    "Tokens",
+    "Trunk",
+    "UnsupportedError",
+    "Values",
+    "Workload",
+    "one_hot",
+    "tensor_bytes",
+]

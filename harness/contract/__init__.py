@@ -1,0 +1,1 @@
+"""The parts of the contract; plugins import them from `harness.api`."""

@@ -1,0 +1,80 @@
+"""What goes into a network: batches, and the kinds of inputs with the layer that encodes each.
+
+Axes: b batch, l length, d width of the backbone, c channels.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """Some examples. Every tensor's first axis counts them."""
+
+    inputs: Tensor
+    """(b, l) integers for `Tokens`, (b, l, c) floats for `Signal`; (b, 2, l, ...) for pairs."""
+    targets: Tensor
+    """What the task's outputs say: `OneLabel` (b,), `StepLabels` (b, l), `Values` (b, p, s)."""
+    lengths: Tensor | None = None
+    """(b,) valid positions of each sequence, the rest is padding on the right; None if all are."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Batch":
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return Batch(self.inputs[rows], self.targets[rows], lengths)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Batch(self.inputs.to(device), self.targets.to(device), lengths)
+
+
+class Inputs(ABC):
+    """What goes into a network, and the layer that turns it into features."""
+
+    @abstractmethod
+    def encoder(self, width: int) -> nn.Module:
+        """Build the map from inputs to (b, l, d) features."""
+
+    @abstractmethod
+    def random(self, batch: int, length: int, rng: torch.Generator) -> Tensor:
+        """Draw legal inputs that mean nothing, for measuring and checking."""
+
+
+@final
+@dataclass(frozen=True)
+class Tokens(Inputs):
+    """Integers 0 to size - 1, shape (b, l)."""
+
+    size: int
+
+    def encoder(self, width: int) -> nn.Module:
+        """Build an embedding."""
+        return nn.Embedding(self.size, width)
+
+    def random(self, batch: int, length: int, rng: torch.Generator) -> Tensor:
+        """Draw uniform tokens."""
+        return torch.randint(self.size, (batch, length), generator=rng)
+
+
+@final
+@dataclass(frozen=True)
+class Signal(Inputs):
+    """Real channels, shape (b, l, c)."""
+
+    channels: int
+
+    def encoder(self, width: int) -> nn.Module:
+        """Build a linear map, the same at every position."""
+        return nn.Linear(self.channels, width)
+
+    def random(self, batch: int, length: int, rng: torch.Generator) -> Tensor:
+        """Draw normal values."""
+        return torch.randn(batch, length, self.channels, generator=rng)

@@ -1,0 +1,91 @@
+"""Models as recipes: frozen values that build a mixer, or a whole network."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Protocol, final
+
+from harness.contract.network import Mixer, Network
+from harness.contract.task import Task
+from harness.spec import Group, Trunk
+
+
+class Assembler(Protocol):
+    """Builds the common backbone around a model's mixers."""
+
+    def __call__(
+        self, model: "Model", task: Task, width: int, depth: int, dropout: float
+    ) -> Network:
+        """Return a network for the task."""
+        ...
+
+
+class Recipe(ABC):
+    """What every model has in common, whether it builds a mixer or the whole network."""
+
+    kind: ClassVar[str] = "model"
+    name: ClassVar[str] = ""
+    """Set by the registry to the plugin's name."""
+    lr: ClassVar[float] = 1e-3
+    """The learning rate its authors train it at, unless the protocol holds one for all."""
+    apart: ClassVar[Mapping[str, Group]] = {}
+    """Parameters that train apart, by the last part of their name."""
+    reference: ClassVar[str] = ""
+    """Key of its paper in `references.bib`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    def skip(self, task: Task) -> str:  # noqa: ARG002
+        """Return why this model cannot do a task, in a sentence; empty if it can."""
+        return ""
+
+    @abstractmethod
+    def assemble(
+        self, backbone: Assembler, task: Task, width: int, depth: int, dropout: float
+    ) -> Network:
+        """Return a network for a task, with or without the backbone that is offered."""
+
+
+class Model(Recipe):
+    """A recipe of a mixer. To add a model, subclass it as a final frozen dataclass in one file."""
+
+    trunk: ClassVar[Trunk] = Trunk()
+    """What its paper puts around the mixer in each block."""
+
+    @abstractmethod
+    def build(self, *, width: int, length: int, causal: bool) -> Mixer:
+        """Build the mixer.
+
+        Args:
+            width: d, features of its input and output.
+            length: The longest sequence expected; others must work too.
+            causal: Whether a position may see only itself and the past.
+        """
+
+    @final
+    def assemble(
+        self, backbone: Assembler, task: Task, width: int, depth: int, dropout: float
+    ) -> Network:
+        """Put the backbone around the mixer."""
+        return backbone(self, task, width, depth, dropout)
+
+
+class NetworkModel(Recipe):
+    """A recipe of a whole network, for outside models and baselines without a mixer."""
+
+    @abstractmethod
+    def build_network(self, task: Task, *, width: int, depth: int) -> Network:
+        """Build everything from the task's inputs to its predictions."""
+
+    @final
+    def assemble(
+        self,
+        backbone: Assembler,  # noqa: ARG002
+        task: Task,
+        width: int,
+        depth: int,
+        dropout: float,  # noqa: ARG002
+    ) -> Network:
+        """Leave the backbone aside."""
+        return self.build_network(task, width=width, depth=depth)

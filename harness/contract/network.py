@@ -1,0 +1,88 @@
+"""What computes: mixers and networks, each with a face for sequences and a face for steps.
+
+Axes: b batch, l length, d width.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from harness.spec import UnsupportedError
+
+State = Any
+"""What generation carries from step to step: tensors, or tuples, lists and dicts of them."""
+
+
+class Stepper(nn.Module, ABC):
+    """Something with two faces that agree: a whole sequence at once, or a step at a time.
+
+    The second face is for generation: it carries no gradient, and a step may reuse the memory of
+    the state it was given. A component that has no second face keeps these defaults, which say so.
+    """
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first position.
+
+        Raises:
+            UnsupportedError: It cannot generate step by step.
+        """
+        raise UnsupportedError(f"{type(self).__name__} has no step mode, so it cannot decode.")
+
+    def step(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one position: the input and output of `forward` without the length axis."""
+        raise UnsupportedError(f"{type(self).__name__} has no step mode, so it cannot decode.")
+
+    def prefill(self, u: Tensor) -> State:
+        """Return the state after a whole sequence, as `step` would leave it.
+
+        This walks the sequence; a component that can do it in parallel should.
+        """
+        state = self.initial_state(len(u))
+        for position in range(u.shape[1]):
+            _, state = self.step(u[:, position], state)
+        return state
+
+    def state_bytes(self, length: int) -> int:
+        """Return the bytes that generation holds for one sequence of so many positions."""
+        raise UnsupportedError(f"{type(self).__name__} has no step mode, so it holds no state.")
+
+    def path(self) -> str:
+        """Name the implementation that ran, such as `sdpa` or `split`; `torch` if there is one."""
+        return "torch"
+
+
+class Mixer(Stepper):
+    """The layer that mixes positions: (b, l, d) to (b, l, d).
+
+    Padding is on the right. Padded positions never influence valid ones, in either direction of
+    time; what stands in the output at padded positions is nobody's business.
+    """
+
+    @abstractmethod
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Mix a whole sequence.
+
+        Args:
+            u: (b, l, d) features.
+            lengths: (b,) valid positions of each sequence; None if all are.
+
+        Returns:
+            (b, l, d) features.
+        """
+
+
+class Network(Stepper):
+    """A whole network: a task's inputs to its outputs' predictions."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map a batch's inputs to predictions."""
+
+
+def tensor_bytes(state: State) -> int:
+    """Return the bytes that a state's tensors hold."""
+    if isinstance(state, Tensor):
+        return state.untyped_storage().nbytes()
+    parts = state.values() if isinstance(state, dict) else state
+    return sum(map(tensor_bytes, parts)) if isinstance(state, (dict, tuple, list)) else 0

@@ -1,0 +1,194 @@
+"""Tasks: what is asked of a network, and where the data come from or what is measured."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, final
+
+import torch
+from torch import Tensor
+
+from harness.contract.data import Batch, Inputs
+from harness.contract.network import Network
+from harness.contract.outputs import Outputs
+from harness.seeding import stream
+from harness.spec import Protocol as TrainingProtocol
+
+Split = Literal["train", "validation", "test"]
+
+
+class Bench(Protocol):
+    """What the worker offers a task: to train and score a network, or to measure one."""
+
+    def learn(self, task: "LearningTask") -> None:
+        """Train on the task and score its splits."""
+        ...
+
+    def measure(self, task: "MeasuredTask") -> None:
+        """Time the task's workload and weigh its memory."""
+        ...
+
+
+class Task(ABC):
+    """One question with its inputs, its outputs and its version."""
+
+    kind: ClassVar[str] = "task"
+    name: ClassVar[str] = ""
+    """Set by the registry to the plugin's name."""
+    version: ClassVar[int] = 1
+    """Raised whenever the bytes of its data or the meaning of its score change."""
+    protocol: ClassVar[TrainingProtocol] = TrainingProtocol()
+    """The protocol a run of this task has unless another is asked for."""
+    ladder: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    """Options that a run of the bare name goes through, upwards."""
+    learns: ClassVar[bool] = True
+    """Whether networks are trained and scored on it, or only measured."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Inputs:
+        """What goes in."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Outputs:
+        """What is asked."""
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int:
+        """The longest input, in positions."""
+
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """Whether the task wants models that see only the past."""
+
+    @abstractmethod
+    def perform(self, bench: Bench) -> None:
+        """Do a run of this task on the bench."""
+
+
+class LearningTask(Task):
+    """A task on which networks are trained and scored. Subclass one of its two kinds."""
+
+    @property
+    @abstractmethod
+    def chance(self) -> float:
+        """The score of the best prediction that ignores the input."""
+
+    @abstractmethod
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """Yield training batches without end, the same ones in every process."""
+
+    @abstractmethod
+    def split(self, split: Split) -> Batch:
+        """Return a whole split as one batch; of endless training data, a sample."""
+
+    def oracle(self, batch: Batch) -> Tensor | None:  # noqa: ARG002
+        """Solve a batch from its inputs alone, by a way of its own; None where nobody can.
+
+        Returns:
+            Predictions that score perfectly, used to check the task.
+        """
+        return None
+
+    @final
+    def perform(self, bench: Bench) -> None:
+        """Train and score."""
+        bench.learn(self)
+
+
+class GeneratedTask(LearningTask):
+    """A task whose data are drawn, from its own stream and nothing else."""
+
+    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
+    """Examples of each split that `split` returns."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples from a CPU generator."""
+
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """Yield fresh examples without end."""
+        rng = stream(self.name, self.version, "train")
+        while True:
+            yield self.sample(size, rng)
+
+    def split(self, split: Split) -> Batch:
+        """Draw a fixed sample."""
+        return self.sample(self.examples[split], stream(self.name, self.version, split))
+
+
+@final
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that a task's data come from."""
+
+    name: str
+    """Its name in the cache folder."""
+    url: str
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class StoredTask(LearningTask):
+    """A task whose data lie in files or in an installed package."""
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """Return what must be fetched first; nothing, if the data need no download."""
+        return ()
+
+    @abstractmethod
+    def load(self, split: Split, folder: Path) -> Batch:
+        """Read a split from the folder where `files` lie."""
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
+    def split(self, split: Split) -> Batch:
+        """Fetch what is missing and read a whole split."""
+        from harness.fetch import fetched  # noqa: PLC0415 - no download library without a download
+
+        return self.load(split, fetched(self.files()))
+
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """Yield shuffled epochs without end; the last, smaller batch of an epoch is left out."""
+        whole = self.split("train")
+        rng = stream(self.name, self.version, "order")
+        size = min(size, len(whole))
+        while True:
+            order = torch.randperm(len(whole), generator=rng)
+            for start in range(0, len(whole) - size + 1, size):
+                yield whole[order[start : start + size]]
+
+
+@final
+@dataclass(frozen=True)
+class Workload:
+    """Something to be measured."""
+
+    call: Callable[[], object]
+    """What is timed."""
+    tokens: int
+    """Positions that one call processes, over the whole batch."""
+
+
+class MeasuredTask(Task):
+    """A task in which a network is not trained but timed and weighed."""
+
+    learns = False
+
+    @abstractmethod
+    def workload(self, network: Network, batch: int, rng: torch.Generator) -> Workload:
+        """Prepare what is measured on a network that stands on its device."""
+
+    @final
+    def perform(self, bench: Bench) -> None:
+        """Measure."""
+        bench.measure(self)

@@ -1,0 +1,1 @@
+"""Where runs are executed: one file an executor, one small interface."""

@@ -1,0 +1,1 @@
+"""The only place that reads clocks, memory and the machine."""

@@ -1,0 +1,1 @@
+"""Tasks: one file each, a folder a suite."""

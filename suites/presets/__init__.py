@@ -1,0 +1,1 @@
+"""Named lists of runs: one file a preset, with one function `runs`."""

@@ -1,0 +1,1 @@
+"""Time and memory against length, up to 262,144 positions."""
