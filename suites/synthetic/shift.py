@@ -1,0 +1,79 @@
+"""Return the sequence at eight delays: can a model remember exactly?
+
+Source: task Shift of Gupta et al. 2022, arXiv 2212.00768, section 4.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness.api import Batch, GeneratedTask, Protocol, Signal, Values
+from suites.synthetic._sequences import at_least, normalised, with_clock
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Shift(GeneratedTask):
+    """y[i, h] = x[i - s_h], zero before the sequence began; the s_h are evenly spread.
+
+    The first delay is zero, so a model without memory already scores R2 = 1 / 4.5 with 8 delays.
+    """
+
+    length: int = 512
+    """Positions of the sequence."""
+    shifts: int = 8
+    """Delays asked for, from 0 to length - length / shifts."""
+
+    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=1)
+
+    def __post_init__(self) -> None:
+        at_least("shifts", self.shifts, 1)
+        at_least("length", self.length, self.shifts)
+
+    @property
+    def inputs(self) -> Signal:
+        """The value, and the clock's cosine and sine."""
+        return Signal(3)
+
+    @property
+    def outputs(self) -> Values:
+        """The delayed values at every position."""
+        return Values(self.shifts, last=self.length)
+
+    @property
+    def max_length(self) -> int:
+        """The sequence."""
+        return self.length
+
+    @property
+    def causal(self) -> bool:
+        """As in the paper."""
+        return True
+
+    @property
+    def chance(self) -> float:
+        """The mean explains nothing."""
+        return 0.0
+
+    @property
+    def delays(self) -> list[int]:
+        """The s_h: `trunc(linspace(0, l - l / h, h))`, in exact integers."""
+        return [index * self.length // self.shifts for index in range(self.shifts)]
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw sequences and look up where each delayed value came from."""
+        signal = normalised(n, self.length, rng)
+        origin = torch.arange(self.length)[:, None] - torch.tensor(self.delays)
+        delayed = signal[:, origin.clamp(min=0)].where(origin >= 0, 0.0)
+        return Batch(with_clock(signal), delayed.float())
+
+    def oracle(self, batch: Batch) -> Float[Tensor, "b l h"]:
+        """Push the sequence through a delay line, one delay after another."""
+        signal = batch.inputs[..., 0]
+        answer = torch.zeros(*signal.shape, self.shifts)
+        for index, delay in enumerate(self.delays):
+            answer[:, delay:, index] = signal[:, : self.length - delay]
+        return answer
