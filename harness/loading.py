@@ -11,11 +11,15 @@ from harness.registry import Entry, Kind, registry
 from harness.spec import Option, Selector, SpecError, checked_options, show
 
 
+class BrokenPluginError(SpecError):
+    """A plugin that cannot be used, through no fault of who asked for it."""
+
+
 def imported(entry: Entry) -> ModuleType:
     """Import a plugin's module.
 
     Raises:
-        SpecError: The import fails; the message holds the error.
+        BrokenPluginError: The import fails; the message holds the error.
     """
     if entry.module in sys.modules:
         return sys.modules[entry.module]
@@ -28,7 +32,7 @@ def imported(entry: Entry) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(entry.module, None)
-        raise SpecError(
+        raise BrokenPluginError(
             f"The {entry.kind} {entry.name!r} from {entry.origin} cannot be imported: "
             f"{type(error).__name__}: {error}"
         ) from error
@@ -39,7 +43,7 @@ def recipe_class(entry: Entry) -> type[Any]:
     """Import a plugin and return its one recipe class, which learns its name here.
 
     Raises:
-        SpecError: The import fails, or there is not exactly one recipe.
+        BrokenPluginError: The import fails, or there is not exactly one recipe.
     """
     module = imported(entry)
     recipes = [
@@ -52,12 +56,13 @@ def recipe_class(entry: Entry) -> type[Any]:
     ]
     if len(recipes) != 1:
         names = ", ".join(recipe.__name__ for recipe in recipes) or "none"
-        raise SpecError(
+        raise BrokenPluginError(
             f"The {entry.kind} {entry.name!r} from {entry.origin} needs exactly one recipe class, "
             f"a frozen dataclass that implements its whole contract; found: {names}."
         )
-    recipes[0].name = entry.name
-    return recipes[0]
+    recipe: type[Any] = recipes[0]
+    recipe.name = entry.name
+    return recipe
 
 
 def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:

@@ -43,8 +43,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Optimiser steps done; fewer than the protocol's if it limits seconds."""
     step_s: list[float]
     """Seconds of single training steps, warm-up left out, thinned to at most a thousand."""
-    first_step_s: float
-    """Seconds of the first step, which pays for lazy set-up."""
+    first_step_s: float | None
+    """Seconds of the first step, which pays for lazy set-up; None if nothing was trained."""
     train_s: float
     """Seconds of all timed steps together: no data, no evaluation, no logging."""
     evaluate_s: float
@@ -65,7 +65,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     flops: int | None
     """Floating-point operations of one call; None where an operator has no formula."""
     spent_s: float
-    """Seconds that the whole measurement took, all passes: what the frontier predicts."""
+    """Seconds that the whole measurement took, all passes and the set-up."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

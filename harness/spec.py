@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Option = bool | int | float | str
 """What an option of a recipe may hold; anything richer could not be typed at a prompt."""
@@ -29,6 +29,10 @@ class UnknownNameError(SpecError):
 
 class UnsupportedError(Exception):
     """A component says that it cannot do what was asked, and why. Becomes the outcome `skipped`."""
+
+
+class DivergedError(Exception):
+    """A training's loss is no longer a number. Becomes the outcome `diverged`."""
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
@@ -129,8 +133,8 @@ class Selector:
             raise SpecError(
                 f"{text!r} is not a name; write it like 's4d' or 's4d[state=32]', in lower case."
             )
-        version = match["version"]
-        return cls(match["name"], parse_options(match["options"] or ""), version and int(version))
+        version = int(match["version"]) if match["version"] else None
+        return cls(match["name"], parse_options(match["options"] or ""), version)
 
     def __str__(self) -> str:
         version = "" if self.version is None else f"@{self.version}"
@@ -206,15 +210,15 @@ def show(value: Option) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Option]:
+def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Any]:
     """Check options against the fields of a dataclass; an integer may stand for a float.
 
     Raises:
         SpecError: An option does not exist, or its value is not one that the field admits.
     """
-    defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
     hints = get_type_hints(recipe)
-    checked: dict[str, Option] = {}
+    checked: dict[str, Any] = {}
     for key, value in options.items():
         if key not in defaults:
             raise unknown(f"option of {owner}", key, list(defaults))

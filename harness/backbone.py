@@ -1,0 +1,163 @@
+"""The apparatus around every mixer: encoder, blocks, head. The same for all models of a table.
+
+A block adds to its input what the mixer and the position-wise map make of it, then, if the model's
+trunk has one, what a feed-forward map makes of that. Axes: b batch, l length, d width.
+"""
+
+from collections.abc import Iterable
+from typing import cast, final
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.contract.model import Model
+from harness.contract.network import Mixer, Network, State
+from harness.contract.task import Task
+from harness.spec import Trunk
+
+
+@final
+class GatedLinear(nn.Module):
+    """GELU, dropout, a linear map to 2d and a gated linear unit (arXiv 1612.08083), (..., d)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, 2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features, position by position."""
+        return F.glu(self.linear(self.dropout(F.gelu(x))), -1)
+
+
+def position_wise(trunk: Trunk, width: int, dropout: float) -> nn.Module:
+    """Build what follows the mixer inside its residual branch."""
+    if trunk.mix == "glu":
+        return GatedLinear(width, dropout)
+    if trunk.mix == "linear":
+        return nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+    return nn.Identity()
+
+
+def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
+    """Build the second residual branch, None if the trunk has none."""
+    if not trunk.ffn:
+        return None
+    hidden = round(trunk.ffn * width)
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+    )
+
+
+@final
+class Block(nn.Module):
+    """One mixer in its residual branch, and the feed-forward branch after it."""
+
+    def __init__(self, mixer: Mixer, trunk: Trunk, width: int, dropout: float) -> None:
+        super().__init__()
+        self.prenorm = trunk.prenorm
+        self.mixer = mixer
+        self.mixer_norm = nn.LayerNorm(width)
+        self.mix = position_wise(trunk, width, dropout)
+        self.ffn = feed_forward(trunk, width, dropout)
+        self.ffn_norm = nn.LayerNorm(width) if self.ffn else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """Map (b, l, d) features."""
+        mixed: Tensor = self.mixer(self.before(x), lengths)
+        return self.finish(x, mixed)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Map (b, d) features of one position."""
+        mixed, state = self.mixer.step(self.before(x), state)
+        return self.finish(x, mixed), state
+
+    def prefill(self, x: Tensor) -> tuple[Tensor, State]:
+        """Map (b, l, d) features, and return the mixer's state after them."""
+        return self(x, None), self.mixer.prefill(self.before(x))
+
+    def before(self, x: Tensor) -> Tensor:
+        """Return what the mixer sees."""
+        seen: Tensor = self.mixer_norm(x) if self.prenorm else x
+        return seen
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Add the mixer's branch and then the feed-forward branch, position by position."""
+        x = x + self.mapped(self.mix, mixed)
+        x = x if self.prenorm else self.mixer_norm(x)
+        if self.ffn is None or self.ffn_norm is None:
+            return x
+        if self.prenorm:
+            return x + self.mapped(self.ffn, self.ffn_norm(x))
+        normed: Tensor = self.ffn_norm(x + self.mapped(self.ffn, x))
+        return normed
+
+    def mapped(self, position_wise: nn.Module, x: Tensor) -> Tensor:
+        """Return a branch made position by position."""
+        branch: Tensor = self.dropout(position_wise(x))
+        return branch
+
+
+@final
+class Backbone(Network):
+    """Encoder, blocks, final norm, head."""
+
+    def __init__(self, model: Model, task: Task, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.outputs = task.outputs
+        self.encoder = task.inputs.encoder(width)
+        self.blocks = nn.ModuleList(
+            Block(
+                model.build(width=width, length=task.max_length, causal=task.causal),
+                model.trunk,
+                width,
+                dropout,
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width) if model.trunk.prenorm else nn.Identity()
+        self.head = task.outputs.head(width)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map a batch's inputs to its predictions."""
+        if self.outputs.documents > 1:
+            inputs = inputs.flatten(0, 1)
+            lengths = None if lengths is None else lengths.flatten()
+        x = self.encoder(inputs)
+        for block in self.layers():
+            x = block(x, lengths)
+        predictions: Tensor = self.head(self.outputs.gather(self.norm(x), lengths))
+        return predictions
+
+    def layers(self) -> Iterable[Block]:
+        """Return the blocks with their type, which `ModuleList` forgets."""
+        return cast("Iterable[Block]", self.blocks)
+
+    def initial_state(self, batch: int) -> State:
+        """Return one state a block."""
+        return tuple(block.mixer.initial_state(batch) for block in self.layers())
+
+    def step(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one position: (b,) tokens or (b, c) channels to the position's predictions."""
+        x, after = self.encoder(u), []
+        for block, before in zip(self.layers(), state, strict=True):
+            x, new = block.step(x, before)
+            after.append(new)
+        return self.head(self.norm(x)), tuple(after)
+
+    def prefill(self, u: Tensor) -> State:
+        """Return the state after whole inputs, with the mixers' own parallel forms."""
+        x, states = self.encoder(u), []
+        for block in self.layers():
+            x, state = block.prefill(x)
+            states.append(state)
+        return tuple(states)
+
+    def state_bytes(self, length: int) -> int:
+        """Add up the blocks' states."""
+        return sum(block.mixer.state_bytes(length) for block in self.layers())
+
+    def path(self) -> str:
+        """Name each implementation that ran once."""
+        return "+".join(dict.fromkeys(block.mixer.path() for block in self.layers()))

@@ -1,0 +1,72 @@
+"""What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
+
+from typing import Any
+
+import msgspec
+
+from harness.record import Learned, Measured, Memory, Outcome
+from harness.spec import Limits, RunSpec
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs as a person or a preset wrote them."""
+
+    runs: list[RunSpec]
+    plugins: list[str]
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """One run with every option and version filled in."""
+
+    spec: RunSpec
+    task: str
+    """The task's label, for people."""
+    model: str
+    task_version: int
+    skip: str = ""
+    """Why the model cannot do the task."""
+    ladder: str = ""
+    """What the runs of one ladder have in common; empty if the task has none."""
+    length: int = 0
+    """The run's place on its ladder."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What planning gave: runs, sentences about what had to be left out, or the user's mistake."""
+
+    runs: list[Planned] = []
+    problems: list[str] = []
+    error: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child is told to do."""
+
+    planned: Planned
+    plugins: list[str]
+    limits: Limits
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How far a child has come."""
+
+    step: int
+    steps: int
+    loss: float | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a child that lived to tell found out."""
+
+    outcome: Outcome
+    reason: str = ""
+    learned: Learned | None = None
+    measured: Measured | None = None
+    memory: Memory | None = None
+    parameters: int | None = None
+    state_bytes: int | None = None
+    path: str = ""
+    conditions: dict[str, Any] = {}
+
+
+Event = Progress | Result

@@ -1,0 +1,76 @@
+"""A whole training as a record wants it: fit, score, interval, and the memory of one step."""
+
+from typing import TypeVar
+
+from harness.contract.model import Recipe
+from harness.contract.network import Network
+from harness.contract.task import LearningTask
+from harness.evaluate import examine, interval
+from harness.measure.clock import now
+from harness.measure.memory import peak
+from harness.record import Learned, Memory
+from harness.spec import RunSpec
+from harness.train import WARMUP_STEPS, Fitted, Listener, fit, prepared
+
+T = TypeVar("T")
+MOST_POINTS = 300
+MOST_SECONDS = 1000
+
+
+def learned(
+    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, listener: Listener
+) -> tuple[Learned, Memory | None]:
+    """Train a network on a task and score it.
+
+    A network without parameters is scored as it is, and has no step to weigh.
+    """
+    protocol = spec.protocol or task.protocol
+    fitted, memory, trainer = Fitted(), None, None
+    if any(p.requires_grad for p in network.parameters()):
+        trainer = prepared(network, task, recipe, protocol, spec.device)
+        fitted = fit(trainer, task, protocol, listener)
+    start = now()
+    outputs = task.outputs
+    examined = {
+        split: examine(network, task.split(split), outputs, protocol.batch)
+        for split in ("validation", "test")
+    }
+    scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
+    bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
+    fitted.evaluate_s += now() - start
+    if trainer is not None:
+        batch = next(iter(task.train_batches(protocol.batch)))
+        batch = batch.to(trainer.fabric.device)
+        memory = peak(lambda: trainer.step(batch), spec.device)
+    return record_of(task, fitted, scores, bounds), memory
+
+
+def record_of(
+    task: LearningTask,
+    fitted: Fitted,
+    scores: dict[str, dict[str, float]],
+    bounds: tuple[float, float],
+) -> Learned:
+    """Put together what a training left."""
+    outputs = task.outputs
+    return Learned(
+        metric=outputs.metric,
+        higher_is_better=outputs.higher_is_better,
+        chance=task.chance,
+        score=scores["test"][outputs.metric],
+        interval=bounds,
+        scores=scores,
+        curve=thinned(fitted.curve, MOST_POINTS),
+        validation=fitted.validation,
+        steps=len(fitted.step_s),
+        step_s=thinned(fitted.step_s[WARMUP_STEPS:], MOST_SECONDS),
+        first_step_s=fitted.step_s[0] if fitted.step_s else None,
+        train_s=sum(fitted.step_s),
+        evaluate_s=fitted.evaluate_s,
+    )
+
+
+def thinned(values: list[T], most: int) -> list[T]:
+    """Return at most so many values, evenly spaced, the last one among them."""
+    stride = -(-len(values) // most) if values else 1
+    return values[::-1][::stride][::-1]

@@ -1,0 +1,91 @@
+"""What a result was measured on: code, packages, processor, and how quiet the machine was."""
+
+import os
+import platform
+import resource
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PACKAGES = ("ssm-bench", "torch", "numpy", "lightning-fabric", "xformers", "mlxtend")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """Return what does not change during a sweep: code, packages, processor, memory."""
+    import cpuinfo  # noqa: PLC0415 - takes a second, and only a record needs it
+    import psutil  # noqa: PLC0415 - the same
+
+    return {
+        **git(Path(__file__).parent),
+        "packages": {name: found for name in PACKAGES if (found := installed(name))},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.processor()),
+        "cores": cores(),
+        "ram_bytes": psutil.virtual_memory().total,
+    }
+
+
+def conditions() -> dict[str, float]:
+    """Return how busy the machine and how disturbed this process is: compare two of them."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "load": os.getloadavg()[0],
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "voluntary_switches": usage.ru_nvcsw,
+        "involuntary_switches": usage.ru_nivcsw,
+    }
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pinned_environment() -> dict[str, str]:
+    """Return the environment of a child whose numerical libraries use every allowed core."""
+    pins = {name: os.environ.get(name, str(cores())) for name in THREADS}
+    return {**os.environ, **pins, "PYTHONUNBUFFERED": "1"}
+
+
+def available_bytes() -> int:
+    """Return the memory that can be given out now without swapping."""
+    import psutil  # noqa: PLC0415 - keeps the start of the command short
+
+    return int(psutil.virtual_memory().available)
+
+
+def installed(package: str) -> str:
+    """Return a package's version, empty if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """Return commit, whether files differ from it, and origin without credentials."""
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+    except OSError:
+        commit = ""
+    if not commit:
+        return {"commit": "", "dirty": None, "remote": ""}
+    url = urlsplit(ask("remote", "get-url", "origin"))
+    remote = url.hostname + url.path if url.hostname else ""
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain")), "remote": remote}
