@@ -1,14 +1,12 @@
 """How far up in length a model goes: predict, then run or record `not-run` with the prediction.
 
-A measured task climbs a ladder of lengths. From what was measured below, a power law says what the
-next length will take; where that leaves the budget, or where a run has already failed, longer ones
+A measured task climbs a ladder of lengths. What was measured below says what the next length
+will take; where that leaves the budget, or where a run has already failed, longer ones
 are not started, so a quadratic model cannot eat what the others need.
 """
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from harness.record import FAILURES, Record
 
@@ -33,11 +31,7 @@ class Frontier:
             self.fallen.setdefault(ladder, f"{record.task} ended as {record.outcome}")
 
     def predict(self, ladder: str, length: int) -> dict[str, float]:
-        """Return the seconds and bytes that a run at a length will take; empty if nothing is known.
-
-        The slope of the last two lengths is carried on, with what it grew by before: overheads hide
-        a model's exponent at short lengths.
-        """
+        """Return the seconds and bytes a run at a length will take; empty if nothing is known."""
         known = sorted(
             (r.measured.length, r) for r in self.climbed[ladder] if r.measured is not None
         )
@@ -71,14 +65,21 @@ def _median(record: Record) -> float:
 
 
 def extrapolated(points: list[tuple[int, float]], length: int) -> float:
-    """Carry a curve of positive values on to a length, as a power law whose exponent may grow.
+    """Carry a cost on to a longer length, as a constant, a linear and a quadratic part.
+
+    The parts, none of them negative, are fitted to the last three points with equal relative
+    weight: overheads, linear-time layers and attention are what a sequence model's cost is made of.
 
     Args:
-        points: (length, value) in order of length; one alone is carried on linearly.
-        length: Where the value is wanted, at or beyond the last point.
+        points: (length, cost) in order of length; one alone is carried on linearly.
+        length: Where the cost is wanted, beyond the last point.
     """
-    logs = [(math.log(at), math.log(max(value, 1e-12))) for at, value in points][-3:]
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(logs)] or [1.0]
-    bend = max(0.0, slopes[-1] - slopes[0])
-    slope = min(3.0, max(0.0, slopes[-1] + bend))
-    return math.exp(logs[-1][1] + slope * (math.log(length) - logs[-1][0]))
+    import numpy as np  # noqa: PLC0415 - the command line starts without
+    from scipy.optimize import nnls  # noqa: PLC0415 - the same
+
+    if len(points) == 1:
+        return points[0][1] * length / points[0][0]
+    at = np.array([point[0] for point in points[-3:]]) / length
+    cost = np.maximum([point[1] for point in points[-3:]], 1e-12)
+    parts, _ = nnls(np.stack([at**0, at, at**2], 1) / cost[:, None], np.ones(len(cost)))
+    return float(parts.sum())

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.record import Learned, Measured, Memory, Outcome
-from harness.spec import Limits, RunSpec
+from harness.spec import Limits, Option, RunSpec
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +13,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     runs: list[RunSpec]
     plugins: list[str]
+    changes: dict[str, Option] = {}
+    """What is changed in every protocol."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Turns a plugin's name and options into its recipe: the only place that imports plugins."""
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -109,4 +110,4 @@ def label(recipe: Any) -> str:
 
 
 def _fields(recipe: Any) -> dict[str, Option]:
-    return {name: f.default for name, f in recipe.__dataclass_fields__.items()}
+    return {field.name: field.default for field in dataclasses.fields(recipe)}

@@ -17,7 +17,7 @@ def plan(request: PlanRequest) -> Plan:
     problems: list[str] = []
     for run in request.runs:
         try:
-            runs += planned(run, tuple(request.plugins))
+            runs += planned(run, request)
         except BrokenPluginError as error:
             problems.append(str(error))
         except SpecError as error:
@@ -25,8 +25,9 @@ def plan(request: PlanRequest) -> Plan:
     return Plan(runs=runs, problems=list(dict.fromkeys(problems)))
 
 
-def planned(run: RunSpec, plugins: tuple[str, ...]) -> list[Planned]:
+def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     """Resolve one requested run, which may stand for a ladder of them."""
+    plugins = tuple(request.plugins)
     model: Recipe = build("model", run.model, plugins)
     chosen = Selector.parse(run.task)
     first: Task = build("task", run.task, plugins)
@@ -35,13 +36,14 @@ def planned(run: RunSpec, plugins: tuple[str, ...]) -> list[Planned]:
         replace(cast("Any", first), **dict(zip(climbs, values, strict=True)))
         for values in product(*climbs.values())
     ]
+    protocol = (run.protocol or first.protocol).changed(request.changes)
+    run = replace(run, protocol=protocol)
     return [resolved(run, task, model) for task in tasks]
 
 
 def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
     """Return a run whose values are all there."""
-    protocol = run.protocol or task.protocol
-    spec = replace(run, task=full_text(task), model=full_text(model), protocol=protocol)
+    spec = replace(run, task=full_text(task), model=full_text(model))
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})
     return Planned(

@@ -7,7 +7,7 @@ memory is their own.
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from harness.measure.clock import today
 from harness.measure.selftest import selftest
 from harness.record import Record
 from harness.registry import registry
-from harness.spec import Limits, RunSpec, Selector, SpecError
+from harness.spec import Limits, Option, RunSpec, Selector, SpecError
 from harness.store import Store
 
 RESULTS = "results/local"
@@ -59,6 +59,8 @@ class Sweep:
     plugins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     executor: str = "local"
+    changes: Mapping[str, Option] = field(default_factory=dict)
+    """What is changed in every run's protocol, its task's own."""
 
 
 def requests(
@@ -91,7 +93,7 @@ def requests(
     )
 
 
-def preset(name: str, seeds: int | None, device: str) -> tuple[RunSpec, ...]:
+def preset_runs(name: str, seeds: int | None, device: str) -> tuple[RunSpec, ...]:
     """Return the runs of a preset, each for `seeds` seeds if that is given.
 
     Raises:
@@ -147,7 +149,9 @@ def plan(sweep: Sweep) -> Plan:
     Raises:
         SpecError: An option is wrong.
     """
-    request = PlanRequest(runs=list(sweep.runs), plugins=list(sweep.plugins))
+    request = PlanRequest(
+        runs=list(sweep.runs), plugins=list(sweep.plugins), changes=dict(sweep.changes)
+    )
     done = subprocess.run(
         [sys.executable, "-m", "harness.worker", "plan"],
         input=msgspec.json.encode(request),

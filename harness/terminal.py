@@ -1,0 +1,122 @@
+"""What a person sees while runs go on: runs done, the present loss, the time left. Rich draws it.
+
+Where standard output is no terminal, each finished run is one plain line instead.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from harness.record import FAILURES, Record
+from harness.runner import Update
+
+STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
+
+
+class SweepDisplay:
+    """Follows a sweep: a bar for the runs, a bar for the steps of the present run."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+        )
+        self.runs = self.bars.add_task("runs", total=total, note="")
+        self.steps: TaskID | None = None
+        self.counts: dict[str, int] = {}
+        self.stored = 0
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def __call__(self, update: Update) -> None:
+        """Show a run's beginning, its progress or its end."""
+        if update.record is not None:
+            self.finish(update, update.record)
+        elif update.progress is None:
+            name = f"{update.planned.task}  {update.planned.model}"
+            self.steps = self.bars.add_task(escape(name), total=None, note="")
+        elif self.steps is not None:
+            loss = update.progress.loss
+            self.bars.update(
+                self.steps,
+                completed=update.progress.step,
+                total=update.progress.steps,
+                note="" if loss is None else f"loss {loss:.4g}",
+            )
+
+    def finish(self, update: Update, record: Record) -> None:
+        """Count a run, and say in a line what it gave, unless it was stored already."""
+        if self.steps is not None:
+            self.bars.remove_task(self.steps)
+            self.steps = None
+        self.bars.update(self.runs, completed=update.number)
+        self.counts[record.outcome] = self.counts.get(record.outcome, 0) + 1
+        self.stored += update.stored
+        if not update.stored:
+            self.console.print(line(update, record), highlight=False, soft_wrap=True)
+
+    def failures(self) -> int:
+        """Return how many runs were started and have no score."""
+        return sum(self.counts.get(outcome, 0) for outcome in FAILURES)
+
+
+def line(update: Update, record: Record) -> str:
+    """Write one finished run as a line of rich markup."""
+    style = STYLES.get(record.outcome, "red")
+    done = f"[dim]{update.number:>{len(str(update.total))}}/{update.total}[/dim]"
+    name = escape(f"{record.task}  {record.model}  seed {record.spec.seed}")
+    return f"{done} [{style}]{record.outcome:<8}[/{style}] {name}  {escape(found(record))}"
+
+
+def found(record: Record) -> str:
+    """Say in a few words what a run found, or why it found nothing."""
+    if record.learned is not None:
+        learned = record.learned
+        return f"{learned.metric} {learned.score:.4f} in {learned.train_s:.1f} s of training"
+    if record.measured is not None:
+        seconds = sorted(record.measured.call_s)[len(record.measured.call_s) // 2]
+        peak = f", {record.memory.delta_bytes / 2**20:.1f} MiB" if record.memory else ""
+        return f"{seconds * 1e3:.4g} ms a call{peak}"
+    return record.reason
+
+
+def closing_line(display: SweepDisplay, results: str) -> str:
+    """Say at the end how many runs there were, what became of them, and where they are."""
+    total = sum(display.counts.values())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(display.counts.items()))
+    if display.stored == total:
+        return f"Nothing to do: all {total} runs are stored in {results} ({counts})."
+    before = f", {display.stored} of them stored before" if display.stored else ""
+    return f"{total} runs: {counts}{before}. Records: {results}"
