@@ -1,4 +1,4 @@
-"""Every registered model in one block of the backbone, as the scaling tasks time it, and its memory."""
+"""Every registered model in one block of the backbone: the scaling tasks, and peak memory."""
 
 from benchmarks.given import Timed, a_commit_that_has_it, models, work
 

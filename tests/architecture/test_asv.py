@@ -1,0 +1,80 @@
+"""That asv really measures commits and keeps what it measured."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.asv
+WHO = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org")
+
+
+def call(folder: Path, home: Path, *command: str) -> str:
+    """Run a command in a folder with a home of its own, and return what it said."""
+    # An asv that runs these tests must not be taken for the one that they run.
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("ASV", "GIT"))}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**env, "HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_asv_measures_two_commits_and_keeps_both(root: Path, tmp_path: Path) -> None:
+    home, clone = tmp_path / "home", tmp_path / "clone"
+    home.mkdir()
+    call(tmp_path, home, "git", "clone", "--quiet", str(root), str(clone))
+    module = clone / "baselines" / "ops" / "convolution.py"
+    module.write_text(module.read_text() + "\n# another commit\n")
+    call(clone, home, "git", *WHO, "commit", "--quiet", "--all", "--message", "Change nothing")
+    asv = (sys.executable, "-m", "asv")
+    call(clone, home, *asv, "machine", "--yes")
+    one = ("--quick", "--show-stderr", "--bench", "time_convolution")
+    call(clone, home, *asv, "run", *one, "HEAD~2..HEAD")
+
+    files = [*(clone / ".asv" / "results").glob("*/*-layered-*.json")]
+    commits = call(clone, home, "git", "rev-list", "--max-count=2", "HEAD").split()
+    found = {result["commit_hash"]: result for result in map(read, files)}
+    assert found.keys() == set(commits)
+    for result in found.values():
+        measured = dict(zip(result["result_columns"], *lines(result), strict=False))
+        assert all(seconds > 0 for seconds in measured["result"])
+        assert "torch" in result["requirements"]
+    compared = call(clone, home, *asv, "compare", "HEAD~1", "HEAD")
+    assert "time_convolution" in compared
+    call(clone, home, *asv, "publish")
+    assert (clone / ".asv" / "html" / "index.html").is_file()
+    assert not call(clone, home, "git", "status", "--porcelain")
+
+
+def read(path: Path) -> dict[str, object]:
+    """Return a result file's content."""
+    content: dict[str, object] = json.loads(path.read_text())
+    return content
+
+
+def lines(result: dict[str, object]) -> list[list[object]]:
+    """Return what was measured, one list of columns a benchmark."""
+    results = result["results"]
+    assert isinstance(results, dict)
+    return list(results.values())
+
+
+def test_every_benchmark_can_be_found(root: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from benchmarks import command, networks, operators\n"
+        "assert networks.models()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    call(root, tmp_path, sys.executable, "-c", code)
