@@ -111,7 +111,7 @@ class SequentialMNIST(StoredTask):
         return Batch(pixels, torch.from_numpy(labels[rows]).long())
 
 
-def dealt(images: UInt8[np.ndarray, "n p"], labels: UInt8[np.ndarray, " n"]) -> list[np.ndarray]:
+def dealt(images: UInt8[np.ndarray, "n ..."], labels: UInt8[np.ndarray, " n"]) -> list[np.ndarray]:
     """Shuffle the row numbers of each class by the SHA-256 of the pixels.
 
     A digit thus falls into the same split whatever the order of the file and without any seed.
@@ -139,6 +139,5 @@ def embedded() -> Digits:
 def idx(path: Path) -> UInt8[np.ndarray, "n ..."]:
     """Read an idx file of bytes: a magic number whose last byte counts the axes, sizes, data."""
     data = gzip.decompress(path.read_bytes())
-    axes = data[3]
-    sizes = np.frombuffer(data, ">i4", count=axes, offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(sizes[0], -1).squeeze()
+    sizes = np.frombuffer(data, ">i4", count=data[3], offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + sizes.nbytes).reshape(sizes)

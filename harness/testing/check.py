@@ -1,0 +1,63 @@
+"""What a check is, and what comes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, final
+from unittest import SkipTest
+
+
+class CheckError(AssertionError):
+    """A plugin breaks the contract: what failed and where, in one sentence."""
+
+
+class NotApplicableError(SkipTest):
+    """A check has nothing to say about a plugin, and why. Test runners show it as skipped."""
+
+
+@final
+@dataclass(frozen=True)
+class Check:
+    """One rule of the contract, with the way to find out whether a plugin keeps it."""
+
+    name: str
+    sentence: str
+    """The rule."""
+    run: Callable[[Any], None]
+
+    def __call__(self, recipe: Any) -> None:
+        """Check a recipe.
+
+        Raises:
+            CheckError: It breaks the rule.
+            NotApplicableError: The rule does not concern it.
+        """
+        self.run(recipe)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of one check."""
+
+    name: str
+    outcome: Literal["passed", "failed", "not-applicable"]
+    sentence: str
+    """The rule."""
+    reason: str
+    """What failed and where, or why the check does not apply; empty if it passed."""
+    seconds: float
+
+
+def check(run: Callable[[Any], None], rule: Callable[..., object] | None = None) -> Check:
+    """Make a check of a function; its name and the first line of its docstring name the rule.
+
+    Args:
+        run: What checks a recipe.
+        rule: Where name and docstring stand, if `run` is a wrapper.
+    """
+    rule = rule or run
+    assert rule.__doc__
+    return Check(rule.__name__.replace("_", "-"), rule.__doc__.partition("\n")[0], run)

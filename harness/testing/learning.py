@@ -1,0 +1,221 @@
+"""The checks that every task must pass on whose data networks are trained and scored."""
+
+import hashlib
+import math
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from harness.contract.data import Batch
+from harness.contract.task import LearningTask, Split, StoredTask
+from harness.seeding import scope, stream
+from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.generators import disturb, positions
+from harness.testing.tolerance import CHANCE, PERFECT
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+BATCH = 4
+SAMPLE = 64
+"""Examples on which a check looks at content."""
+
+
+def fingerprint(task: LearningTask) -> str:
+    """Hash what a task's data begin with: 8 examples of each split, two training batches, sizes.
+
+    Returns:
+        The hexadecimal SHA-256 of shapes, types and bytes; the same on every machine.
+    """
+    digest = hashlib.sha256()
+    StoredTask.split.cache_clear()
+    for part in _parts(task):
+        for tensor in (part.inputs, part.targets, part.lengths):
+            if tensor is not None:
+                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def _parts(task: LearningTask) -> Iterator[Batch]:
+    for split in SPLITS:
+        whole = task.split(split)
+        yield Batch(torch.tensor(len(whole)), torch.tensor(0))
+        yield whole[:8]
+    yield from islice(task.train_batches(BATCH), 2)
+
+
+@check
+def draws_only_from_its_stream(task: LearningTask) -> None:
+    """The same stream gives the same bytes, whatever the global generators did."""
+    first = fingerprint(task)
+    disturb()
+    if fingerprint(task) != first:
+        raise CheckError(
+            "Its data change when torch's, numpy's or Python's global generator moves; draw from "
+            "the generator that `sample` is given."
+        )
+
+
+@check
+def leaves_global_generators_alone(task: LearningTask) -> None:
+    """Reading its data moves no global generator."""
+    StoredTask.split.cache_clear()
+    before = positions()
+    for _ in _parts(task):
+        pass
+    moved = [
+        name
+        for name, was, now in zip(("torch", "numpy", "random"), before, positions(), strict=True)
+        if was != now
+    ]
+    if moved:
+        raise CheckError(f"Reading its data moves or seeds the global generator of {moved[0]}.")
+
+
+@check
+def inputs_are_what_it_says(task: LearningTask) -> None:
+    """Inputs have the type and the axes of `inputs`, are finite and no longer than `max_length`."""
+    for where, batch in _looked_at(task):
+        example = task.inputs.random(1, 1, stream("conformance"))
+        documents = (task.outputs.documents,) if task.outputs.documents > 1 else ()
+        inputs, n = batch.inputs, len(batch)
+        length = inputs.shape[1 + len(documents)] if inputs.dim() > 1 + len(documents) else 0
+        wanted = (n, *documents, length, *example.shape[2:])
+        if tuple(inputs.shape) != wanted or inputs.dtype != example.dtype:
+            raise CheckError(
+                f"The inputs of {where} are {tuple(inputs.shape)} {inputs.dtype}, not "
+                f"{wanted} {example.dtype} as {task.inputs} promises."
+            )
+        if not 1 <= length <= task.max_length:
+            raise CheckError(f"{where} has {length} positions, max_length is {task.max_length}.")
+        if not inputs.isfinite().all():
+            raise CheckError(f"The inputs of {where} are not finite.")
+        try:
+            task.inputs.encoder(1)(inputs)
+        except (IndexError, RuntimeError) as error:
+            raise CheckError(
+                f"The inputs of {where} are not legal {task.inputs}: {error}"
+            ) from error
+        _check_lengths(where, batch, length)
+
+
+def _check_lengths(where: str, batch: Batch, length: int) -> None:
+    lengths = batch.lengths
+    if lengths is not None and (lengths.dtype.is_floating_point or lengths.dtype.is_complex):
+        raise CheckError(f"The lengths of {where} are {lengths.dtype}, not integers.")
+    if lengths is not None and not ((lengths >= 1) & (lengths <= length)).all():
+        raise CheckError(f"A length of {where} is not in 1 to {length}.")
+
+
+@check
+def targets_are_what_it_says(task: LearningTask) -> None:
+    """Targets have the shape of `outputs`, labels are in range and values finite."""
+    for where, batch in _looked_at(task):
+        predictions = _blank(task, batch)
+        try:
+            with warnings.catch_warnings(action="error"):
+                loss = task.outputs.loss(predictions, batch.targets).item()
+                task.outputs.constant(batch.targets)
+        except (IndexError, RuntimeError, ValueError, UserWarning) as error:
+            raise CheckError(
+                f"The targets of {where}, {tuple(batch.targets.shape)} {batch.targets.dtype}, are "
+                f"not what {task.outputs} asks for: {str(error).partition(chr(10))[0]}"
+            ) from error
+        if not math.isfinite(loss):
+            raise CheckError(f"The targets of {where} are not finite, or none is labelled.")
+
+
+def _blank(task: LearningTask, batch: Batch) -> Tensor:
+    """Return predictions of the right shape that say nothing."""
+    documents = task.outputs.documents
+    length = batch.inputs.shape[2 if documents > 1 else 1]
+    lengths = None if batch.lengths is None else batch.lengths.flatten()
+    hidden = task.outputs.gather(torch.zeros(len(batch) * documents, length, 4), lengths)
+    with scope("conformance", "head"), torch.no_grad():
+        predictions: Tensor = task.outputs.head(4)(hidden)
+    return torch.zeros_like(predictions)
+
+
+def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
+    for split in SPLITS:
+        yield f"the {split} split", task.split(split)[:SAMPLE]
+    yield "a training batch", next(task.train_batches(BATCH))
+
+
+@check
+def batches_have_their_size(task: LearningTask) -> None:
+    """Training batches have the size asked for and do not repeat at once."""
+    first, second = islice(task.train_batches(BATCH), 2)
+    for batch in (first, second):
+        if not len(batch) == len(batch.inputs) == BATCH:
+            raise CheckError(f"A training batch of {BATCH} holds {len(batch)} examples.")
+    if first.inputs.shape == second.inputs.shape and torch.equal(first.inputs, second.inputs):
+        raise CheckError("The second training batch is the first one again.")
+
+
+@check
+def splits_share_no_example(task: LearningTask) -> None:
+    """No input of one split stands in another, nor in the first training batches."""
+    seen: dict[bytes, str] = {}
+    parts = [(f"the {split} split", task.split(split)) for split in SPLITS[::-1]]
+    fresh = ("the training batches", next(task.train_batches(SAMPLE)))
+    for where, batch in [*parts, fresh]:
+        own = {_key(row) for row in batch.inputs}
+        shared = [seen[key] for key in own if key in seen]
+        others = [other for other in shared if {where, other} != {"the train split", fresh[0]}]
+        if others:
+            raise CheckError(f"{len(others)} inputs of {where} stand in {others[0]} too.")
+        seen |= dict.fromkeys(own, where)
+
+
+def _key(row: Tensor) -> bytes:
+    return hashlib.blake2b(row.contiguous().numpy().tobytes(), digest_size=16).digest()
+
+
+@check
+def oracle_scores_perfectly(task: LearningTask) -> None:
+    """Its oracle, which sees the inputs alone, scores perfectly."""
+    batch = task.split("test")[:SAMPLE]
+    hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
+    answer = task.oracle(hidden)
+    if answer is None:
+        raise NotApplicableError("It has no oracle.")
+    score = _score(task, answer, batch)
+    perfect = 1.0 if task.outputs.higher_is_better else 0.0
+    if not abs(score - perfect) <= PERFECT:
+        raise CheckError(f"Its oracle scores {task.outputs.metric} = {score:.6g}, not {perfect}.")
+
+
+@check
+def chance_is_what_the_best_constant_scores(task: LearningTask) -> None:
+    """The constant that fits the training split best scores `chance` on the test split."""
+    constant, test = task.outputs.constant(task.split("train").targets), task.split("test")
+    score = _score(task, constant.expand_as(_blank(task, test)), test)
+    proportion = min(max(task.chance, 0.0), 1.0)
+    error = math.sqrt(proportion * (1 - proportion) / len(test))
+    if not abs(score - task.chance) <= CHANCE + 3 * error:
+        raise CheckError(
+            f"It states a chance of {task.chance:.4g}, but the best constant scores "
+            f"{task.outputs.metric} = {score:.4g} on {len(test)} test examples."
+        )
+
+
+def _score(task: LearningTask, predictions: Tensor, batch: Batch) -> float:
+    examined = task.outputs.examine(predictions, batch.targets)
+    return task.outputs.score(examined, len(batch))[task.outputs.metric]
+
+
+LEARNING_CHECKS: tuple[Check, ...] = (
+    draws_only_from_its_stream,
+    leaves_global_generators_alone,
+    inputs_are_what_it_says,
+    targets_are_what_it_says,
+    batches_have_their_size,
+    splits_share_no_example,
+    oracle_scores_perfectly,
+    chance_is_what_the_best_constant_scores,
+)

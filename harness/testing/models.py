@@ -1,0 +1,200 @@
+"""The checks that every model must pass, on its mixer or its whole network, at tiny size.
+
+Axes: b batch, l length, d width.
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError, gradcheck
+
+from harness.backbone import Backbone
+from harness.contract.model import Recipe
+from harness.contract.network import Network
+from harness.seeding import scope
+from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.generators import disturb
+from harness.testing.probes import EVERY_OUTPUT, LENGTH, WIDTH
+from harness.testing.stepping import STEPPING_CHECKS
+from harness.testing.subject import Subject, both_ways, causally
+from harness.testing.tolerance import agree
+
+OTHER_LENGTHS = (1, 7, 2 * LENGTH + 1)
+"""None is what the model was built for; the odd ones find halves that do not meet."""
+
+
+@both_ways
+def keeps_shape_and_dtype(subject: Subject) -> None:
+    """A (b, l, d) input of float32 or float64 gives a finite output of its shape and dtype."""
+    for dtype in (torch.float32, torch.float64):
+        u = subject.features(dtype=dtype)
+        _same_face(subject.network(dtype)(u), u)
+
+
+@both_ways
+def takes_other_lengths(subject: Subject) -> None:
+    """Sequences shorter or longer than the model was built for give finite outputs."""
+    network = subject.network()
+    for length in OTHER_LENGTHS:
+        u = subject.features(length=length)
+        output = network(u)
+        _same_face(output, u)
+        if subject.causal:
+            start = network(u[:, : length // 2 + 1])
+            claim = f"The start of {length} positions changes when the rest is cut off"
+            agree(start, output[:, : length // 2 + 1], claim)
+
+
+@causally
+def sees_no_future(subject: Subject) -> None:
+    """A change at one position moves no output before it."""
+    network, u, other = subject.network(), subject.features(1), subject.features(1, draw="second")
+    before = network(u)
+    for position in range(1, LENGTH):
+        changed = u.clone()
+        changed[:, position] = 3 * other[:, position]
+        claim = f"A change at position {position} moves the outputs before it"
+        agree(network(changed)[:, :position], before[:, :position], claim)
+
+
+@both_ways
+def keeps_sequences_apart(subject: Subject) -> None:
+    """What one sequence of a batch holds changes nothing for the others."""
+    network, u = subject.network(), subject.features()
+    changed = u.clone()
+    changed[1] = subject.features(draw="second")[1]
+    output = network(u)
+    agree(network(changed)[::2], output[::2], "Sequence 1 of the batch changes its neighbours")
+    agree(network(u[1:2]), output[1:2], "Sequence 1 comes out otherwise when it is alone")
+
+
+@both_ways
+def ignores_padding(subject: Subject) -> None:
+    """Neither the content nor the number of padded positions changes the valid ones."""
+    network, u, other = subject.network(), subject.features(), subject.features(draw="second")
+    lengths = torch.tensor([LENGTH, LENGTH - 5, 1])
+    padded = torch.arange(LENGTH) >= lengths[:, None]
+    output = network(u, lengths)
+    refilled = network(torch.where(padded[..., None], 10 * other, u), lengths)
+    for row, length in enumerate(lengths.tolist()):
+        valid = output[row, :length]
+        claim = f"The content of {LENGTH - length} padded positions leaks into {length} valid ones"
+        agree(refilled[row, :length], valid, claim)
+        claim = f"{length} valid positions come out otherwise with padding than without"
+        agree(valid, network(u[row : row + 1, :length])[0], claim)
+
+
+@both_ways
+def gives_every_parameter_a_gradient(subject: Subject) -> None:
+    """Every trainable parameter gets a finite gradient, and not zeros only."""
+    network, u = subject.network().train(), subject.features()
+    trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise NotApplicableError("It has no trainable parameters.")
+    idle = _idle(network, u, trainable)
+    # A map that starts at zero holds back what lies before it; a step away from there it must not.
+    with torch.no_grad(), scope("conformance", "nudge"):
+        for parameter in trainable.values():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    network.zero_grad()
+    for name in idle & _idle(network, u, trainable):
+        raise CheckError(f"The gradient of the parameter {name!r} is zero everywhere.")
+
+
+@both_ways
+def repeats_itself(subject: Subject) -> None:
+    """Built twice from one seed it has the same bytes, whatever other generators did."""
+    first = subject.network()
+    disturb()
+    second = subject.network()
+    twins = dict(second.state_dict())
+    for name, value in first.state_dict().items():
+        if not torch.equal(value, twins[name]):
+            raise CheckError(f"From one seed {name!r} starts from other values the second time.")
+    u = subject.features()
+    before = first(u)
+    disturb()
+    if not torch.equal(second(u), before):
+        raise CheckError("Two networks with the same parameters give different bytes.")
+
+
+@both_ways
+def differentiates_exactly(subject: Subject) -> None:
+    """Gradients agree with finite differences in float64 (torch's `gradcheck`)."""
+    network, u = subject.network(), subject.features(1, 5).requires_grad_()
+    if not network(u).requires_grad:
+        raise NotApplicableError("Its output depends neither on its input nor on parameters.")
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    # gradcheck varies its arguments in place, so the network sees its own parameters change.
+    try:
+        gradcheck(lambda u, *_: network(u), (u, *parameters), fast_mode=True)
+    except GradcheckError as error:
+        found = " ".join(str(error).split())[:300]
+        raise CheckError(f"A gradient is not the derivative: {found}") from error
+
+
+@check
+def serves_every_output(recipe: Recipe) -> None:
+    """A network for labels, pairs, step labels or values gives predictions that can be scored."""
+    reasons = []
+    for task in EVERY_OUTPUT:
+        kind = type(task.outputs).__name__
+        reasons.append(recipe.skip(task))
+        if reasons[-1]:
+            continue
+        with scope("conformance", "init"):
+            network = recipe.assemble(Backbone, task, WIDTH, 2, 0.0)
+        batch = task.split("test")
+        predictions = network(batch.inputs, batch.lengths)
+        try:
+            with warnings.catch_warnings(action="error"):
+                loss = task.outputs.loss(predictions, batch.targets).item()
+        except (RuntimeError, ValueError, IndexError, UserWarning) as error:
+            shapes = f"{tuple(predictions.shape)} against targets {tuple(batch.targets.shape)}"
+            raise CheckError(f"Predictions of {kind} cannot be scored: {shapes}.") from error
+        if not math.isfinite(loss):
+            raise CheckError(f"The loss on a task with {kind} is {loss}.")
+    if all(reasons):
+        raise NotApplicableError(reasons[0])
+
+
+def _same_face(output: Tensor, u: Tensor) -> None:
+    if output.shape != u.shape or output.dtype != u.dtype:
+        raise CheckError(
+            f"An input of {tuple(u.shape)} {u.dtype} gives an output of {tuple(output.shape)} "
+            f"{output.dtype}; both must be the input's."
+        )
+    if not output.isfinite().all():
+        raise CheckError(f"The output for {u.shape[1]} positions in {u.dtype} is not finite.")
+
+
+def _idle(network: Network, u: Tensor, trainable: dict[str, nn.Parameter]) -> set[str]:
+    """Go backward once and return the parameters whose gradient is zero everywhere."""
+    output = network(u)
+    if not output.requires_grad:
+        raise CheckError("The output depends on no parameter, though it has trainable ones.")
+    # A plain sum would be blind to what only moves values about.
+    weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    (output * weights.cos()).sum().backward()
+    for name, parameter in trainable.items():
+        if parameter.grad is None:
+            raise CheckError(f"The parameter {name!r} gets no gradient; the output ignores it.")
+        if not parameter.grad.isfinite().all():
+            raise CheckError(f"The gradient of the parameter {name!r} is not finite.")
+    return {name for name, p in trainable.items() if p.grad is not None and not p.grad.any()}
+
+
+MODEL_CHECKS: tuple[Check, ...] = (
+    keeps_shape_and_dtype,
+    takes_other_lengths,
+    serves_every_output,
+    sees_no_future,
+    keeps_sequences_apart,
+    ignores_padding,
+    gives_every_parameter_a_gradient,
+    differentiates_exactly,
+    repeats_itself,
+    *STEPPING_CHECKS,
+)

@@ -1,0 +1,68 @@
+"""The tiny tasks on which models are checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from harness.contract.data import Batch, Inputs, Signal, Tokens
+from harness.contract.outputs import OneLabel, Outputs, PairLabel, StepLabels, Values
+from harness.contract.task import GeneratedTask, Split
+
+WIDTH = 8
+LENGTH = 16
+CLASSES = 3
+FEATURES = Signal(WIDTH)
+A_LABEL_EACH = StepLabels(WIDTH)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Probe(GeneratedTask):
+    """Inputs and targets that have nothing to do with each other."""
+
+    target: Callable[[int, torch.Generator], Tensor]
+    """Draws so many targets."""
+    inputs: Inputs = FEATURES
+    outputs: Outputs = A_LABEL_EACH
+    causal: bool = True
+    padded: bool = False
+
+    examples: ClassVar[dict[Split, int]] = {"train": 8, "validation": 8, "test": 8}
+    max_length = LENGTH
+    chance = 0.0
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples, each of its own length if they are padded."""
+        documents = self.outputs.documents
+        inputs = self.inputs.random(n * documents, LENGTH, rng)
+        lengths = torch.randint(2, LENGTH + 1, (n * documents,), generator=rng)
+        if documents > 1:
+            inputs, lengths = inputs.unflatten(0, (n, -1)), lengths.unflatten(0, (n, -1))
+        return Batch(inputs, self.target(n, rng), lengths if self.padded else None)
+
+
+def _labels(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda n, rng: torch.randint(CLASSES, (n, *shape), generator=rng)
+
+
+def _values(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda n, rng: torch.randn(n, *shape, generator=rng)
+
+
+def positions(causal: bool) -> Probe:
+    """Return the task whose networks have a mixer's face: (b, l, d) to (b, l, d)."""
+    return Probe(target=_labels(LENGTH), causal=causal)
+
+
+EVERY_OUTPUT: tuple[Probe, ...] = (
+    Probe(inputs=Tokens(5), outputs=OneLabel(CLASSES), target=_labels(), padded=True),
+    Probe(inputs=Tokens(5), outputs=OneLabel(CLASSES, pool="last"), target=_labels(), padded=True),
+    Probe(inputs=Signal(2), outputs=OneLabel(CLASSES), target=_labels(), causal=False),
+    Probe(inputs=Tokens(5), outputs=PairLabel(CLASSES), target=_labels(), padded=True),
+    Probe(inputs=Signal(2), outputs=StepLabels(CLASSES), target=_labels(LENGTH)),
+    Probe(inputs=Signal(2), outputs=Values(2, last=4), target=_values(4, 2)),
+)
+"""One task for each kind of output and of inputs."""

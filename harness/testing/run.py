@@ -1,0 +1,84 @@
+"""Runs the checks on a plugin that is named, and turns what comes of each into a result."""
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.fetch import FetchError
+from harness.loading import build
+from harness.measure.clock import now
+from harness.registry import Kind, registry
+from harness.spec import Selector, SpecError, unknown
+from harness.testing.check import Check, CheckError, NotApplicableError, Result
+from harness.testing.learning import LEARNING_CHECKS
+from harness.testing.measured import MEASURED_CHECKS
+from harness.testing.models import MODEL_CHECKS
+
+KINDS: tuple[Kind, ...] = ("model", "task")
+
+
+def checks_for(recipe: Any) -> tuple[Check, ...]:
+    """Return the checks that concern a model or a task."""
+    if recipe.kind == "model":
+        return MODEL_CHECKS
+    return LEARNING_CHECKS if recipe.learns else MEASURED_CHECKS
+
+
+def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
+    """Find out whether a name is a model's or a task's.
+
+    Raises:
+        SpecError: It is nobody's, or both have it.
+    """
+    name = Selector.parse(text).name
+    found = {entry.kind for entry in registry(plugins).entries if entry.name == name}
+    kinds = [kind for kind in KINDS if kind in found]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        raise SpecError(f"Both a model and a task are called {name!r}; say which is meant.")
+    known = [entry.name for entry in registry(plugins).entries if entry.kind in KINDS]
+    raise unknown("model or task", name, known)
+
+
+def run_checks(
+    kind: Kind | Literal["auto"], text: str, plugins: tuple[str, ...] = ()
+) -> Iterator[Result]:
+    """Check a plugin, rule by rule.
+
+    Args:
+        kind: What the name names; `auto` looks it up.
+        text: A name with or without options, such as `s4d[state=8]`.
+        plugins: Files of plugins beside the installed ones.
+
+    Raises:
+        SpecError: Nobody has the name, or the plugin cannot be imported or built.
+    """
+    recipe = build(kind_of(text, plugins) if kind == "auto" else kind, text, plugins)
+    for check in checks_for(recipe):
+        start = now()
+        outcome, reason = _outcome(check, recipe)
+        yield Result(
+            name=check.name,
+            outcome=outcome,
+            sentence=check.sentence,
+            reason=reason,
+            seconds=now() - start,
+        )
+
+
+def _outcome(
+    check: Check, recipe: Any
+) -> tuple[Literal["passed", "failed", "not-applicable"], str]:
+    try:
+        check(recipe)
+    except (NotApplicableError, FetchError) as error:
+        return "not-applicable", str(error)
+    except CheckError as error:
+        return "failed", str(error)
+    except Exception as error:  # whatever a plugin raises is this plugin's failure, told in full
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
+        return "failed", f"It raises {type(error).__name__} ({place}): {error}"
+    return "passed", ""

@@ -1,0 +1,112 @@
+"""A model as its checks see it: its mixer or its whole network, with one face for both.
+
+Axes: b batch, l length, d width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from harness.contract.model import Model, Recipe
+from harness.contract.network import Mixer, Network, State
+from harness.contract.task import Task
+from harness.seeding import scope, stream
+from harness.spec import UnsupportedError
+from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.probes import LENGTH, WIDTH, Probe, positions
+
+
+@final
+class BareMixer(Network):
+    """A mixer with nothing around it."""
+
+    def __init__(self, mixer: Mixer) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Mix."""
+        mixed: Tensor = self.mixer(inputs, lengths)
+        return mixed
+
+    def initial_state(self, batch: int) -> State:
+        """Ask the mixer."""
+        return self.mixer.initial_state(batch)
+
+    def step(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Ask the mixer."""
+        return self.mixer.step(u, state)
+
+    def prefill(self, u: Tensor) -> State:
+        """Ask the mixer."""
+        return self.mixer.prefill(u)
+
+    def state_bytes(self, length: int) -> int:
+        """Ask the mixer."""
+        return self.mixer.state_bytes(length)
+
+
+def bare(model: Model, task: Task, width: int, depth: int, dropout: float) -> Network:  # noqa: ARG001 - the face of an assembler
+    """Leave out the backbone, so that a mixer and a whole network are checked alike."""
+    return BareMixer(model.build(width=width, length=task.max_length, causal=task.causal))
+
+
+@final
+@dataclass(frozen=True)
+class Subject:
+    """A model to be checked: its mixer, or its whole network, with one face for both."""
+
+    recipe: Recipe
+    causal: bool
+
+    @property
+    def task(self) -> Probe:
+        """The task that its networks are built for."""
+        return positions(self.causal)
+
+    def network(self, dtype: torch.dtype = torch.float64) -> Network:
+        """Build it, always from the same draws: (b, l, d) to (b, l, d)."""
+        with scope("conformance", "init"):
+            network = self.recipe.assemble(bare, self.task, WIDTH, 1, 0.0)
+        return network.to(dtype).eval()
+
+    def features(
+        self,
+        batch: int = 3,
+        length: int = LENGTH,
+        dtype: torch.dtype = torch.float64,
+        draw: str = "first",
+    ) -> Tensor:
+        """Draw (b, l, d) inputs, always the same ones for a name of the draw."""
+        rng = stream("conformance", draw)
+        return self.task.inputs.random(batch, length, rng).to(dtype)
+
+
+def both_ways(rule: Callable[[Subject], None]) -> Check:
+    """Make a check that looks at a model built causal and built not."""
+    return check(lambda recipe: _over(rule, recipe, (True, False)), rule)
+
+
+def causally(rule: Callable[[Subject], None]) -> Check:
+    """Make a check that looks at a model built causal."""
+    return check(lambda recipe: _over(rule, recipe, (True,)), rule)
+
+
+def _over(rule: Callable[[Subject], None], recipe: Recipe, ways: tuple[bool, ...]) -> None:
+    reasons = []
+    for causal in ways:
+        subject = Subject(recipe, causal)
+        reason = recipe.skip(subject.task)
+        try:
+            if not reason:
+                rule(subject)
+        except (UnsupportedError, NotApplicableError) as error:
+            reason = str(error)
+        except CheckError as error:
+            raise CheckError(f"Built with causal={str(causal).lower()}: {error}") from error
+        reasons.append(reason)
+    if all(reasons):
+        raise NotApplicableError(reasons[0])
