@@ -9,19 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from scipy.special import stdtrit
-
+from harness.intervals import Interval, t_interval
 from harness.record import FAILURES, Learned, Outcome, Record
 from harness.spec import Option, Protocol, Selector, SpecError, show
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Interval = tuple[float, float]
 Condition = tuple[tuple[str, Option], ...]
-DRAWS = 1000
-"""Bootstrap samples; 95 % intervals then rest on 25 draws at each end."""
 AXIS = "length"
 """The option that a measured task is swept over."""
 
@@ -83,6 +77,16 @@ class Group:
     """Whether the task is measured over lengths, not learned."""
     records: tuple[Record, ...]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people write for every model; with all options where that would be ambiguous.
+
+        A label leaves defaults out, so it stands for two models once a default has changed.
+        """
+        labels = {record.spec.model: record.model for record in self.records}
+        uses = Counter(labels.values())
+        return {full: label if uses[label] == 1 else full for full, label in labels.items()}
+
 
 def cells(records: Iterable[Record]) -> list[Cell]:
     """Aggregate the records of learning tasks over seeds; sweeps over lengths are left out.
@@ -97,7 +101,7 @@ def cells(records: Iterable[Record]) -> list[Cell]:
 
 def group_cells(group: Group) -> list[Cell]:
     """Aggregate one group: a cell a model, in the order of their labels."""
-    names = model_labels(group.records)
+    names = group.labels
     members: dict[str, list[Record]] = {label: [] for label in sorted(names.values())}
     for record in group.records:
         members[names[record.spec.model]].append(record)
@@ -164,30 +168,6 @@ def task_label(record: Record, *, sweep: bool) -> str:
     task = Selector.parse(record.task)
     options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
     return str(Selector(task.name, options))
-
-
-def model_labels(records: Iterable[Record]) -> dict[str, str]:
-    """Return what people write for every model; with all options where that would be ambiguous.
-
-    A label leaves defaults out, so it stands for two models once a default has changed.
-    """
-    labels = {record.spec.model: record.model for record in records}
-    uses = Counter(labels.values())
-    return {full: label if uses[label] == 1 else full for full, label in labels.items()}
-
-
-def t_interval(values: Sequence[float]) -> Interval:
-    """Return Student's 95 % interval of the mean of two values or more."""
-    half = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
-    half /= len(values) ** 0.5
-    return mean(values) - half, mean(values) + half
-
-
-def resampled_medians(samples: Sequence[float], rng: np.random.Generator) -> Floats:
-    """Return the medians of `DRAWS` bootstrap samples."""
-    values = np.asarray(samples, dtype=np.float64)
-    medians: Floats = np.median(rng.choice(values, (DRAWS, len(values))), axis=1)
-    return medians
 
 
 def _difference(key: Condition, found: Iterable[Condition]) -> str:

@@ -7,13 +7,16 @@ that were asked the same under the same protocol are pairs, so a difference has 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, median, stdev
 
 import numpy as np
-from scipy.stats import permutation_test
 
-from harness.aggregate import Condition, Interval, condition, resampled_medians, t_interval
+from harness.aggregate import Condition, condition
+from harness.intervals import Interval, resampled_medians, sign_flip_p_value, t_interval
 from harness.record import FAILURES, Record
+from harness.spec import unknown
+from harness.store import Store
 
 Key = tuple[str, str, Condition, int]
 
@@ -93,22 +96,32 @@ def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
     versus = len(models_a) == len(models_b) == 1 and models_a != models_b
     ours, theirs = ({_key(record, versus): record for record in side} for side in (a, b))
     groups: dict[tuple[str, str, Condition], list[tuple[Record, Record]]] = {}
-    for key in sorted(ours.keys() & theirs.keys(), key=lambda key: (*key[:2], key[3])):
-        groups.setdefault(key[:3], []).append((ours[key], theirs[key]))
+    for key in ours:
+        if key in theirs:
+            groups.setdefault(key[:3], []).append((ours[key], theirs[key]))
     changes = [
         _change(done)
         for pairs in groups.values()
         if (done := [pair for pair in pairs if all(record.outcome == "ok" for record in pair)])
     ]
     broken = [
-        f"{new.model} on {new.task} (seed {new.spec.seed}) was ok and is now {new.outcome}: "
-        f"{new.reason}"
+        f"{new.task}, seed {new.spec.seed}: {old.model} was ok in A, but {new.model} is "
+        f"{new.outcome} in B: {new.reason}"
         for pairs in groups.values()
         for old, new in pairs
         if old.outcome == "ok" and new.outcome in FAILURES
     ]
     unpaired = len(ours.keys() ^ theirs.keys())
     return Comparison(changes=tuple(changes), broken=tuple(broken), unpaired=unpaired)
+
+
+def sides(a: str, b: str, results: Path) -> tuple[list[Record], list[Record]]:
+    """Return the records of two sides, each a folder of results or a model in `results`.
+
+    Raises:
+        SpecError: A side is neither.
+    """
+    return _side(a, results), _side(b, results)
 
 
 def gate(comparison: Comparison, tolerance: float) -> list[str]:
@@ -127,19 +140,16 @@ def gate(comparison: Comparison, tolerance: float) -> list[str]:
     ]
 
 
-def sign_flip_p_value(differences: Sequence[float]) -> float:
-    """Return the two-sided p-value of a mean of paired differences against no difference.
-
-    All sign patterns are tried up to 13 differences, 9,999 drawn ones beyond.
-    """
-    test = permutation_test(
-        (np.asarray(differences),),
-        np.mean,
-        permutation_type="samples",
-        n_resamples=9999,
-        rng=np.random.default_rng(0),  # its own and fixed: the same records give the same report
-    )
-    return float(test.pvalue)
+def _side(name: str, results: Path) -> list[Record]:
+    if Path(name).is_dir():
+        return Store(name).records()
+    records = Store(results).records()
+    found = [record for record in records if name in {record.model, record.spec.model}]
+    if not found:
+        raise unknown(
+            f"model in {str(results)!r}, or folder,", name, sorted({r.model for r in records})
+        )
+    return found
 
 
 def _key(record: Record, versus: bool) -> Key:

@@ -1,1 +1,122 @@
 """Tables, figures and the page made from cells; never torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.aggregate import Group, comparable_groups
+from harness.compare import Comparison
+from harness.record import Record
+from harness.report import formats, tables
+from harness.report.comparison import comparison_table
+from harness.report.scaling import Crossover, Series, crossovers, series
+from harness.report.tables import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.report.figures import Picture
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all forms of a report are made from."""
+
+    records: Sequence[Record]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Records that may stand in one row or one sweep."""
+        return comparable_groups(self.records)
+
+    @cached_property
+    def sweeps(self) -> Mapping[str, list[Series]]:
+        """Measurements over lengths, by task."""
+        return {group.title: series(group) for group in self.groups if group.sweep}
+
+    @cached_property
+    def pairs(self) -> list[Crossover]:
+        """Who is faster than whom from which length on."""
+        return [pair for found in self.sweeps.values() for pair in crossovers(found)]
+
+    def tables(self) -> dict[str, list[Table]]:
+        """Make every table that has rows, by section."""
+        every = [each for found in self.sweeps.values() for each in found]
+        scaling = [tables.scaling_table(task, found) for task, found in self.sweeps.items()]
+        made = {
+            "Scores": [tables.score_table(self.groups)],
+            "Training": [tables.cost_table(self.groups)],
+            "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
+            "Missing": [tables.missing_table(self.records)],
+        }
+        shown = {name: [table for table in found if table.rows] for name, found in made.items()}
+        return {name: found for name, found in shown.items() if found}
+
+    def pictures(self) -> dict[str, list["Picture"]]:
+        """Draw every figure that shows something, by section."""
+        from harness.report import figures  # noqa: PLC0415 - seconds of imports, not for printing
+
+        look = figures.looks([label for group in self.groups for label in group.labels.values()])
+        learned = [group for group in self.groups if not group.sweep]
+        made = {
+            "Scores": [figures.score_picture(learned, look)],
+            "Training": [figures.loss_picture(learned, look)],
+            "Length": [
+                figures.time_picture(self.sweeps, self.pairs, look),
+                figures.memory_picture(self.sweeps, look),
+            ],
+        }
+        return {name: [each for each in found if each] for name, found in made.items()}
+
+
+def print_tables(records: Sequence[Record], console: "Console") -> None:
+    """Print the tables that have rows."""
+    for found in Report(records).tables().values():
+        for table in found:
+            console.print(formats.for_terminal(table), "")
+
+
+def print_comparison(comparison: Comparison, names: tuple[str, str], console: "Console") -> None:
+    """Print B against A, with what must be said beside the numbers."""
+    console.print(formats.for_terminal(comparison_table(comparison, names)))
+
+
+def write(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Write Markdown, CSV, figures and one HTML page, and return their paths.
+
+    Works with any records, also with none; the same records give the same bytes.
+    """
+    from harness.report.page import page, summary  # noqa: PLC0415 - only a page needs jinja
+
+    report = Report(records)
+    made, drawn = report.tables(), report.pictures()
+    every = [each for found in report.sweeps.values() for each in found]
+    texts = {
+        "report.md": markdown(summary(records), made, drawn),
+        "scores.csv": formats.scores_csv(report.groups),
+        "scaling.csv": formats.scaling_csv(every),
+        "report.html": page(records, made, drawn),
+    }
+    files = {name: text.encode() for name, text in texts.items()}
+    for picture in chain.from_iterable(drawn.values()):
+        files[f"figures/{picture.name}.png"] = picture.png
+        files[f"figures/{picture.name}.svg"] = picture.svg
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return [folder / name for name in files]
+
+
+def markdown(
+    opening: str, made: Mapping[str, list[Table]], drawn: Mapping[str, list["Picture"]]
+) -> str:
+    """Write the whole report as Markdown; the figures lie beside it."""
+    parts = ["# State space models and attention, compared\n", f"{opening}\n"]
+    for name, found in made.items():
+        parts += [f"## {name}\n", *map(formats.markdown, found)]
+        parts += [f"![{each.alt}](figures/{each.name}.png)\n" for each in drawn.get(name, ())]
+    return "\n".join(parts)

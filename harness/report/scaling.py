@@ -11,7 +11,8 @@ from statistics import median
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.aggregate import AXIS, Floats, Group, Interval, model_labels, resampled_medians
+from harness.aggregate import AXIS, Group
+from harness.intervals import Floats, Interval, resampled_medians
 from harness.record import Record
 from harness.spec import Selector
 
@@ -90,7 +91,7 @@ def series(group: Group) -> list[Series]:
     Where a length was run more than once, say under another budget, a measurement goes before a
     failure and the later before the earlier.
     """
-    names = model_labels(group.records)
+    names = group.labels
     found: dict[str, dict[int, Record]] = {label: {} for label in sorted(names.values())}
     for record in sorted(group.records, key=lambda record: record.started):
         points = found[names[record.spec.model]]

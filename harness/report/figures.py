@@ -1,0 +1,247 @@
+"""Figures of cells and series: the same records give the same bytes, as PNG and as SVG.
+
+A model has one colour and one marker in all figures of a report. No text depends on colour alone.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from harness.aggregate import Group, group_cells
+from harness.intervals import Floats
+from harness.report import units
+from harness.report.scaling import Crossover, Point, Series, power_law
+from harness.report.tables import exponent
+
+MARKERS = "osD^vPXph*"
+PANELS = 3
+"""The most panels side by side."""
+PANEL = (4.6, 3.5)
+"""Inches."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model is drawn."""
+
+    colour: tuple[float, float, float]
+    marker: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure."""
+
+    name: str
+    """Of its files, without the ending."""
+    title: str
+    alt: str
+    """What it shows, for those who do not see it."""
+    png: bytes
+    svg: bytes
+
+
+def looks(models: Sequence[str]) -> dict[str, Look]:
+    """Give each model its colour, safe for the colour-blind, and its marker."""
+    colours = cycle(sns.color_palette("colorblind"))
+    return dict(zip(sorted(models), map(Look, colours, cycle(MARKERS)), strict=False))
+
+
+def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:
+    """Draw scores with their intervals, a panel a task; None if nothing has a score."""
+    every = map(group_cells, groups)
+    found = [cells for cells in every if any(cell.n for cell in cells)]
+    with panels(len(found)) as (figure, axes):
+        for axis, cells in zip(axes, found, strict=True):
+            for place, cell in enumerate(cells):
+                style = look[cell.model]
+                if cell.mean is None:
+                    text = ", ".join(cell.missing)
+                    side = axis.get_yaxis_transform()
+                    axis.text(0.02, place, text, transform=side, va="center", color="0.45")
+                    continue
+                low, high = cell.interval or (cell.mean, cell.mean)
+                axis.plot([low, high], [place, place], color=style.colour, lw=2)
+                axis.plot(cell.scores, [place] * cell.n, "|", color=style.colour, ms=9, alpha=0.7)
+                axis.plot(cell.mean, place, style.marker, color=style.colour, ms=7)
+            known = next(cell for cell in cells if cell.n)
+            axis.axvline(known.chance or 0.0, color="0.3", lw=1, ls="--")
+            better = "" if known.higher_is_better else ", lower is better"
+            axis.set(title=known.task, xlabel=f"{known.metric} (dashed: chance{better})")
+            axis.set_yticks(range(len(cells)), [cell.model for cell in cells])
+            axis.set_ylim(len(cells) - 0.5, -0.5)
+        return finished(
+            figure,
+            name="scores",
+            title="Scores with 95 % intervals",
+            alt="Dots with intervals: the test score of every model on every task, beside chance.",
+        )
+
+
+def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:
+    """Draw training losses over steps, a panel a task; None if nothing was trained."""
+    found = [(group, curves) for group in groups if (curves := _curves(group))]
+    with panels(len(found)) as (figure, axes):
+        for axis, (group, curves) in zip(axes, found, strict=True):
+            for model, steps, losses in curves:
+                axis.plot(steps, losses, color=look[model].colour, lw=0.6, alpha=0.25)
+                axis.plot(steps, _smooth(losses), color=look[model].colour, lw=1.6, label=model)
+            values = np.concatenate([losses for _, _, losses in curves])
+            if values.min() > 0 and values.max() > 10 * values.min():
+                axis.set_yscale("log")
+            axis.set(title=group.title, xlabel="step", ylabel="training loss")
+        _legend_below(figure, axes)
+        return finished(
+            figure,
+            name="losses",
+            title="Training loss",
+            alt="Lines: the training loss of every run over its steps, smoothed over the raw one.",
+        )
+
+
+def time_picture(
+    sweeps: Mapping[str, Sequence[Series]], found: Sequence[Crossover], look: Mapping[str, Look]
+) -> Picture | None:
+    """Draw seconds against length with exponents and crossovers; None if nothing was measured."""
+    with panels(len(sweeps)) as (figure, axes):
+        for axis, (task, several) in zip(axes, sweeps.items(), strict=True):
+            _growth(axis, several, look, lambda point: point.seconds)
+            _mark_crossings(axis, [each for each in found if each.task == task], several)
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.seconds(y))))
+            axis.set(title=task, ylabel="median time of a call")
+            axis.legend(fontsize="x-small")
+        return finished(
+            figure,
+            name="time",
+            title="Time against length",
+            alt="Lines on log axes: time of a call over length, rings where two models cross.",
+        )
+
+
+def memory_picture(
+    sweeps: Mapping[str, Sequence[Series]], look: Mapping[str, Look]
+) -> Picture | None:
+    """Draw memory above idle against length with exponents; None if nothing was measured."""
+    with panels(len(sweeps)) as (figure, axes):
+        for axis, (task, several) in zip(axes, sweeps.items(), strict=True):
+            _growth(axis, several, look, lambda point: point.delta_bytes)
+            axis.yaxis.set_major_locator(LogLocator(base=2, numticks=9))
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.memory(y))))
+            axis.set(title=task, ylabel="peak memory above idle")
+            axis.legend(fontsize="x-small")
+        return finished(
+            figure,
+            name="memory",
+            title="Memory against length",
+            alt="Lines on log axes: the peak memory that a call adds, over length.",
+        )
+
+
+@contextmanager
+def panels(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure with so many panels, and the style that it must be drawn and saved in."""
+    across = min(max(count, 1), PANELS)
+    down = -(-max(count, 1) // across)
+    held = {"font.family": "DejaVu Sans", "svg.hashsalt": "ssm-bench", "axes.titleweight": "bold"}
+    style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(PANEL[0] * across, PANEL[1] * down), layout="constrained")
+        axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
+        yield figure, axes
+
+
+def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | None:
+    """Save a figure, without dates and versions, which would change its bytes; None if empty."""
+    if not figure.axes:
+        return None
+    sns.despine(figure)
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=svg.getvalue())
+
+
+def _curves(group: Group) -> list[tuple[str, Floats, Floats]]:
+    """Return (model, steps, losses) of every run of a group that was trained."""
+    names = group.labels
+    runs = [(names[r.spec.model], r.learned.curve) for r in group.records if r.learned]
+    return [(name, *np.array(curve, dtype=float).T) for name, curve in sorted(runs) if curve]
+
+
+def _smooth(losses: Floats) -> Floats:
+    """Return running medians over a twentieth of a curve."""
+    reach = max(len(losses) // 40, 1)
+    windows = (losses[max(at - reach, 0) : at + reach + 1] for at in range(len(losses)))
+    return np.array([np.median(window) for window in windows])
+
+
+def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Put one legend for all panels below them."""
+    handles = {}
+    for axis in axes:
+        handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
+    if handles:
+        columns = min(len(handles), 2 * min(len(axes), PANELS))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def _growth(
+    axis: Axes,
+    several: Sequence[Series],
+    look: Mapping[str, Look],
+    quantity: Callable[[Point], float | None],
+) -> None:
+    """Draw a quantity of several models over length on log axes, exponents in the legend."""
+    for each in several:
+        every = [(point.length, quantity(point)) for point in each.points]
+        known = [(length, value) for length, value in every if value]
+        law = power_law(every)
+        label = f"{each.model}: ~ L^{exponent(law)}" if law else each.model
+        if not known:
+            label += ": not run"
+        elif len(known) < len(every):
+            label += f", to {known[-1][0]:,}"
+        style = look[each.model]
+        axis.plot(
+            [length for length, _ in known],
+            [value for _, value in known],
+            f"-{style.marker}",
+            color=style.colour,
+            label=label,
+        )
+    lengths = sorted({point.length for each in several for point in each.points})
+    axis.set(xscale="log", yscale="log", xlabel="length")
+    axis.set_xticks(lengths, [f"{length:,}" for length in lengths])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _mark_crossings(axis: Axes, found: Sequence[Crossover], several: Sequence[Series]) -> None:
+    """Put a ring where one model overtakes another."""
+    curves = {each.model: each.samples() for each in several}
+    label = "one overtakes another"
+    for crossing in found:
+        if crossing.length is None or crossing.reason:
+            continue
+        lengths, calls = zip(*sorted(curves[crossing.faster].items()), strict=True)
+        heights = np.log([np.median(samples) for samples in calls])
+        height = np.exp(np.interp(np.log(crossing.length), np.log(lengths), heights))
+        axis.plot(
+            crossing.length, height, "o", ms=11, mfc="none", mec="0.2", ls="none", label=label
+        )
+        label = "_"  # the legend explains a ring once
+
+
+def _tick(text: str) -> str:
+    """Leave zeros behind the point out."""
+    return re.sub(r"\.0+(?= )", "", text)

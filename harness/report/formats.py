@@ -1,0 +1,104 @@
+"""Tables as Markdown and for the terminal, and cells as CSV."""
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import JustifyMethod
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
+
+from harness.aggregate import Group, group_cells
+from harness.report.scaling import Series
+from harness.report.tables import Table, Text
+from harness.store import row as flat
+
+SCALING_COLUMNS = (
+    "task", "model", "length", "outcome", "reason", "batch", "call_s_median", "precision",
+    "tokens_per_s", "peak_bytes", "delta_bytes", "state_bytes", "flops", "parameters", "path",
+    "predicted_s", "predicted_bytes", "device", "run_id",
+)  # fmt: skip
+SCORE_COLUMNS = (
+    "task", "model", "metric", "higher_is_better", "chance", "n", "lost", "mean", "interval_low",
+    "interval_high", "interval_over", "learned", "step_s", "train_s", "peak_bytes", "parameters",
+    "scores", "missing", "reasons",
+)  # fmt: skip
+
+
+def markdown(table: Table) -> str:
+    """Write a table as Markdown: its title, its rows, its note."""
+    ruler = ["--:" if table.is_number(n) else ":--" for n in range(len(table.columns))]
+    lines = [
+        [_escaped(column) for column in table.columns],
+        ruler,
+        *([_marked(text) for text in row] for row in table.rows),
+    ]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"### {_escaped(table.title)}\n\n{body}\n\n{_escaped(table.note)}\n"
+
+
+def for_terminal(table: Table) -> RichTable:
+    """Return a table that rich can print."""
+    # Plain strings would be read as rich's markup, in which `[state=32]` is a style.
+    title, note = RichText(table.title, "bold"), RichText(table.note, "dim")
+    shown = RichTable(title=title, caption=note, title_justify="left", caption_justify="left")
+    for place, column in enumerate(table.columns):
+        side: JustifyMethod = "right" if table.is_number(place) else "left"
+        shown.add_column(RichText(column), justify=side, overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(_styled, row))
+    return shown
+
+
+def scores_csv(groups: Iterable[Group]) -> str:
+    """Write every cell of the score table, unrounded, a row a (task, model)."""
+    rows = []
+    for group in groups:
+        for cell in () if group.sweep else group_cells(group):
+            low, high = cell.interval or (None, None)
+            several = {
+                "scores": " ".join(map(str, cell.scores)),
+                "missing": " ".join(f"{name}={count}" for name, count in cell.missing.items()),
+                "reasons": " | ".join(cell.reasons),
+            }
+            derived = {"n": cell.n, "lost": cell.lost, "mean": cell.mean}
+            ends = {"interval_low": low, "interval_high": high}
+            rows.append({**dataclasses.asdict(cell), **derived, **ends, **several})
+    return _csv(SCORE_COLUMNS, rows)
+
+
+def scaling_csv(found: Iterable[Series]) -> str:
+    """Write every measurement, unrounded, a row a (task, model, length)."""
+    rows = [
+        {**flat(point.record), "task": each.task, "model": each.model, "length": point.length}
+        for each in found
+        for point in each.points
+    ]
+    return _csv(SCALING_COLUMNS, rows)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _marked(text: Text) -> str:
+    escaped = _escaped(text.text)
+    return f"**{escaped}**" if text.best else f"*{escaped}*" if text.missing else escaped
+
+
+def _escaped(text: str) -> str:
+    """Keep text from being read as Markdown."""
+    return re.sub(r"([\\`*_|<>\[\]~])", r"\\\1", " ".join(text.split()))
+
+
+def _styled(text: Text) -> RichText:
+    if text.missing:
+        return RichText(text.text, "dim", justify="left")
+    return RichText(text.text, "bold green" if text.best else "")

@@ -1,0 +1,232 @@
+"""Tables of cells, made once; `formats` and `page` show them in their ways."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.aggregate import Cell, Group, group_cells
+from harness.record import Record
+from harness.report import units
+from harness.report.scaling import Crossover, Point, PowerLaw, Series, power_law
+
+LONGEST_REASON = 90
+"""Characters of a reason inside a table; the list of runs without a result has all of it."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What stands in one place of a table."""
+
+    text: str
+    best: bool = False
+    """Set in bold: better than every other in its row, intervals apart."""
+    missing: bool = False
+    """Set apart: why there is no number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table to be shown."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    note: str = ""
+    """How to read it."""
+    labels: int = 1
+    """Columns at the left that name the row."""
+    prose: int = 0
+    """Columns at the right that hold sentences; those between are numbers."""
+
+    def is_number(self, place: int) -> bool:
+        """Say whether a column holds numbers."""
+        return self.labels <= place < len(self.columns) - self.prose
+
+
+def score_table(groups: Iterable[Group]) -> Table:
+    """Make the table of tasks x models."""
+    rows = {group.title: group_cells(group) for group in groups if not group.sweep}
+    models = sorted({cell.model for found in rows.values() for cell in found})
+    return Table(
+        title="Test scores",
+        columns=("Task", "Metric", "Chance", *models),
+        rows=tuple(_score_row(task, found, models) for task, found in rows.items()),
+        note="Mean on the test split ± half its 95 % interval: over n seeds (Student's t), or over "
+        "the test examples where n is 1. Bold: better than all others in the row, intervals apart.",
+        labels=2,
+    )
+
+
+def cost_table(groups: Iterable[Group]) -> Table:
+    """Make the table of what training took."""
+    found = [cell for group in groups if not group.sweep for cell in group_cells(group)]
+    return Table(
+        title="Cost of training",
+        columns=("Task", "Model", "Step", "Training", "Peak memory", "Parameters", "Learned"),
+        rows=tuple(_cost_row(cell) for cell in found if cell.n),
+        note="Step: median of the timed optimiser steps; training: all of them. Both leave out "
+        "data, evaluation and logging. Learned: share of the seeds that beat chance.",
+        labels=2,
+    )
+
+
+def scaling_table(task: str, found: Iterable[Series]) -> Table:
+    """Make the table of length x model of one measured task."""
+    points = [(point, each.model) for each in found for point in each.points]
+    ordered = sorted(points, key=lambda item: (item[0].length, item[1]))
+    return Table(
+        title=task,
+        columns=("Length", "Model", "Call", "Tokens/s", "Peak", "Above idle", "State", "FLOP"),
+        rows=tuple(_point_row(point, model) for point, model in ordered),
+        note="Call: median of the timed calls. Peak: highest memory of the process; above idle: "
+        "what of it the calls added. State: what generation holds for one sequence.",
+        labels=2,
+    )
+
+
+def growth_table(found: Iterable[Series]) -> Table:
+    """Make the table of how time and memory grow with length."""
+    rows = []
+    for each in found:
+        time = power_law((point.length, point.seconds) for point in each.points)
+        memory = power_law((point.length, point.delta_bytes) for point in each.points)
+        if time is not None:
+            reach = f"{units.count(time.lengths[0])} to {units.count(time.lengths[-1])}"
+            texts = (each.task, each.model, exponent(time), exponent(memory), reach)
+            rows.append(tuple(map(Text, texts)))
+    return Table(
+        title="Growth with length",
+        columns=("Task", "Model", "Time ~ Lᵃ: a", "Memory ~ Lᵇ: b", "Lengths"),
+        rows=tuple(rows),
+        note="Exponents by least squares in log-log over the longest lengths (three at most) with "
+        "95 % intervals from the scatter about the line; memory is what was used above idle.",
+        labels=2,
+    )
+
+
+def crossover_table(found: Iterable[Crossover]) -> Table:
+    """Make the table of who is faster from which length on."""
+    return Table(
+        title="Crossovers",
+        columns=("Task", "Faster", "Slower", "From length", "95 % interval", ""),
+        rows=tuple(tuple(map(Text, _crossover_texts(crossing))) for crossing in found),
+        note="From the length given on, the one is faster at every longer length that both ran; "
+        "between two lengths by interpolation in log-log, with an interval over resampled calls.",
+        labels=3,
+        prose=1,
+    )
+
+
+def missing_table(records: Sequence[Record]) -> Table:
+    """Make the list of runs that left no result, with all of every reason."""
+    seeds: dict[tuple[str, ...], list[str]] = {}
+    for record in records:
+        if record.outcome != "ok":
+            key = (record.task, record.model, record.outcome, record.reason or "no reason given")
+            seeds.setdefault(key, []).append(str(record.spec.seed))
+    rows = [tuple(map(Text, (*key[:3], ", ".join(of), key[3]))) for key, of in seeds.items()]
+    return Table(
+        title="Runs without a result",
+        columns=("Task", "Model", "Outcome", "Seeds", "Reason"),
+        rows=tuple(rows),
+        note="Skipped: the model says it cannot do the task. Not-run: predicted to leave the "
+        "budget. All others were started and lost.",
+        labels=3,
+        prose=2,
+    )
+
+
+def exponent(law: PowerLaw | None) -> str:
+    """Write a fitted exponent with its interval."""
+    if law is None:
+        return units.DASH
+    low_high = f" [{law.interval[0]:.2f}, {law.interval[1]:.2f}]" if law.interval else ""
+    return f"{law.exponent:.2f}{low_high}"
+
+
+def best_model(found: Sequence[Cell]) -> str:
+    """Return the model that is better than every other with intervals apart; else nothing."""
+    scored = [cell for cell in found if cell.mean is not None]
+    if len(scored) < 2:
+        return ""
+    sign = 1 if scored[0].higher_is_better else -1
+    ends = {cell.model: sorted(sign * end for end in cell.interval or ()) for cell in scored}
+    best = max(scored, key=lambda cell: sign * (cell.mean or 0.0)).model
+    apart = all(ends[best][0] > ends[other][1] for other in ends if other != best)
+    return best if apart else ""
+
+
+def _score_row(task: str, found: Sequence[Cell], models: Sequence[str]) -> tuple[Text, ...]:
+    by_model = {cell.model: cell for cell in found}
+    best = best_model(found)
+    metric = next((cell.metric for cell in found if cell.metric), units.DASH)
+    chance = next((cell.chance for cell in found if cell.chance is not None), None)
+    texts = [_score_text(by_model.get(model), best=model == best) for model in models]
+    return (Text(task), Text(metric), Text(units.score(chance)), *texts)
+
+
+def _score_text(cell: Cell | None, *, best: bool) -> Text:
+    if cell is None:
+        return Text(units.DASH, missing=True)
+    if cell.mean is None:
+        outcomes = ", ".join(cell.missing)
+        reason = shortened(cell.reasons[0]) if cell.reasons else ""
+        return Text(": ".join(filter(None, (outcomes, reason))), missing=True)
+    lost = f", {cell.lost} lost" if cell.lost else ""
+    return Text(f"{units.plus_minus(cell.mean, cell.interval)} (n={cell.n}{lost})", best=best)
+
+
+def _cost_row(cell: Cell) -> tuple[Text, ...]:
+    learned = units.DASH if cell.learned is None else f"{cell.learned:.0%}"
+    texts = (
+        cell.task,
+        cell.model,
+        units.seconds(cell.step_s),
+        units.seconds(cell.train_s),
+        units.memory(cell.peak_bytes),
+        units.count(cell.parameters),
+        learned,
+    )
+    return tuple(map(Text, texts))
+
+
+def _point_row(point: Point, model: str) -> tuple[Text, ...]:
+    record = point.record
+    measured, memory = record.measured, record.memory
+    call = Text(units.seconds(point.seconds)) if measured else Text(_absence(record), missing=True)
+    numbers = (
+        units.scaled(point.tokens_per_s),
+        units.memory(memory.peak_bytes if memory else None),
+        units.memory(point.delta_bytes),
+        units.memory(record.state_bytes),
+        units.scaled(measured.flops if measured else None),
+    )
+    return (Text(units.count(point.length)), Text(model), call, *map(Text, numbers))
+
+
+def _absence(record: Record) -> str:
+    """Say why there is no measurement: the prediction, or else the reason."""
+    known = record.prediction if record.outcome == "not-run" else {}
+    forecast = [
+        write(known[name])
+        for name, write in (("seconds", units.seconds), ("bytes", units.memory))
+        if name in known
+    ]
+    reason = f"predicted {', '.join(forecast)}" if forecast else shortened(record.reason)
+    return f"{record.outcome}: {reason}" if reason else record.outcome
+
+
+def _crossover_texts(crossing: Crossover) -> tuple[str, ...]:
+    interval = units.DASH
+    if crossing.interval is not None:
+        low, high = (
+            units.count(end) if end < float("inf") else "open" for end in crossing.interval
+        )
+        interval = f"{low} to {high}"
+    names = (crossing.task, crossing.faster, crossing.slower)
+    return (*names, units.count(crossing.length), interval, crossing.reason)
+
+
+def shortened(reason: str) -> str:
+    """Cut a reason to what a table has room for."""
+    fits = len(reason) <= LONGEST_REASON
+    return reason if fits else reason[: LONGEST_REASON - 1].rstrip() + "…"
