@@ -1,0 +1,126 @@
+"""Outputs own head, loss and score: each against its definition."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.api import IGNORED, OneLabel, PairLabel, StepLabels, Values, one_hot
+
+
+def drawn(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_accuracy_is_the_share_of_right_labels():
+    outputs, labels = OneLabel(3), torch.tensor([0, 1, 2, 2])
+
+    examined = outputs.examine(one_hot(torch.tensor([0, 1, 1, 2]), 3), labels)
+
+    assert outputs.score(examined, 2) == {"accuracy": 0.75}
+
+
+def test_mean_pooling_ignores_padding():
+    hidden = drawn(2, 5, 3)
+    padded = hidden.clone()
+    padded[1, 2:] = 1e6
+
+    pooled = OneLabel(2).gather(padded, torch.tensor([5, 2]))
+
+    torch.testing.assert_close(pooled[0], hidden[0].mean(0))
+    torch.testing.assert_close(pooled[1], hidden[1, :2].mean(0))
+
+
+def test_last_pooling_reads_the_last_valid_position():
+    hidden = drawn(2, 5, 3)
+
+    pooled = OneLabel(2, pool="last").gather(hidden, torch.tensor([5, 2]))
+
+    assert torch.equal(pooled, torch.stack([hidden[0, 4], hidden[1, 1]]))
+
+
+def test_a_pair_is_read_from_its_own_two_documents():
+    hidden = drawn(4, 5, 3)
+
+    first = PairLabel(2).gather(hidden, None)
+    hidden[2:] = 0
+
+    assert torch.equal(PairLabel(2).gather(hidden, None)[0], first[0])
+    assert PairLabel(2).head(3)(first).shape == (2, 2)
+
+
+def test_values_are_read_from_the_last_valid_positions():
+    hidden = drawn(2, 6, 3)
+
+    read = Values(1, last=2).gather(hidden, torch.tensor([6, 4]))
+
+    assert torch.equal(read, torch.stack([hidden[0, 4:6], hidden[1, 2:4]]))
+
+
+@given(st.integers(2, 9), st.integers(1, 4))
+def test_r2_is_one_for_the_truth_and_zero_for_the_mean(n, last):
+    targets = drawn(n, last + 1, 1).double()
+    outputs = Values(1, last=last + 1)
+
+    truth = outputs.score(outputs.examine(targets, targets), n)
+    mean = outputs.constant(targets).expand_as(targets)
+
+    assert truth["r2"] == pytest.approx(1.0)
+    assert outputs.score(outputs.examine(mean, targets), n)["r2"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_r2_of_batches_is_the_mean_of_each_batchs_own_r2():
+    targets, predictions = drawn(6, 4, 2).double(), drawn(6, 4, 2).double() / 3
+    outputs = Values(2, last=4)
+
+    def one(rows):
+        t, p = targets[rows], predictions[rows]
+        return 1 - (p - t).square().mean() / (t - t.mean()).square().mean().clamp(min=1e-5)
+
+    expected = (one(slice(0, 4)) + one(slice(4, 6))) / 2
+
+    scores = outputs.score(outputs.examine(predictions, targets), batch=4)
+
+    assert scores["r2_batches"] == pytest.approx(expected.item())
+    assert scores["r2"] == pytest.approx(one(slice(0, 6)).item())
+
+
+def test_ignored_positions_count_neither_in_loss_nor_in_score():
+    outputs = StepLabels(3)
+    targets = torch.tensor([[0, IGNORED, 2]])
+    predictions = one_hot(torch.tensor([[0, 1, 1]]), 3)
+
+    scores = outputs.score(outputs.examine(predictions, targets), 1)
+
+    assert scores["accuracy"] == 0.5
+    assert outputs.loss(predictions, targets) == outputs.loss(
+        predictions[:, [0, 2]], targets[:, [0, 2]]
+    )
+
+
+def test_macro_f1_is_the_mean_of_the_classes_f1():
+    outputs = StepLabels(2, metric="macro_f1")
+    targets = torch.tensor([[0, 0, 0, 1]])
+    predictions = one_hot(torch.tensor([[0, 0, 1, 1]]), 2)
+
+    scores = outputs.score(outputs.examine(predictions, targets), 1)
+
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_balanced_loss_gives_every_class_an_equal_say():
+    outputs = StepLabels(2, balanced=True)
+    targets = torch.tensor([[0] * 9 + [1]])
+    predictions = drawn(1, 10, 2)
+
+    nll = torch.nn.functional.cross_entropy(predictions[0], targets[0], reduction="none")
+
+    expected = (nll[:9].mean() + nll[9]) / 2
+    torch.testing.assert_close(outputs.loss(predictions, targets), expected)
+
+
+@pytest.mark.parametrize("outputs", [OneLabel(4), PairLabel(4), StepLabels(4)])
+def test_the_best_constant_label_is_the_commonest(outputs):
+    targets = torch.tensor([3, 3, 1, 0])
+
+    assert outputs.constant(targets).argmax(-1).unique() == 3

@@ -1,0 +1,92 @@
+"""Names with options, protocols and runs are values that print as they parse."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.spec import (
+    Protocol,
+    RunSpec,
+    Selector,
+    SpecError,
+    checked_options,
+    parse_bytes,
+    parse_options,
+)
+
+NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}(/[a-z][a-z0-9-]{0,8})?", fullmatch=True)
+KEYS = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
+WORDS = st.from_regex(r"[a-z]{1,8}", fullmatch=True).filter(
+    lambda word: word not in {"true", "false", "inf", "nan", "infinity"}
+)
+VALUES = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS
+
+
+@given(NAMES, st.dictionaries(KEYS, VALUES, max_size=4), st.none() | st.integers(1, 99))
+def test_a_selector_reads_back_what_it_prints(name, options, version):
+    selector = Selector(name, options, version)
+
+    assert Selector.parse(str(selector)) == selector
+
+
+@pytest.mark.parametrize("text", ["", "S4D", "s4d[", "s4d]", "s4d[state]", "s4d[a=1,a=2]", "a b"])
+def test_a_malformed_selector_is_refused_in_a_sentence(text):
+    with pytest.raises(SpecError, match=r"\.$"):
+        Selector.parse(text)
+
+
+def test_a_misspelled_option_is_answered_with_the_near_miss():
+    with pytest.raises(SpecError, match="Did you mean 'steps'"):
+        Protocol().changed(parse_options("step=3"))
+
+
+def test_an_option_of_the_wrong_type_is_refused_with_what_was_wanted():
+    with pytest.raises(SpecError, match=r"takes a value like '1000' \(int\), not 'many'"):
+        Protocol().changed({"steps": "many"})
+
+
+def test_an_option_outside_its_choices_is_refused():
+    with pytest.raises(SpecError, match="Did you mean 'cosine'"):
+        Protocol().changed({"schedule": "cosin"})
+
+
+def test_an_integer_may_stand_for_a_float_but_a_float_not_for_an_integer():
+    assert checked_options(Protocol, {"lr": 1}, "the protocol") == {"lr": 1.0}
+    with pytest.raises(SpecError):
+        checked_options(Protocol, {"steps": 1.5}, "the protocol")
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "width", "depth", "budget_s"])
+def test_a_protocol_without_a_positive_size_is_refused(name):
+    with pytest.raises(SpecError, match=f"{name} must be positive"):
+        Protocol().changed({name: 0})
+
+
+def test_equal_runs_have_one_name_and_any_other_value_has_another():
+    run = RunSpec(task="synthetic/shift@1", model="s4d", protocol=Protocol())
+
+    names = {
+        run.run_id,
+        dataclasses.replace(run).run_id,
+        dataclasses.replace(run, seed=1).run_id,
+        dataclasses.replace(run, task="synthetic/shift@2").run_id,
+        dataclasses.replace(run, protocol=Protocol(steps=7)).run_id,
+        dataclasses.replace(run, device="cuda").run_id,
+    }
+
+    assert len(names) == 5
+
+
+@given(st.integers(1, 1000), st.sampled_from(["", "K", "M", "G", "GiB", "mb"]))
+def test_a_size_is_read_in_powers_of_1024(number, unit):
+    power = {"": 0, "k": 1, "m": 2, "g": 3}[unit[:1].lower()]
+
+    assert parse_bytes(f"{number}{unit}") == number * 1024**power
+
+
+@pytest.mark.parametrize("text", ["lots", "6 apples", "-1G", ""])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(SpecError, match="write it like 6G"):
+        parse_bytes(text)
