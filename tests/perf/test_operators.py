@@ -1,0 +1,37 @@
+"""How fast the shared mathematics is: `pytest --benchmark-only tests/perf`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from baselines.ops import convolution, diagonal
+from harness.seeding import stream
+
+
+def timed(benchmark: Any, call: Callable[[], object]) -> Any:
+    """Time single calls after a warm-up, and return what the last one returned."""
+    return benchmark.pedantic(call, rounds=10, iterations=1, warmup_rounds=2)
+
+
+@pytest.mark.parametrize("length", [1024, 16_384])
+@pytest.mark.parametrize("form", [diagonal.kernel, diagonal.textbook_kernel])
+def test_the_kernel_of_a_diagonal_system(benchmark: Any, form: Any, length: int) -> None:
+    benchmark.group = f"diagonal kernel, {length}"
+    rng = stream("perf")
+    angle = torch.rand(32, 16, generator=rng, dtype=torch.float64)
+    pole = torch.polar(torch.full_like(angle, 0.999), angle)
+    weight = torch.randn(32, 1, 16, generator=rng, dtype=torch.complex64)
+    taps = timed(benchmark, lambda: form(weight, pole, length))
+    torch.testing.assert_close(taps[..., 0], weight.sum(-1).real)
+
+
+@pytest.mark.parametrize("length", [1024, 16_384])
+def test_a_causal_convolution(benchmark: Any, length: int) -> None:
+    benchmark.group = f"convolution, {length}"
+    rng = stream("perf")
+    u = torch.randn(1, length, 64, generator=rng)
+    kernel = torch.randn(64, 1, length, generator=rng)
+    y = timed(benchmark, lambda: convolution.convolve(u, kernel))
+    torch.testing.assert_close(y[:, 0], u[:, 0] * kernel[:, 0, 0], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,113 @@
+"""What the training loop adds to a bare step of forward, backward and optimiser."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from harness.api import Batch, LearningTask, Network, OneLabel, Recipe, Signal, Split
+from harness.measure.clock import now
+from harness.seeding import scope, stream
+from harness.spec import Protocol
+from harness.train import fit, prepared
+
+STEP_S = 0.02
+"""The length of a step at which the loop may add 3 %."""
+STEPS, ROUNDS = 12, 4
+
+
+@final
+class Steady(Network):
+    """A classifier of 300,000 parameters whose forward pass takes 20 ms, whoever else computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(64, 512), nn.Linear(512, 512), nn.Linear(512, 10))
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (b, l, 64) to (b, 10), and wait."""
+        end = now() + STEP_S
+        predictions: Tensor = self.layers(inputs[:, 0])
+        while now() < end:
+            pass
+        return predictions
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Constant(LearningTask):
+    """One batch for ever, so that the loop's data cost nothing."""
+
+    inputs = Signal(64)
+    outputs = OneLabel(10)
+    max_length = 1
+    causal = False
+    chance = 0.1
+
+    def split(self, split: Split) -> Batch:
+        """Draw eight examples."""
+        rng = stream("perf", split)
+        return Batch(torch.randn(8, 1, 64, generator=rng), torch.arange(8))
+
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """Yield the same batch."""
+        batch = self.split("train")
+        while True:
+            yield batch
+
+
+@final
+class Anything(Recipe):
+    """A recipe with nothing to say."""
+
+    def assemble(self, *_: object) -> Network:
+        """Build the network."""
+        return Steady()
+
+
+def gaps(times: list[float]) -> list[float]:
+    """Return seconds between one step's end and the next's."""
+    return [after - before for before, after in pairwise(times)]
+
+
+def in_the_loop(task: Constant, network: Network, protocol: Protocol) -> list[float]:
+    """Train with our loop, and return the seconds from each step to the next, all included."""
+    times: list[float] = []
+    trainer = prepared(network, task, Anything(), protocol, "cpu")
+    fit(trainer, task, protocol, lambda _step, _loss: times.append(now()))
+    return gaps(times)
+
+
+def bare(task: Constant, network: Network) -> list[float]:
+    """Train with the fewest lines that train, and return the seconds of each step."""
+    optimiser = torch.optim.AdamW(network.parameters())
+    batch, times = task.split("train"), []
+    for _ in range(STEPS):
+        task.outputs.loss(network(batch.inputs), batch.targets).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        times.append(now())
+    return gaps(times)
+
+
+def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchmark: Any) -> None:
+    task, protocol = Constant(), Protocol(steps=STEPS, evaluations=1, batch=8)
+    with scope("perf"):
+        network = Steady()
+    ours: list[float] = []
+    theirs: list[float] = []
+
+    def both() -> None:
+        for _ in range(ROUNDS):
+            ours.extend(in_the_loop(task, network, protocol))
+            theirs.extend(bare(task, network))
+
+    benchmark.pedantic(both, rounds=1, iterations=1, warmup_rounds=1)
+    overhead = median(ours) / median(theirs) - 1
+    benchmark.extra_info["overhead"] = overhead
+    assert min(theirs) >= STEP_S
+    assert overhead <= 0.03, f"the loop adds {overhead:.1%} to {median(theirs) * 1e3:.1f} ms"
