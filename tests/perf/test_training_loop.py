@@ -15,22 +15,22 @@ from harness.seeding import scope, stream
 from harness.spec import Protocol
 from harness.train import fit, prepared
 
-STEP_S = 0.02
-"""The length of a step at which the loop may add 3 %."""
+FORWARD_S = 0.018
+"""How long a forward pass takes, so that a whole step takes a little over 20 ms."""
 STEPS, ROUNDS = 12, 4
 
 
 @final
 class Steady(Network):
-    """A classifier of 300,000 parameters whose forward pass takes 20 ms, whoever else computes."""
+    """A classifier of 85,000 parameters whose forward pass takes 18 ms, whoever else computes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(64, 512), nn.Linear(512, 512), nn.Linear(512, 10))
+        self.layers = nn.Sequential(nn.Linear(64, 256), nn.Linear(256, 256), nn.Linear(256, 10))
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (b, l, 64) to (b, 10), and wait."""
-        end = now() + STEP_S
+        end = now() + FORWARD_S
         predictions: Tensor = self.layers(inputs[:, 0])
         while now() < end:
             pass
@@ -109,5 +109,5 @@ def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchma
     benchmark.pedantic(both, rounds=1, iterations=1, warmup_rounds=1)
     overhead = median(ours) / median(theirs) - 1
     benchmark.extra_info["overhead"] = overhead
-    assert min(theirs) >= STEP_S
+    assert min(theirs) >= FORWARD_S
     assert overhead <= 0.03, f"the loop adds {overhead:.1%} to {median(theirs) * 1e3:.1f} ms"
