@@ -18,7 +18,7 @@ from harness.report.tables import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.report.figures import Picture
+    from harness.report.canvas import Picture
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Report:
 
     def pictures(self) -> dict[str, list["Picture"]]:
         """Draw every figure that shows something, by section."""
-        from harness.report import figures  # noqa: PLC0415 - seconds of imports, not for printing
+        from harness.report import canvas, figures  # noqa: PLC0415 - seconds of imports, not for printing
 
-        look = figures.looks([label for group in self.groups for label in group.labels.values()])
+        look = canvas.looks([label for group in self.groups for label in group.labels.values()])
         learned = [group for group in self.groups if not group.sweep]
         made = {
             "Scores": [figures.score_picture(learned, look)],

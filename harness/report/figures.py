@@ -3,16 +3,10 @@
 A model has one colour and one marker in all figures of a report. No text depends on colour alone.
 """
 
-import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import cycle
+from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -20,41 +14,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from harness.aggregate import Group, group_cells
 from harness.intervals import Floats
 from harness.report import units
+from harness.report.canvas import PANELS, Look, Picture, finished, panels
 from harness.report.scaling import Crossover, Point, Series, power_law
 from harness.report.tables import exponent
-
-MARKERS = "osD^vPXph*"
-PANELS = 3
-"""The most panels side by side."""
-PANEL = (4.6, 3.5)
-"""Inches."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a model is drawn."""
-
-    colour: tuple[float, float, float]
-    marker: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished figure."""
-
-    name: str
-    """Of its files, without the ending."""
-    title: str
-    alt: str
-    """What it shows, for those who do not see it."""
-    png: bytes
-    svg: bytes
-
-
-def looks(models: Sequence[str]) -> dict[str, Look]:
-    """Give each model its colour, safe for the colour-blind, and its marker."""
-    colours = cycle(sns.color_palette("colorblind"))
-    return dict(zip(sorted(models), map(Look, colours, cycle(MARKERS)), strict=False))
 
 
 def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:
@@ -66,9 +28,7 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
             for place, cell in enumerate(cells):
                 style = look[cell.model]
                 if cell.mean is None:
-                    text = ", ".join(cell.missing)
-                    side = axis.get_yaxis_transform()
-                    axis.text(0.02, place, text, transform=side, va="center", color="0.45")
+                    _write_outcome(axis, place, ", ".join(cell.missing))
                     continue
                 low, high = cell.interval or (cell.mean, cell.mean)
                 axis.plot([low, high], [place, place], color=style.colour, lw=2)
@@ -147,28 +107,11 @@ def memory_picture(
         )
 
 
-@contextmanager
-def panels(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure with so many panels, and the style that it must be drawn and saved in."""
-    across = min(max(count, 1), PANELS)
-    down = -(-max(count, 1) // across)
-    held = {"font.family": "DejaVu Sans", "svg.hashsalt": "ssm-bench", "axes.titleweight": "bold"}
-    style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(PANEL[0] * across, PANEL[1] * down), layout="constrained")
-        axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
-        yield figure, axes
-
-
-def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | None:
-    """Save a figure, without dates and versions, which would change its bytes; None if empty."""
-    if not figure.axes:
-        return None
-    sns.despine(figure)
-    png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=svg.getvalue())
+def _write_outcome(axis: Axes, place: int, text: str) -> None:
+    """Write in a model's row why it has no score."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+    middle = axis.get_yaxis_transform()
+    axis.text(0.5, place, text, transform=middle, ha="center", va="center", color="0.4", bbox=box)
 
 
 def _curves(group: Group) -> list[tuple[str, Floats, Floats]]:

@@ -21,6 +21,7 @@ MACHINE = {
     "before": {"load": 0.4, "cpu_s": 1.0},
     "selftest": {"memory_error": 0.01, "time_error": 0.002, "flags": []},
 }
+PROTOCOL = Protocol()
 
 
 def blank(
@@ -28,7 +29,7 @@ def blank(
     model: str = "s4d",
     seed: int = 0,
     outcome: Outcome = "ok",
-    protocol: Protocol | None = Protocol(),
+    protocol: Protocol | None = PROTOCOL,
     **fields: Any,
 ) -> Record:
     """Make a record with nothing in it but what names it; `fields` are the record's own."""
@@ -120,7 +121,10 @@ def sweep() -> list[Record]:
     records[-1] = lost(
         "synthetic/shift", "transformer", "killed", "The process was killed by signal 9.", 2
     )
-    skip = "It has no step mode, so it cannot decode, and what it would need for that is another network."
+    skip = (
+        "It has no step mode, so it cannot decode, "
+        "and to do so it would have to be another model altogether."
+    )
     records += [
         lost("synthetic/cumsum", "chance", "skipped", skip),
         scored(0.7, task="synthetic/cumsum"),

@@ -1,0 +1,74 @@
+"""What all figures share: a model's look, the style, and how they are saved."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MARKERS = "osD^vPXph*"
+PANELS = 3
+"""The most panels side by side."""
+PANEL = (4.2, 3.2)
+"""Inches."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model is drawn."""
+
+    colour: tuple[float, float, float]
+    marker: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure."""
+
+    name: str
+    """Of its files, without the ending."""
+    title: str
+    alt: str
+    """What it shows, for those who do not see it."""
+    png: bytes
+    svg: bytes
+
+
+def looks(models: Iterable[str]) -> dict[str, Look]:
+    """Give each model its colour, safe for the colour-blind, and its marker."""
+    colours = cycle(sns.color_palette("colorblind"))
+    return dict(zip(sorted(set(models)), map(Look, colours, cycle(MARKERS)), strict=False))
+
+
+@contextmanager
+def panels(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure with so many panels, and the style that it must be drawn and saved in."""
+    across = min(max(count, 1), PANELS)
+    down = -(-max(count, 1) // across)
+    held = {
+        "font.family": "DejaVu Sans",
+        "svg.hashsalt": "ssm-bench",
+        "axes.titleweight": "bold",
+        "grid.color": "0.9",
+    }
+    style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(PANEL[0] * across, PANEL[1] * down), layout="constrained")
+        axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
+        yield figure, axes
+
+
+def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | None:
+    """Save a figure, without dates and versions, which would change its bytes; None if empty."""
+    if not figure.axes:
+        return None
+    sns.despine(figure)
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=svg.getvalue())

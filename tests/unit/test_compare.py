@@ -1,0 +1,144 @@
+import dataclasses
+from itertools import product
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.compare import compare, gate, sides
+from harness.intervals import sign_flip_p_value
+from harness.spec import Protocol, SpecError
+from harness.store import Store
+from tests.unit.report.made_records import again, blank, lost, measured, scored
+
+SCORES = {"a": [0.80, 0.82, 0.81, 0.79], "b": [0.90, 0.93, 0.91, 0.90]}
+
+
+def runs(scores, **fields):
+    return [scored(score, seed=seed, **fields) for seed, score in enumerate(scores)]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=9))
+def test_the_p_value_is_the_share_of_sign_patterns_as_extreme(values):
+    differences = [value / 10 for value in values]
+    seen = abs(sum(differences))
+    flipped = [
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in product((-1, 1), repeat=len(differences))
+    ]
+    share = sum(one >= seen - 1e-9 for one in flipped) / len(flipped)
+    assert sign_flip_p_value(differences) == pytest.approx(share)
+
+
+def test_two_models_are_paired_by_task_and_seed():
+    a, b = runs(SCORES["a"], model="lstm"), runs(SCORES["b"], model="s4d")
+    (change,) = compare(a, [*reversed(b), scored(0.1, model="s4d", seed=9)]).changes
+    score = change.score
+    differences = np.subtract(SCORES["b"], SCORES["a"])
+    assert change.seeds == (0, 1, 2, 3)
+    assert score.difference == pytest.approx(differences.mean())
+    assert score.effect == pytest.approx(differences.mean() / differences.std(ddof=1))
+    assert score.interval[0] < score.difference < score.interval[1]
+    assert score.p_value == pytest.approx(2 / 2**4)
+    assert change.model == "lstm against s4d"
+
+
+def test_two_folders_are_paired_by_model_too():
+    a = runs(SCORES["a"], model="lstm") + runs(SCORES["b"], model="s4d")
+    b = runs(SCORES["b"], model="lstm") + runs(SCORES["b"], model="s4d")
+    changes = {change.model: change.score.difference for change in compare(a, b).changes}
+    assert changes == {"lstm": pytest.approx(0.105), "s4d": pytest.approx(0.0)}
+
+
+def test_one_seed_proves_nothing_and_has_the_interval_of_its_examples():
+    comparison = compare([scored(0.5, half=0.03)], [scored(0.6, half=0.04)])
+    score = comparison.changes[0].score
+    assert (score.p_value, score.effect) == (None, None)
+    assert score.interval == pytest.approx((0.05, 0.15))
+    assert "One seed proves nothing" in comparison.note
+
+
+@pytest.mark.parametrize("change", [{"protocol": Protocol(steps=7)}, {"device": "cuda"}])
+def test_runs_under_different_conditions_are_no_pair(change):
+    a = scored(0.5)
+    b = again(a, spec=dataclasses.replace(a.spec, **change))
+    comparison = compare([a], [b])
+    assert (comparison.changes, comparison.unpaired) == ((), 2)
+    assert "nothing was compared" in comparison.note
+
+
+def test_a_gate_without_a_common_run_fails():
+    assert gate(compare([], []), 0.5)
+    assert gate(compare([scored(0.5)], [scored(0.5, seed=1)]), 0.5)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_gate_knows_which_direction_is_worse(lower):
+    few, many = runs(SCORES["a"], lower=lower), runs(SCORES["b"], lower=lower)
+    worse = gate(compare(few, many) if lower else compare(many, few), 0.05)
+    better = gate(compare(many, few) if lower else compare(few, many), 0.05)
+    assert len(worse) == 1
+    assert ("mse" if lower else "accuracy") in worse[0]
+    assert better == []
+
+
+def test_the_gate_lets_pass_what_is_within_tolerance_or_within_noise():
+    a, b = runs(SCORES["b"]), runs(SCORES["a"])
+    assert gate(compare(a, b), 0.2) == []
+    noisy = runs([0.99, 0.60, 0.99, 0.60])
+    assert compare(a, noisy).changes[0].score.difference < -0.05 * 0.9
+    assert gate(compare(a, noisy), 0.05) == []
+
+
+def test_more_time_and_more_memory_are_worse_and_less_are_not():
+    quick, slow = measured(64, [1.0, 1.01, 0.99] * 5), measured(64, [1.5, 1.52, 1.49] * 5)
+    heavy = msgspec.structs.replace(
+        slow, memory=msgspec.structs.replace(slow.memory, peak_bytes=2 * slow.memory.peak_bytes)
+    )
+    time_only = gate(compare([quick], [slow]), 0.05)
+    assert len(time_only) == 1
+    assert "time grew to 1.50 times" in time_only[0]
+    assert len(gate(compare([quick], [heavy]), 0.05)) == 2
+    assert gate(compare([heavy], [quick]), 0.05) == []
+
+
+def test_a_difference_in_time_within_the_scatter_of_calls_passes():
+    rng = np.random.default_rng(0)
+    a, b = (measured(64, (mean * rng.lognormal(0, 0.5, 9)).tolist()) for mean in (1.0, 1.1))
+    ratio = compare([a], [b]).changes[0].seconds
+    assert ratio.interval[0] < 1 < ratio.interval[1]
+    assert gate(compare([a], [b]), 0.0) == []
+
+
+def test_ratios_over_seeds_are_averaged_geometrically():
+    a = [scored(0.5, seed=seed, step_s=[0.1]) for seed in range(2)]
+    b = [scored(0.5, seed=0, step_s=[0.05]), scored(0.5, seed=1, step_s=[0.2])]
+    assert compare(a, b).changes[0].seconds.value == pytest.approx(1.0)
+
+
+def test_a_run_that_is_lost_in_b_breaks_the_gate():
+    a, b = runs(SCORES["a"]), runs(SCORES["a"])
+    b[3] = lost("synthetic/shift", "s4d", "out-of-memory", "It needed 9 GiB.", 3)
+    comparison = compare(a, b)
+    assert comparison.changes[0].seeds == (0, 1, 2)
+    (sentence,) = gate(comparison, 0.05)
+    assert "s4d is out-of-memory in B: It needed 9 GiB." in sentence
+
+
+def test_a_comparison_is_written_as_json():
+    text = msgspec.json.encode(compare(runs(SCORES["a"]), runs(SCORES["b"])))
+    assert msgspec.json.decode(text)["changes"][0]["score"]["metric"] == "accuracy"
+
+
+def test_a_side_is_a_folder_or_a_model_and_else_an_error_with_the_near_miss(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    here.append(blank(model="s4d"))
+    here.append(blank(model="lstm"))
+    there.append(blank(model="s4d", seed=1))
+    assert sides("s4d", "lstm", here.folder) == ([blank(model="s4d")], [blank(model="lstm")])
+    assert sides("s4d", str(there.folder), here.folder)[1] == there.records()
+    with pytest.raises(SpecError, match="Did you mean 's4d'"):
+        sides("s4dd", "lstm", here.folder)

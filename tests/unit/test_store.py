@@ -1,0 +1,226 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import store as module
+from harness.record import SCHEMA
+from harness.spec import Limits, SpecError
+from harness.store import Store, TornLineWarning, read_records
+from tests.unit.report.made_records import blank, lost, measured, scored, sweep
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Give a new folder at every call: hypothesis calls a test more than once."""
+    return lambda: tmp_path_factory.mktemp("results")
+
+
+@given(
+    score=finite, low=finite, step_s=st.lists(st.floats(1e-6, 1e3), min_size=1), reason=st.text()
+)
+def test_a_record_is_read_back_as_it_was_appended(folders, score, low, step_s, reason):
+    record = scored(0.5, step_s=step_s, reason=reason)
+    learned = msgspec.structs.replace(record.learned, score=score, interval=(low, score))
+    record = msgspec.structs.replace(record, learned=learned)
+    store = Store(folders())
+    store.append(record)
+    assert Store(store.folder).records() == [record]
+
+
+def test_a_file_is_named_by_the_task_and_the_model_without_their_options(tmp_path):
+    record = blank("scaling/train[length=4096]", "s4d[state=32]")
+    Store(tmp_path).append(record)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.jsonl")] == [
+        Path("scaling/train/s4d.jsonl")
+    ]
+
+
+def test_the_latest_record_of_a_run_wins_and_keeps_its_place(tmp_path):
+    store = Store(tmp_path)
+    first, second = blank(outcome="killed", reason="Stopped."), blank(seed=1)
+    retried = msgspec.structs.replace(first, outcome="ok", reason="")
+    for record in (first, second, retried):
+        store.append(record)
+        assert store.get(record.run_id) == record
+    assert store.records() == [retried, second]
+
+
+@given(data=st.data())
+def test_a_line_torn_at_any_byte_is_ignored_then_healed(folders, data):
+    store = Store(folders())
+    whole, torn, new = blank(seed=0), blank(seed=1, reason="é"), blank(seed=2)
+    store.append(whole)
+    path = store.path(whole)
+    line = msgspec.json.encode(torn)
+    kept = data.draw(st.integers(1, len(line) - 1))
+    path.write_bytes(path.read_bytes() + line[:kept])
+    with pytest.warns(TornLineWarning, match="ends in the middle of a line"):
+        assert store.records() == [whole]
+    assert store.records() == [whole], "reported once"
+    store.append(new)
+    assert Store(store.folder).records() == [whole, new]
+
+
+def test_a_last_line_that_only_lacks_its_end_is_kept(tmp_path):
+    store = Store(tmp_path)
+    store.append(blank(seed=0))
+    path = store.path(blank())
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert store.records() == [blank(seed=0)]
+    store.append(blank(seed=1))
+    assert Store(tmp_path).records() == [blank(seed=0), blank(seed=1)]
+
+
+def test_a_damaged_line_in_the_middle_is_named_with_its_file_and_number(tmp_path):
+    store = Store(tmp_path)
+    store.append(blank(seed=0))
+    path = store.path(blank())
+    path.write_bytes(
+        path.read_bytes() + b'{"schema": 1\n' + msgspec.json.encode(blank(seed=1)) + b"\n"
+    )
+    with pytest.raises(SpecError, match=r"s4d\.jsonl, line 2: not a record"):
+        store.records()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_refused_by_name_and_leaves_no_line(tmp_path, value):
+    store = Store(tmp_path)
+    with pytest.raises(SpecError, match=r"record\.learned\.step_s\[1\] .* not finite"):
+        store.append(scored(step_s=[0.1, value]))
+    assert store.records() == []
+
+
+def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
+    # Two versions before this one: first the model was called `net`, then `model_name`.
+    monkeypatch.setitem(
+        module.UPGRADES, SCHEMA - 2, lambda raw: {**raw, "model_name": raw.pop("net")}
+    )
+    monkeypatch.setitem(
+        module.UPGRADES, SCHEMA - 1, lambda raw: {**raw, "model": raw.pop("model_name")}
+    )
+    record = scored()
+    old = msgspec.to_builtins(record)
+    old.update(schema=SCHEMA - 2, net=old.pop("model"))
+    path = Store(tmp_path).path(record)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(msgspec.json.encode(old) + b"\n")
+    Store(tmp_path).append(blank(seed=1))
+    assert Store(tmp_path).records() == [record, blank(seed=1)]
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, "new", None])
+def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, schema):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        msgspec.json.encode({**msgspec.to_builtins(blank()), "schema": schema}) + b"\n"
+    )
+    with pytest.raises(
+        SpecError, match=r"line 1: its schema is .* use the ssm-bench that wrote it"
+    ):
+        Store(tmp_path).records()
+
+
+@pytest.mark.parametrize("outcome", ["ok", "skipped", "diverged"])
+def test_what_another_try_would_repeat_is_finished_under_any_limits(tmp_path, outcome):
+    store, record = Store(tmp_path), blank(outcome=outcome)
+    assert store.finished(record.run_id, Limits()) is None
+    store.append(record)
+    assert store.finished(record.run_id, Limits(timeout_s=9e9, memory_bytes=2**60)) == record
+
+
+@pytest.mark.parametrize("outcome", ["killed", "failed"])
+def test_what_was_killed_or_failed_is_tried_again(tmp_path, outcome):
+    store, record = Store(tmp_path), blank(outcome=outcome)
+    store.append(record)
+    assert store.finished(record.run_id, Limits(timeout_s=1, memory_bytes=1)) is None
+
+
+@pytest.mark.parametrize("outcome", ["timed-out", "out-of-memory", "not-run"])
+@pytest.mark.parametrize(
+    ("stored", "asked", "stands"),
+    [
+        (Limits(timeout_s=60), Limits(timeout_s=60), True),
+        (Limits(timeout_s=60), Limits(timeout_s=30), True),
+        (Limits(timeout_s=60), Limits(timeout_s=90), False),
+        (Limits(timeout_s=60), Limits(), False),
+        (Limits(), Limits(timeout_s=60), True),
+        (Limits(memory_bytes=100), Limits(memory_bytes=101), False),
+        (Limits(memory_bytes=100, timeout_s=9), Limits(memory_bytes=100, timeout_s=9), True),
+    ],
+)
+def test_a_run_over_a_limit_is_finished_unless_more_is_allowed_now(
+    tmp_path, outcome, stored, asked, stands
+):
+    store, record = Store(tmp_path), blank(outcome=outcome, limits=stored)
+    store.append(record)
+    assert (store.finished(record.run_id, asked) == record) is stands
+
+
+WRITER = """
+import sys
+from harness.store import Store
+from tests.unit.report.made_records import scored
+
+for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
+    Store(sys.argv[1]).append(scored(seed=seed))
+"""
+
+
+def test_writers_in_several_processes_do_not_mix_their_lines(tmp_path):
+    root = Path(__file__).parents[2]  # `python -c` finds the tests from there
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)], cwd=root)
+        for first in (0, 20, 40)
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert sorted(record.spec.seed for record in Store(tmp_path).records()) == list(range(60))
+
+
+def test_a_table_has_a_row_a_run_with_units_in_its_columns(tmp_path):
+    records = [
+        scored(0.75, seed=3),
+        measured(1024, [0.5, 0.25, 1.0]),
+        lost("a", "b", "killed", "!"),
+    ]
+    for record in records:
+        Store(tmp_path).append(record)
+    frame = read_records(tmp_path).set_index("run_id").loc[[r.run_id for r in records]]
+    assert list(frame["outcome"]) == ["ok", "ok", "killed"]
+    first, second, third = (row for _, row in frame.iterrows())
+    assert (first["score"], first["seed"], first["metric"]) == (0.75, 3, "accuracy")
+    assert (first["interval_low"], first["interval_high"]) == (0.73, 0.77)
+    assert first["step_s_median"] == 0.021
+    assert (second["call_s_median"], second["tokens_per_s"]) == (0.5, 2048)
+    assert second["delta_bytes"] == 512_000
+    assert third["reason"] == "!"
+    assert third.isna()[["score", "call_s_median", "peak_bytes"]].all()
+    assert first["commit"].startswith("0123")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(SpecError, match="no results folder"):
+        read_records(tmp_path / "nowhere")
+    assert Store(tmp_path / "nowhere").records() == []
+
+
+def test_a_whole_sweep_survives_the_disk(tmp_path):
+    store, records = Store(tmp_path), sweep()
+    for record in records:
+        store.append(record)
+    by_id = {record.run_id: record for record in Store(tmp_path).records()}
+    assert by_id == {record.run_id: record for record in records}
+    assert len(by_id) == len(records)
+
+
+def test_importing_the_store_loads_no_heavy_library():
+    code = "import sys, harness.store; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "numpy", "scipy"} & set(done.stdout.split())
