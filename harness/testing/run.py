@@ -79,6 +79,7 @@ def _outcome(
         return "failed", str(error)
     except Exception as error:  # whatever a plugin raises is this plugin's failure, told in full
         frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = str(error).partition("\n")[0]
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        return "failed", f"It raises {type(error).__name__} ({place}): {error}"
+        return "failed", f"It raises {type(error).__name__} ({place}): {message}"
     return "passed", ""

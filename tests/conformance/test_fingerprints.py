@@ -1,0 +1,28 @@
+"""The bytes of every version of every task are pinned."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.loading import load_task
+from harness.registry import registry
+from harness.testing import fingerprint
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "fingerprints.json"
+PINNED: dict[str, str] = json.loads(GOLDEN.read_text())
+
+
+@pytest.mark.parametrize("name", registry().of("task"))
+def test_data_move_only_with_their_version(name: str) -> None:
+    task = load_task(name)
+    found = fingerprint(task) if task.learns else "no data"
+
+    assert PINNED.get(f"{name}@{task.version}") == found, (
+        f"The data of {name}@{task.version} are not the ones that are pinned; raise the task's "
+        f"version and pin {found} in {GOLDEN.name} beside the older versions."
+    )
+
+
+def test_every_pinned_task_still_exists() -> None:
+    assert {pinned.partition("@")[0] for pinned in PINNED} <= set(registry().of("task"))
