@@ -5,6 +5,7 @@ A model has one colour and one marker in all figures of a report. No text depend
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +18,10 @@ from harness.report import units
 from harness.report.canvas import PANELS, Look, Picture, finished, panels
 from harness.report.scaling import Crossover, Point, Series, power_law
 from harness.report.tables import exponent
+
+Quantity = Callable[[Point], float | None]
+SECONDS: Quantity = attrgetter("seconds")
+BYTES: Quantity = attrgetter("delta_bytes")
 
 
 def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:
@@ -73,9 +78,10 @@ def time_picture(
     sweeps: Mapping[str, Sequence[Series]], found: Sequence[Crossover], look: Mapping[str, Look]
 ) -> Picture | None:
     """Draw seconds against length with exponents and crossovers; None if nothing was measured."""
-    with panels(len(sweeps)) as (figure, axes):
-        for axis, (task, several) in zip(axes, sweeps.items(), strict=True):
-            _growth(axis, several, look, lambda point: point.seconds)
+    drawn = _measured(sweeps, SECONDS)
+    with panels(len(drawn)) as (figure, axes):
+        for axis, (task, several) in zip(axes, drawn.items(), strict=True):
+            _growth(axis, several, look, SECONDS)
             _mark_crossings(axis, [each for each in found if each.task == task], several)
             axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.seconds(y))))
             axis.set(title=task, ylabel="median time of a call")
@@ -92,9 +98,10 @@ def memory_picture(
     sweeps: Mapping[str, Sequence[Series]], look: Mapping[str, Look]
 ) -> Picture | None:
     """Draw memory above idle against length with exponents; None if nothing was measured."""
-    with panels(len(sweeps)) as (figure, axes):
-        for axis, (task, several) in zip(axes, sweeps.items(), strict=True):
-            _growth(axis, several, look, lambda point: point.delta_bytes)
+    drawn = _measured(sweeps, BYTES)
+    with panels(len(drawn)) as (figure, axes):
+        for axis, (task, several) in zip(axes, drawn.items(), strict=True):
+            _growth(axis, several, look, BYTES)
             axis.yaxis.set_major_locator(LogLocator(base=2, numticks=9))
             axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.memory(y))))
             axis.set(title=task, ylabel="peak memory above idle")
@@ -138,11 +145,22 @@ def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
+def _measured(
+    sweeps: Mapping[str, Sequence[Series]], quantity: Quantity
+) -> dict[str, Sequence[Series]]:
+    """Return the sweeps that have something to draw: a log axis must not be empty."""
+    return {
+        task: several
+        for task, several in sweeps.items()
+        if any(quantity(point) for each in several for point in each.points)
+    }
+
+
 def _growth(
     axis: Axes,
     several: Sequence[Series],
     look: Mapping[str, Look],
-    quantity: Callable[[Point], float | None],
+    quantity: Quantity,
 ) -> None:
     """Draw a quantity of several models over length on log axes, exponents in the legend."""
     for each in several:

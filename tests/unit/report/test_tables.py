@@ -1,0 +1,173 @@
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.aggregate import cells, comparable_groups
+from harness.compare import compare
+from harness.report import Report, formats, print_comparison, print_tables, tables, units
+from harness.report.scaling import series
+from tests.unit.report.made_records import lost, measured, scored, sweep
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (units.seconds, 4.5e-6, "4.50 µs"),
+        (units.seconds, 0.0123, "12.3 ms"),
+        (units.seconds, 1.0, "1.00 s"),
+        (units.seconds, 119.0, "119 s"),
+        (units.seconds, 600.0, "10.0 min"),
+        (units.seconds, 7200.0, "2.00 h"),
+        (units.memory, 0, "0.00 B"),
+        (units.memory, 1023, "1,023 B"),
+        (units.memory, 1024, "1.00 KiB"),
+        (units.memory, 400 * 2**20, "400 MiB"),
+        (units.memory, 3.5 * 2**30, "3.50 GiB"),
+        (units.memory, 2.0**53, "8,192 TiB"),
+        (units.scaled, 1.2e9, "1.20 G"),
+        (units.scaled, 999, "999"),
+        (units.count, 262_144, "262,144"),
+        (units.score, 0.98765, "0.988"),
+        (units.score, 12_345.6, "1.23e+04"),
+    ],
+)
+def test_quantities_are_short_and_carry_their_unit(write, value, text):
+    assert write(value) == text
+
+
+@pytest.mark.parametrize(
+    "write", [units.seconds, units.memory, units.scaled, units.count, units.score]
+)
+def test_what_is_not_known_is_a_dash(write):
+    assert write(None) == units.DASH
+
+
+def rows(table):
+    return [[text.text for text in row] for row in table.rows]
+
+
+def test_a_cell_says_score_interval_seeds_and_losses():
+    records = [
+        scored(0.5, seed=0),
+        scored(0.7, seed=1),
+        lost("synthetic/shift", "s4d", "killed", "Signal 9.", 2),
+        lost("synthetic/shift", "lstm", "out-of-memory", "It needed 9 GiB."),
+        scored(0.3, model="dlr"),
+        scored(0.2, task="images/smnist", model="dlr"),
+    ]
+    table = tables.score_table(comparable_groups(records))
+    assert table.columns == ("Task", "Metric", "Chance", "dlr", "lstm", "s4d")
+    assert rows(table) == [
+        ["images/smnist", "accuracy", "0.100", "0.200 ± 0.020 (n=1)", units.DASH, units.DASH],
+        [
+            "synthetic/shift",
+            "accuracy",
+            "0.100",
+            "0.300 ± 0.020 (n=1)",
+            "out-of-memory: It needed 9 GiB.",
+            "0.600 ± 1.271 (n=2, 1 lost)",
+        ],
+    ]
+    assert [text.missing for text in table.rows[1]] == [False] * 4 + [True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "lower", "best"),
+    [
+        ({"a": 0.9, "b": 0.8, "c": 0.5}, False, "a"),
+        ({"a": 0.9, "b": 0.87, "c": 0.5}, False, ""),
+        ({"a": 0.9, "b": 0.8, "c": 0.5}, True, "c"),
+        ({"a": 0.9}, False, ""),
+    ],
+)
+def test_the_best_is_marked_only_if_intervals_are_apart(values, lower, best):
+    found = cells([scored(score, model=name, lower=lower) for name, score in values.items()])
+    assert tables.best_model(found) == best
+
+
+def test_a_length_that_was_not_run_shows_its_prediction():
+    forecast = {"seconds": 600.0, "bytes": 2.0**34}
+    name = "scaling/forward[length=4096]"
+    records = [
+        measured(1024, [0.5]),
+        lost(name, "s4d", "not-run", "Predicted to take 600 s.", prediction=forecast),
+        lost(name, "lstm", "timed-out", "It ran longer than 60 s.", prediction=forecast),
+    ]
+    (group,) = comparable_groups(records)
+    assert rows(tables.scaling_table(group.title, series(group))) == [
+        ["1,024", "s4d", "500 ms", "2.05 k", "300 MiB", "500 KiB", "4.00 KiB", "1.02 M"],
+        ["4,096", "lstm", "timed-out: It ran longer than 60 s.", *[units.DASH] * 5],
+        ["4,096", "s4d", "not-run: predicted 10.0 min, 16.0 GiB", *[units.DASH] * 5],
+    ]
+
+
+def test_runs_without_a_result_are_listed_with_all_of_their_reason():
+    reason = "A reason of a hundred letters " + "and more " * 20
+    records = [lost("a", "b", "failed", reason, seed) for seed in (0, 1)] + [scored(0.5)]
+    assert rows(tables.missing_table(records)) == [["a", "b", "failed", "0, 1", reason]]
+    (cell,) = tables.score_table(comparable_groups(records)).rows[0][3:4]
+    assert len(cell.text) < 110
+    assert cell.text.endswith("…")
+
+
+def test_markdown_keeps_its_columns_whatever_a_reason_holds():
+    reason = "a | b\n*c* <script>"
+    table = tables.missing_table([lost("a", "b[c=1]", "failed", reason)])
+    lines = formats.markdown(table).splitlines()[2:5]
+    assert [line.replace(r"\|", "").count("|") for line in lines] == [6, 6, 6]
+    assert r"a \| b \*c\* \<script\>" in lines[2]
+
+
+def test_markdown_sets_the_best_in_bold_and_the_missing_apart():
+    records = [
+        scored(0.9),
+        scored(0.5, model="lstm"),
+        lost("synthetic/shift", "dlr", "killed", "Signal 9."),
+    ]
+    text = formats.markdown(tables.score_table(comparable_groups(records)))
+    assert "| *killed: Signal 9.* | 0.500 ± 0.020 (n=1) | **0.900 ± 0.020 (n=1)** |" in text
+
+
+def printed(show):
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    show(console)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_names_with_brackets_as_they_are():
+    records = [scored(0.9, model="s4d[state=32]"), scored(0.5, model="lstm")]
+    text = printed(lambda console: print_tables(records, console))
+    assert "s4d[state=32]" in text
+    assert "0.900 ± 0.020 (n=1)" in text
+    both = compare([records[1]], [records[0]])
+    text = printed(lambda console: print_comparison(both, ("lstm", "s4d[state=32]"), console))
+    assert "s4d[state=32] against lstm" in text
+    assert "0.400 ± 0.028" in text
+    assert "One seed proves nothing" in text
+
+
+def test_every_form_of_a_table_has_the_same_cells():
+    for found in Report(sweep()).tables().values():
+        for table in found:
+            terminal = printed(lambda console, t=table: console.print(formats.for_terminal(t)))
+            written = formats.markdown(table).replace("\\", "")
+            for row in table.rows:
+                for text in row:
+                    first = text.text.split(" ")[0]
+                    assert first in terminal
+                    assert " ".join(text.text.split()) in written
+
+
+def test_csv_holds_the_cells_unrounded():
+    records = [scored(1 / 3, seed=0), scored(2 / 3, seed=1), measured(1024, [1 / 3])]
+    groups = comparable_groups(records)
+    (row,) = csv.DictReader(io.StringIO(formats.scores_csv(groups)))
+    assert float(row["mean"]) == 0.5
+    assert [float(score) for score in row["scores"].split()] == [1 / 3, 2 / 3]
+    assert row["interval_over"] == "seeds"
+    (sweep_,) = (series(group) for group in groups if group.sweep)
+    (row,) = csv.DictReader(io.StringIO(formats.scaling_csv(sweep_)))
+    assert (row["task"], row["length"]) == ("scaling/forward", "1024")
+    assert float(row["call_s_median"]) == 1 / 3

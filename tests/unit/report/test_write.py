@@ -1,0 +1,133 @@
+import re
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness.report import canvas, write
+from harness.spec import Protocol
+from tests.unit.report.made_records import blank, lost, measured, scored, sweep
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return {path.relative_to(folder).as_posix(): path for path in write(sweep(), folder)}
+
+
+def test_a_report_is_markdown_csv_figures_and_one_page(written):
+    names = ("scores", "losses", "time", "memory")
+    assert set(written) == {
+        "report.md",
+        "report.html",
+        "scores.csv",
+        "scaling.csv",
+        *(f"figures/{name}.{ending}" for name in names for ending in ("png", "svg")),
+    }
+
+
+def test_figures_are_pictures_of_a_readable_size(written):
+    for name, path in written.items():
+        if name.endswith("png"):
+            data = path.read_bytes()
+            assert data.startswith(b"\x89PNG\r\n\x1a\n")
+            width, height = struct.unpack(">II", data[16:24])
+            assert width > 1000
+            assert height > 400
+        if name.endswith("svg"):
+            assert ET.parse(path).getroot().tag.endswith("svg")
+
+
+def test_the_same_records_give_the_same_bytes_in_another_process(written, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from harness.report import write;"
+        "from tests.unit.report.made_records import sweep; write(sweep(), Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    for name, path in written.items():
+        assert (tmp_path / name).read_bytes() == path.read_bytes(), name
+
+
+def test_markdown_shows_every_figure_that_was_written(written):
+    shown = set(re.findall(r"\]\((figures/\w+\.png)\)", written["report.md"].read_text()))
+    assert shown == {name for name in written if name.endswith("png")}
+
+
+class Addresses(HTMLParser):
+    """Collects every address that a page would fetch, and its cells."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.tags = [], []
+
+    def handle_starttag(self, tag, attributes):
+        """Note one tag."""
+        self.tags.append(tag)
+        self.found += [value for key, value in attributes if key in {"src", "href", "srcset"}]
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(written):
+    page = Addresses()
+    page.feed(written["report.html"].read_text())
+    assert page.found
+    assert all(address.startswith("data:") for address in page.found)
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 4
+
+
+def test_text_of_plugins_is_escaped_on_the_page(tmp_path):
+    reason = "<script>alert(1)</script> & more"
+    write([lost("synthetic/shift", "s4d", "failed", reason)], tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([], "There are no records here"),
+        ([scored(0.5)], "1 of 1 runs have a result"),
+        ([measured(1024, [0.1, 0.2])], "scaling/forward"),
+        ([measured(1024, [0.1]), measured(4096, [0.4])], "Growth with length"),
+        ([lost("synthetic/shift", "s4d", "killed", "Signal 9.")], "killed: Signal 9."),
+        ([lost("scaling/train[length=8]", "s4d", "not-run", "Too long.")], "not-run: Too long."),
+        ([blank("a/b", outcome="failed", protocol=None, reason="No plugin.")], "No plugin."),
+    ],
+)
+def test_any_records_make_a_report(tmp_path, records, says):
+    write(records, tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text().replace("\\", "")
+        assert says in text
+    assert (tmp_path / "scores.csv").read_text().startswith("task,model,")
+
+
+def test_conditions_that_may_not_be_mixed_have_rows_of_their_own(tmp_path):
+    write([scored(0.5), scored(0.9, protocol=Protocol(steps=7))], tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| synthetic/shift (steps=1000) | accuracy | 0.100 | 0.500 ± 0.020 (n=1) |" in text
+    assert "| synthetic/shift (steps=7) | accuracy | 0.100 | 0.900 ± 0.020 (n=1) |" in text
+
+
+def test_the_page_says_where_the_numbers_come_from(written):
+    page = written["report.html"].read_text()
+    for text in ("0123456789abcdef", "uncommitted changes", "torch 2.13.0", "8.00 GiB"):
+        assert text in page
+
+
+def test_models_have_colours_and_markers_of_their_own():
+    names = [f"model-{n}" for n in range(10)]
+    look = canvas.looks([*names, *names])
+    assert len({style.colour for style in look.values()}) == 10
+    assert len({style.marker for style in look.values()}) == 10
+    assert canvas.looks(reversed(names)) == look
+
+
+def test_a_report_loads_no_torch():
+    code = "import sys, harness.report.page, harness.report.figures; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "jaxtyping"} & set(done.stdout.split())
