@@ -44,7 +44,8 @@ class Convolution(Timed):
         rng = stream("benchmarks")
         self.u = torch.randn(1, length, 64, generator=rng)
         self.kernel = torch.randn(64, 1, length, generator=rng)
+        self.skip = torch.randn(64, generator=rng)
         self.convolve = convolve
 
     def time_convolution(self, length: int) -> None:
-        self.convolve(self.u, self.kernel)
+        self.convolve(self.u, self.kernel, self.skip)

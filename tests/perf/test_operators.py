@@ -33,5 +33,6 @@ def test_a_causal_convolution(benchmark: Any, length: int) -> None:
     rng = stream("perf")
     u = torch.randn(1, length, 64, generator=rng)
     kernel = torch.randn(64, 1, length, generator=rng)
-    y = timed(benchmark, lambda: convolution.convolve(u, kernel))
-    torch.testing.assert_close(y[:, 0], u[:, 0] * kernel[:, 0, 0], rtol=1e-3, atol=1e-3)
+    skip = torch.randn(64, generator=rng)
+    y = timed(benchmark, lambda: convolution.convolve(u, kernel, skip))
+    torch.testing.assert_close(y[:, 0], u[:, 0] * (kernel[:, 0, 0] + skip), rtol=1e-3, atol=1e-3)
