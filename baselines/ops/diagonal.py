@@ -1,0 +1,121 @@
+"""Diagonal linear systems: their kernels, their steps and their states, fast and by the textbook.
+
+All diagonal models share one normal form, a system that its input drives with weight one,
+
+    x_l = pole * x_{l-1} + u_l,    y_l = Re sum_n weight_n x_{l,n},
+
+so its kernel is K_l = Re sum_n weight_n pole_n^l. Conjugate pairs are stored once, and their weight
+doubled. Poles are complex128 whatever the working precision, because the phase of pole^l loses one
+digit a decade of l; weights and results have the working precision.
+
+Axes: d channels, g sets of poles (d, or 1 if all channels share them), n modes, k kernels of one
+channel (directions of time), b batch, l length.
+"""
+
+import math
+
+import torch
+from jaxtyping import Complex, Complex128, Float
+from torch import Tensor
+
+
+def powers(
+    pole: Complex128[Tensor, "g n"], count: int, dtype: torch.dtype
+) -> Complex[Tensor, "g c n"]:
+    """Return pole^0 to pole^(count - 1), rounded log2(count) times at most.
+
+    The table is doubled: pole^(m + 2^k) = pole^m pole^(2^k), the second factor in float64. Powers
+    below the square root of the smallest normal number are zero: a processor multiplies subnormal
+    numbers some hundred times slower, and products of two kept powers are normal.
+    """
+    steps = torch.arange(count, device=pole.device)[:, None]
+    faded = steps * pole.detach().abs().log()[:, None] < math.log(torch.finfo(dtype).tiny) / 2
+    table = torch.ones_like(pole, dtype=dtype)[:, None]
+    while (done := table.shape[1]) < count:
+        table = torch.cat([table, table[:, : count - done] * pole.to(dtype)[:, None]], 1)
+        pole = pole * pole
+    return table.masked_fill(faded, 0)
+
+
+def kernel(
+    weight: Complex[Tensor, "d k n"], pole: Complex128[Tensor, "g n"], length: int
+) -> Float[Tensor, "d k l"]:
+    """Return the first taps of the kernels, in the split form.
+
+    With l = iM + j, pole^l = pole^(iM) pole^j, so all taps are one batched real matrix product of
+    two small tables, and no (d, n, l) tensor is ever built: O(d (l + n sqrt(l))) numbers.
+    """
+    channels, kernels, modes = weight.shape
+    block = _block(length, channels * kernels // len(pole))
+    coarse = powers(_power(pole, block), -(-length // block), weight.dtype)
+    # Re(x y) is the dot product of the real pairs of x and of conj(y).
+    left = torch.view_as_real(weight[:, :, None] * coarse[:, None]).reshape(channels, -1, 2 * modes)
+    right = torch.view_as_real(powers(pole.conj().resolve_conj(), block, weight.dtype)).flatten(2)
+    # Kernels must not follow an activation into half precision: they are parameters.
+    with torch.autocast(weight.device.type, enabled=False):
+        taps: Tensor = left @ right.squeeze(0).mT
+    return taps.reshape(channels, kernels, -1)[..., :length]
+
+
+def textbook_kernel(
+    weight: Complex[Tensor, "d k n"], pole: Complex128[Tensor, "g n"], length: int
+) -> Float[Tensor, "d k l"]:
+    """Return the first taps of the kernels by the Vandermonde product, the twin of `kernel`."""
+    exponents = torch.arange(length, device=pole.device, dtype=torch.float64)
+    vandermonde = torch.exp(pole.log()[..., None] * exponents).to(weight.dtype)
+    taps = torch.einsum("dkn,dnl->dkl", weight, vandermonde.expand(len(weight), -1, -1))
+    return taps.real
+
+
+def final_state(
+    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"]
+) -> Complex[Tensor, "b d n"]:
+    """Return sum_l pole^(L-1-l) u_l, the state after a sequence, without a loop over time.
+
+    Blocks are summed by one batched real product, and the block sums by Horner's rule written out.
+    """
+    batch, length, channels = u.shape
+    block = _block(length, batch * channels // len(pole))
+    blocks = -(-length // block)
+    dtype = torch.promote_types(u.dtype, torch.complex64)
+    fine = torch.view_as_real(powers(pole, block, dtype).flip(1)).flatten(2)
+    coarse = powers(_power(pole, block), blocks, dtype).flip(1)
+    rows = torch.nn.functional.pad(u.permute(2, 0, 1), (blocks * block - length, 0))
+    rows = rows.to(fine.dtype).reshape(channels, batch * blocks, block)
+    sums: Tensor = torch.view_as_complex((rows @ fine.squeeze(0)).unflatten(-1, (-1, 2)))
+    sums = sums.unflatten(1, (batch, blocks))
+    return (sums * coarse[:, None]).sum(2).transpose(0, 1).contiguous()
+
+
+def naive_final_state(
+    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"]
+) -> Complex[Tensor, "b d n"]:
+    """Return the state after a sequence by walking it, the twin of `final_state`."""
+    state = u.new_zeros(u.shape[0], u.shape[2], pole.shape[1], dtype=torch.complex128)
+    for position in range(u.shape[1]):
+        state = pole * state + u[:, position, :, None]
+    return state.to(torch.promote_types(u.dtype, torch.complex64))
+
+
+def step(
+    weight: Complex[Tensor, "d n"],
+    pole: Complex128[Tensor, "g n"],
+    u: Float[Tensor, "b d"],
+    state: Complex[Tensor, "b d n"],
+) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:
+    """Advance one position; returns the output and the new state."""
+    state = torch.addcmul(u[..., None].to(state.dtype), pole.to(state.dtype), state)
+    return torch.einsum("dn,bdn->bd", weight, state).real.to(u.dtype), state
+
+
+def _power(pole: Tensor, exponent: int) -> Tensor:
+    """Raise to a power of two by squaring, which is exact at zero where a logarithm is not."""
+    for _ in range(exponent.bit_length() - 1):
+        pole = pole * pole
+    return pole
+
+
+def _block(length: int, rows: int) -> int:
+    """Return the power of two at which the two tables of a split sum are about equally large."""
+    limit = (length - 1).bit_length()
+    return 1 << min(limit, round(math.log2(length * max(rows, 1)) / 2))

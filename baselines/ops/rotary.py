@@ -1,0 +1,25 @@
+"""Rotary positions: the product of a query and a key sees only their distance.
+
+Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", equation 34.
+
+Axes: b batch, h heads, l length, e features of a head.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def rotate(
+    x: Float[Tensor, "b l h e"], positions: Int[Tensor, " l"], base: float = 10_000.0
+) -> Float[Tensor, "b l h e"]:
+    """Turn each pair of features (i, i + e/2) by position * base^(-2i/e) radians.
+
+    Angles are reduced in float64: at 262,144 positions float32 would leave two digits of them.
+    """
+    half = x.shape[-1] // 2
+    exponents = torch.arange(half, device=x.device, dtype=torch.float64) / half
+    angles = torch.outer(positions.double(), base**-exponents)
+    cos, sin = (part.to(x.dtype)[:, None] for part in (angles.cos(), angles.sin()))
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
