@@ -16,6 +16,8 @@ PANELS = 3
 """The most panels side by side."""
 PANEL = (4.2, 3.2)
 """Inches."""
+LINE = 0.2
+"""Inches of a line in a legend."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,13 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
 
 
 @contextmanager
-def panels(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure with so many panels, and the style that it must be drawn and saved in."""
+def panels(count: int, legend: int = 0) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure with so many panels, and the style that it must be drawn and saved in.
+
+    Args:
+        count: Panels.
+        legend: Lines of the legend below each panel, for which the figure grows.
+    """
     across = min(max(count, 1), PANELS)
     down = -(-max(count, 1) // across)
     held = {
@@ -58,7 +65,9 @@ def panels(count: int) -> Iterator[tuple[Figure, list[Axes]]]:
     }
     style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(PANEL[0] * across, PANEL[1] * down), layout="constrained")
+        figure = Figure(
+            figsize=(PANEL[0] * across, (PANEL[1] + LINE * legend) * down), layout="constrained"
+        )
         axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
         yield figure, axes
 

@@ -64,6 +64,9 @@ def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture |
             values = np.concatenate([losses for _, _, losses in curves])
             if values.min() > 0 and values.max() > 10 * values.min():
                 axis.set_yscale("log")
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_locator(NullLocator())
             axis.set(title=group.title, xlabel="step", ylabel="training loss")
         _legend_below(figure, axes)
         return finished(
@@ -79,13 +82,13 @@ def time_picture(
 ) -> Picture | None:
     """Draw seconds against length with exponents and crossovers; None if nothing was measured."""
     drawn = _measured(sweeps, SECONDS)
-    with panels(len(drawn)) as (figure, axes):
+    with panels(len(drawn), legend=_most_models(drawn)) as (figure, axes):
         for axis, (task, several) in zip(axes, drawn.items(), strict=True):
             _growth(axis, several, look, SECONDS)
             _mark_crossings(axis, [each for each in found if each.task == task], several)
             axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.seconds(y))))
             axis.set(title=task, ylabel="median time of a call")
-            axis.legend(fontsize="x-small")
+            _legend_under(axis)
         return finished(
             figure,
             name="time",
@@ -99,13 +102,13 @@ def memory_picture(
 ) -> Picture | None:
     """Draw memory above idle against length with exponents; None if nothing was measured."""
     drawn = _measured(sweeps, BYTES)
-    with panels(len(drawn)) as (figure, axes):
+    with panels(len(drawn), legend=_most_models(drawn)) as (figure, axes):
         for axis, (task, several) in zip(axes, drawn.items(), strict=True):
             _growth(axis, several, look, BYTES)
             axis.yaxis.set_major_locator(LogLocator(base=2, numticks=9))
             axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.memory(y))))
             axis.set(title=task, ylabel="peak memory above idle")
-            axis.legend(fontsize="x-small")
+            _legend_under(axis)
         return finished(
             figure,
             name="memory",
@@ -143,6 +146,15 @@ def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     if handles:
         columns = min(len(handles), 2 * min(len(axes), PANELS))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def _most_models(drawn: Mapping[str, Sequence[Series]]) -> int:
+    return max(map(len, drawn.values()), default=0)
+
+
+def _legend_under(axis: Axes) -> None:
+    """Put a panel's legend below it, where it hides no point."""
+    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def _measured(
