@@ -1,0 +1,61 @@
+"""A plugin that fails as it is told to, once training has begun."""
+
+import math
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from harness.api import Mixer, Model
+
+Fault = Literal["none", "nap", "hog", "crash", "diverge", "kill", "exit", "chatter"]
+
+
+def hog() -> None:
+    """Take memory, in pieces that are touched, until something gives."""
+    held = []
+    while True:
+        held.append(torch.ones(8_000_000))
+
+
+FAULTS = {
+    "none": lambda: None,
+    "nap": lambda: time.sleep(600),
+    "hog": hog,
+    "crash": lambda: {}["missing"],
+    "diverge": lambda: None,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda: os._exit(3),
+    "chatter": lambda: print("not a line of ours", flush=True),
+}
+
+
+class Faulty(Mixer):
+    """A position-wise linear map that does something else first."""
+
+    def __init__(self, width: int, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map, after the fault."""
+        FAULTS[self.fault]()
+        out: Tensor = self.linear(u)
+        return out * (math.nan if self.fault == "diverge" else 1.0)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FaultyModel(Model):
+    """Fails as told."""
+
+    fault: Fault = "none"
+
+    def build(self, *, width: int, length: int, causal: bool) -> Mixer:
+        """Build the mixer."""
+        return Faulty(width, self.fault)

@@ -1,0 +1,71 @@
+"""A sweep that is interrupted or killed keeps what was finished, and goes on from there."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from harness.store import Store
+
+PLUGIN = str(Path(__file__).parent / "faulty.py")
+TASK = "synthetic/shift[length=16,shifts=2]"
+QUICK = "steps=3,batch=2,width=4,depth=1,evaluations=1"
+
+
+def command(folder, *models):
+    words = [sys.executable, "-c", "from harness.cli import main; main()", "run", TASK]
+    words += ["--plugin", PLUGIN, "--results", str(folder), "--protocol", QUICK]
+    return words + [word for model in models for word in ("-m", model)]
+
+
+def started(folder, *models):
+    """Start a sweep, and wait until its first run is stored and the second one has a worker."""
+    sweep = subprocess.Popen(
+        command(folder, *models), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if Store(folder).records():
+            workers = [
+                child
+                for child in psutil.Process(sweep.pid).children(recursive=True)
+                if "harness.worker" in child.cmdline()
+            ]
+            if workers:
+                return sweep, workers[0]
+        time.sleep(0.1)
+    raise AssertionError(f"the sweep did not get going: {sweep.communicate()}")
+
+
+def gone(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_ctrl_c_keeps_finished_runs_ends_the_worker_and_says_how_to_resume(tmp_path):
+    sweep, worker = started(tmp_path, "faulty", "faulty[fault=nap]")
+
+    sweep.send_signal(signal.SIGINT)
+    _, said = sweep.communicate(timeout=60)
+
+    assert sweep.returncode == 130
+    assert "1 of 2 runs are stored" in said
+    assert "the same command goes on from there" in said
+    assert gone(worker)
+
+
+def test_a_killed_sweep_that_is_started_again_repeats_nothing_finished(tmp_path):
+    sweep, worker = started(tmp_path, "faulty", "faulty[fault=nap]")
+    (first,) = Store(tmp_path).records()
+    sweep.kill()
+    sweep.communicate()
+    worker.kill()
+
+    again = subprocess.run(
+        [*command(tmp_path, "faulty"), "--json"], capture_output=True, text=True, check=True
+    )
+
+    assert "Nothing to do: all 1 runs are stored" in again.stderr
+    assert Store(tmp_path).records()[0] == first

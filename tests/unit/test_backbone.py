@@ -1,0 +1,148 @@
+"""The backbone is the same around every mixer, and steps as it runs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from harness.api import (
+    Batch,
+    GeneratedTask,
+    Mixer,
+    Model,
+    OneLabel,
+    PairLabel,
+    Signal,
+    StepLabels,
+    Tokens,
+    Trunk,
+    Values,
+)
+from harness.backbone import Backbone
+from harness.seeding import scope
+
+
+class Sum(Mixer):
+    """Adds up the past, scaled."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, u, lengths=None):
+        return (u * self.scale).cumsum(1)
+
+    def initial_state(self, batch):
+        return (self.scale.new_zeros(batch, len(self.scale)),)
+
+    def step(self, u, state):
+        total = state[0] + u * self.scale
+        return total, (total,)
+
+    def state_bytes(self, length):
+        return 4 * len(self.scale)
+
+
+def model(trunk):
+    @dataclass(frozen=True, kw_only=True)
+    class SumModel(Model):
+        def build(self, *, width, length, causal):
+            return Sum(width)
+
+    SumModel.trunk = trunk
+    return SumModel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(GeneratedTask):
+    """A task of any inputs and outputs."""
+
+    asked: object = None
+    given: object = None
+    version: ClassVar[int] = 1
+
+    inputs = property(lambda self: self.given)
+    outputs = property(lambda self: self.asked)
+    max_length = property(lambda self: 7)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def sample(self, n, rng):
+        return Batch(self.given.random(n, 7, rng), torch.zeros(n))
+
+
+def network(given, asked, trunk=None, depth=2):
+    with scope("test"):
+        made = Backbone(model(trunk or Trunk()), Probe(given=given, asked=asked), 6, depth, 0.0)
+    return made.double()
+
+
+RNG = torch.Generator().manual_seed(3)
+TRUNKS = [
+    Trunk(),
+    Trunk(prenorm=False),
+    Trunk(mix="linear"),
+    Trunk(mix="none", ffn=4.0),
+    Trunk(mix="none", ffn=2.0, prenorm=False),
+]
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+@pytest.mark.parametrize("given", [Tokens(5), Signal(2)])
+def test_steps_agree_with_the_whole_sequence_whatever_the_trunk(trunk, given):
+    net = network(given, StepLabels(3), trunk)
+    inputs = given.random(2, 7, RNG)
+    inputs = inputs.double() if inputs.is_floating_point() else inputs
+
+    state, outputs = net.initial_state(2), []
+    for position in range(7):
+        predicted, state = net.step(inputs[:, position], state)
+        outputs.append(predicted)
+
+    torch.testing.assert_close(torch.stack(outputs, 1), net(inputs))
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_a_prefilled_state_is_the_state_after_so_many_steps(trunk):
+    net = network(Signal(2), Values(1, last=7), trunk)
+    inputs = torch.randn(2, 7, 2, generator=RNG).double()
+
+    state = net.prefill(inputs[:, :5])
+    predicted, _ = net.step(inputs[:, 5], state)
+
+    torch.testing.assert_close(predicted, net(inputs)[:, 5])
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [(OneLabel(3), (4, 3)), (StepLabels(3), (4, 7, 3)), (Values(2, last=5), (4, 5, 2))],
+)
+def test_predictions_have_the_shape_that_the_outputs_say(asked, shape):
+    assert network(Tokens(5), asked)(torch.zeros(4, 7, dtype=torch.long)).shape == shape
+
+
+def test_a_pair_of_documents_goes_through_one_network_and_padding_does_not_count():
+    net = network(Tokens(5), PairLabel(2))
+    inputs = torch.randint(5, (3, 2, 7), generator=RNG)
+    lengths = torch.tensor([[7, 4], [1, 7], [5, 5]])
+    padded = inputs.masked_fill(torch.arange(7) >= lengths[..., None], 0)
+
+    predicted = net(inputs, lengths)
+
+    assert predicted.shape == (3, 2)
+    torch.testing.assert_close(predicted, net(padded, lengths))
+
+
+def test_state_and_path_are_those_of_the_mixers():
+    net = network(Signal(1), Values(1, last=7), depth=3)
+
+    assert net.state_bytes(7) == 3 * 4 * 6
+    assert net.path() == "torch"
+
+
+def test_without_dropout_training_and_evaluation_are_the_same():
+    net, inputs = network(Tokens(5), OneLabel(3)), torch.zeros(2, 7, dtype=torch.long)
+
+    torch.testing.assert_close(net.train()(inputs), net.eval()(inputs))

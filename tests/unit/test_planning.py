@@ -1,0 +1,111 @@
+"""Planning fills in every option, goes up ladders, and tells a user's mistake from a broken plugin."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.job import PlanRequest
+from harness.planning import plan
+from harness.registry import registry
+from harness.runner import preset_runs, requests
+from harness.spec import Protocol, RunSpec
+
+
+def planned(*runs, plugins=(), **changes):
+    return plan(PlanRequest(runs=list(runs), plugins=list(plugins), changes=changes))
+
+
+def test_a_planned_run_holds_every_option_and_version():
+    (run,) = planned(RunSpec(task="synthetic/shift[length=64]", model="s4d[state=8]")).runs
+
+    assert run.spec.task == "synthetic/shift@1[length=64,shifts=8]"
+    assert "dt_min=0.001" in run.spec.model
+    assert run.spec.protocol is not None
+    assert (run.task, run.model) == ("synthetic/shift[length=64]", "s4d[state=8]")
+
+
+def test_a_default_that_is_spelled_out_is_the_same_run():
+    short, long = planned(
+        RunSpec(task="synthetic/shift", model="s4d"),
+        RunSpec(task="synthetic/shift@1[shifts=8,length=512]", model="s4d[state=64]"),
+    ).runs
+
+    assert short.spec.run_id == long.spec.run_id
+
+
+def test_a_bare_measured_task_is_a_ladder_and_a_given_length_one_rung():
+    bare = planned(RunSpec(task="scaling/forward", model="s4d")).runs
+    one = planned(RunSpec(task="scaling/forward[length=4096]", model="s4d")).runs
+
+    assert [run.length for run in bare] == [1024, 4096, 16384, 65536, 262144]
+    assert len({run.ladder for run in bare}) == 1
+    assert [run.spec.run_id for run in one] == [bare[1].spec.run_id]
+    assert one[0].ladder == bare[0].ladder
+
+
+def test_ladders_of_other_models_or_protocols_are_other_ladders():
+    runs = planned(
+        RunSpec(task="scaling/forward[length=1024]", model="s4d"),
+        RunSpec(task="scaling/forward[length=1024]", model="dlr"),
+        RunSpec(task="scaling/forward[length=1024]", model="s4d", protocol=Protocol(width=7)),
+        RunSpec(task="scaling/train[length=1024]", model="s4d"),
+    ).runs
+
+    assert len({run.ladder for run in runs}) == 4
+
+
+def test_the_protocol_is_the_tasks_own_unless_it_is_given_or_changed():
+    own, changed = (
+        planned(RunSpec(task="synthetic/shift", model="s4d"), **changes).runs[0].spec.protocol
+        for changes in ({}, {"steps": 7})
+    )
+
+    assert changed == own.changed({"steps": 7})
+    assert changed != own
+
+
+def test_a_model_says_why_it_skips_a_task():
+    (run, *_) = planned(RunSpec(task="scaling/forward", model="chance")).runs
+
+    assert run.skip
+
+
+def test_a_users_mistake_ends_the_plan_and_a_broken_plugin_does_not(tmp_path):
+    wreck = Path(tmp_path) / "wreck.py"
+    wreck.write_text("from harness.api import Model\nclass W(Model): pass\nraise RuntimeError('x')")
+
+    mistake = planned(RunSpec(task="synthetic/shift", model="s4d[a=1]"))
+    partly = planned(
+        RunSpec(task="synthetic/shift", model="wreck"),
+        RunSpec(task="synthetic/shift", model="s4d"),
+        plugins=[str(wreck)],
+    )
+
+    assert "No option of 's4d'" in mistake.error
+    assert partly.error == ""
+    assert "RuntimeError: x" in partly.problems[0]
+    assert [run.model for run in partly.runs] == ["s4d"]
+
+
+def test_requests_are_every_task_with_every_model_and_seed():
+    runs = requests(["synthetic"], ["s4d", "dlr", "s4d"], 2, RunSpec(task="", model=""), ())
+
+    tasks = [name for name in registry().of("task") if name.startswith("synthetic/")]
+    assert len(runs) == len(set(runs)) == len(tasks) * 2 * 2
+
+
+@pytest.mark.parametrize("name", sorted(registry().of("preset")))
+def test_every_preset_can_be_planned(name):
+    runs = preset_runs(name, None, "cpu")
+    found = planned(*runs)
+
+    assert found.error == ""
+    assert found.problems == []
+    assert len(found.runs) >= len(runs)
+
+
+def test_seeds_repeat_every_run_of_a_preset():
+    once, thrice = preset_runs("smoke", None, "cpu"), preset_runs("smoke", 3, "cpu")
+
+    assert len(thrice) == 3 * len(once)
+    assert {run.seed for run in thrice} == {0, 1, 2}

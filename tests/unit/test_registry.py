@@ -1,0 +1,170 @@
+"""Plugins are found by their file's name, imported only when used, and cannot hide one another."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from harness import loading, registry
+from harness.loading import BrokenPluginError, build, full_text, label
+from harness.registry import Registry
+from harness.spec import SpecError
+
+MODEL = '''
+"""A model for a test."""
+from dataclasses import dataclass
+from harness.api import Model
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Model):
+    size: int = 3
+
+    def build(self, *, width, length, causal):
+        raise NotImplementedError
+'''
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def package(file, tmp_path, monkeypatch):
+    """Write a package of plugins that an entry point could name."""
+    for name in ("acme/__init__.py", "acme/words/__init__.py"):
+        file(name, "")
+    file("acme/words/copy_back.py", '"""Say it again, backwards."""')
+    file("acme/words/_shared.py", "")
+    file("acme/broken.py", "def (")
+    file("acme/raises.py", '"""Fails at import."""\nraise RuntimeError("no luck")')
+    monkeypatch.syspath_prepend(tmp_path)
+    return "acme"
+
+
+def test_a_package_is_walked_by_file_name_and_helpers_are_left_out(package):
+    entries = registry._from_entry_point(package, "task", "acme-dist")
+
+    assert {e.name for e in entries} == {"words/copy-back", "broken", "raises"}
+    assert "acme" not in sys.modules
+
+
+def test_a_summary_is_read_from_the_source_without_importing_it(package):
+    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+
+    assert found.of("task")["words/copy-back"].summary == "Say it again, backwards."
+
+
+def test_a_file_that_cannot_be_parsed_is_reported_and_hides_no_other(package):
+    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+
+    (broken,) = found.broken()
+    assert broken.name == "broken"
+    assert "SyntaxError" in broken.error
+    assert set(found.of("task")) == {"words/copy-back", "raises"}
+
+
+def test_a_failing_import_is_reported_with_its_error(package):
+    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+
+    with pytest.raises(BrokenPluginError, match=r"acme-dist.*RuntimeError: no luck"):
+        loading.imported(found.find("task", "raises"))
+
+
+def test_an_entry_point_to_nowhere_is_broken_and_says_so():
+    (entry,) = registry._from_entry_point("no_such_module_here", "model", "someone")
+
+    assert "no_such_module_here" in entry.error
+
+
+def test_the_second_of_two_plugins_with_one_name_is_reported(file):
+    first = registry._from_file(file("a/twin.py", MODEL))
+    second = registry._from_file(file("b/twin.py", MODEL))
+
+    found = Registry(tuple(registry._without_twins([first, second])))
+
+    assert found.of("model")["twin"].origin == first.origin
+    assert "is taken by" in found.broken()[0].error
+
+
+def test_a_plugin_file_gives_a_recipe_with_its_files_name(file):
+    path = file("my_model.py", MODEL)
+
+    recipe = build("model", "my-model[size=5]", (str(path),))
+
+    assert (recipe.name, recipe.size) == ("my-model", 5)
+    assert full_text(recipe) == "my-model[size=5]"
+    assert label(build("model", "my-model", (str(path),))) == "my-model"
+
+
+def test_a_plugin_file_that_does_not_exist_is_a_users_mistake():
+    with pytest.raises(SpecError, match="no plugin file 'nowhere.py'"):
+        registry.registry(("nowhere.py",))
+
+
+def test_a_plugin_file_without_a_recipe_says_what_it_needs(file):
+    path = file("empty_plugin.py", '"""Nothing."""')
+
+    (entry,) = [e for e in registry.registry((str(path),)).entries if e.name == "empty-plugin"]
+
+    assert "no class that derives from one of Model" in entry.error
+
+
+def test_two_recipes_in_one_file_are_refused(file):
+    path = file("double.py", MODEL + MODEL.replace("Recipe", "Other").split("\n", 2)[2])
+
+    with pytest.raises(BrokenPluginError, match=r"exactly one recipe class.*Recipe, Other"):
+        build("model", "double", (str(path),))
+
+
+def test_an_unknown_name_is_answered_with_the_near_miss():
+    with pytest.raises(SpecError, match="Did you mean 'dlr'"):
+        registry.registry().match("model", "dlrr")
+
+
+def test_a_folder_stands_for_all_that_is_in_it():
+    found = registry.registry()
+
+    names = [str(selector) for selector in found.match("task", "synthetic")]
+
+    assert names == [name for name in found.of("task") if name.startswith("synthetic/")]
+    assert names == [str(s) for s in found.match("task", "synthetic/*")]
+    assert len(names) > 2
+
+
+def test_a_version_that_is_not_there_is_refused_with_the_one_that_is():
+    with pytest.raises(SpecError, match="has no version 99 here, but 1"):
+        build("task", "synthetic/shift@99")
+
+
+def test_equal_recipes_are_equal_and_hash_alike():
+    one, two = build("model", "s4d[state=16]"), build("model", "s4d[state=16]")
+
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != build("model", "s4d")
+
+
+def test_a_label_leaves_defaults_out_and_the_full_text_leaves_nothing_out():
+    task = build("task", "synthetic/shift[length=64]")
+
+    assert label(task) == "synthetic/shift[length=64]"
+    assert full_text(task) == "synthetic/shift@1[length=64,shifts=8]"
+    assert build("task", full_text(task)) == task
+
+
+def test_names_are_known_without_torch():
+    code = (
+        "import sys\nfrom harness.registry import registry\n"
+        "assert registry().of('model') and registry().of('task')\n"
+        "assert 'torch' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)

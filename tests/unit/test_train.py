@@ -1,0 +1,183 @@
+"""The training loop: groups, schedule, what is timed, what is kept."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from harness.api import Batch, GeneratedTask, Group, Mixer, Model, Signal, Values
+from harness.backbone import Backbone
+from harness.evaluate import examine, interval
+from harness.learning import thinned
+from harness.seeding import scope
+from harness.spec import DivergedError, Protocol
+from harness.train import evaluation_steps, fit, parameter_groups, prepared, schedule
+
+
+class Scale(Mixer):
+    """Multiplies."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.special = nn.Parameter(torch.ones(width, 1))
+
+    def forward(self, u, lengths=None):
+        return u * self.special[:, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleModel(Model):
+    """A model with one parameter apart."""
+
+    lr: ClassVar[float] = 0.01
+    apart: ClassVar = {"special": Group(lr=1e-4)}
+
+    def build(self, *, width, length, causal):
+        return Scale(width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Double(GeneratedTask):
+    """y = 2 x, or not a number."""
+
+    poison: bool = False
+    examples: ClassVar = {"train": 64, "validation": 64, "test": 64}
+    inputs = property(lambda self: Signal(1))
+    outputs = property(lambda self: Values(1, last=4))
+    max_length = property(lambda self: 4)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def sample(self, n, rng):
+        x = torch.randn(n, 4, 1, generator=rng)
+        return Batch(x, x * (math.nan if self.poison else 2))
+
+
+PROTOCOL = Protocol(steps=40, batch=16, width=8, depth=1, evaluations=4)
+
+
+def trainer(protocol=PROTOCOL, seed=0, task=None):
+    recipe, task = ScaleModel(), task or Double()
+    with scope(seed, "init"):
+        network = recipe.assemble(Backbone, task, protocol.width, protocol.depth, 0.0)
+    return prepared(network, task, recipe, protocol, "cpu")
+
+
+def listen(step, loss):
+    pass
+
+
+def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
+    network = trainer().network
+    groups = parameter_groups(network, ScaleModel(), replace(PROTOCOL, weight_decay=0.3))
+
+    settings = {
+        name: (group["lr"], group["weight_decay"])
+        for group in groups
+        for name, parameter in network.named_parameters()
+        if any(parameter is member for member in group["params"])
+    }
+
+    assert {v for k, v in settings.items() if k.endswith("special")} == {(1e-4, 0.0)}
+    assert {v for k, v in settings.items() if k.endswith("bias")} == {(0.01, 0.0)}
+    assert {v for k, v in settings.items() if k.endswith("head.weight")} == {(0.01, 0.3)}
+    assert len(settings) == len(list(network.parameters()))
+
+
+def test_a_protocol_may_hold_one_rate_for_all_models():
+    groups = parameter_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr=0.5))
+
+    assert {group["lr"] for group in groups} == {0.5, 1e-4}
+
+
+def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
+    factor = schedule(Protocol(steps=100, warmup=0.1))
+
+    assert [factor(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert factor(55) == pytest.approx(0.5)
+    assert factor(100) == pytest.approx(0.0)
+
+
+def test_a_constant_schedule_stays():
+    factor = schedule(Protocol(steps=100, warmup=0.1, schedule="constant"))
+
+    assert factor(99) == 1.0
+
+
+def test_training_lowers_the_loss_and_records_every_step():
+    fitted = fit(trainer(), Double(), PROTOCOL, listen)
+
+    assert len(fitted.step_s) == len(fitted.curve) == 40
+    assert fitted.curve[-1][1] < fitted.curve[0][1] / 3
+    assert [step for step, _ in fitted.validation] == [10, 20, 30, 40]
+
+
+def test_the_parameters_that_scored_best_are_left_in_the_network():
+    wild = replace(PROTOCOL, lr=0.5, schedule="constant", evaluations=10)
+    worker = trainer(wild)
+    fitted = fit(worker, Double(), wild, listen)
+    outputs, split = Double().outputs, Double().split("validation")
+
+    score = outputs.score(examine(worker.network, split, outputs, 16), 16)["r2"]
+
+    assert score == pytest.approx(max(value for _, value in fitted.validation))
+
+
+def test_a_loss_that_is_no_number_stops_the_training_with_its_step():
+    poisoned = Double(poison=True)
+
+    with pytest.raises(DivergedError, match="The loss is nan at step 1 of 40"):
+        fit(trainer(task=poisoned), poisoned, PROTOCOL, listen)
+
+
+def test_seconds_end_a_training_early_and_the_end_is_scored():
+    short = replace(PROTOCOL, steps=100_000, seconds=0.05)
+
+    fitted = fit(trainer(short), Double(), short, listen)
+
+    assert len(fitted.step_s) < 100_000
+    assert sum(fitted.step_s) >= 0.05
+    assert fitted.validation[-1][0] == len(fitted.step_s)
+
+
+def test_evaluations_are_spread_evenly_and_include_the_last_step():
+    assert evaluation_steps(Protocol(steps=10, evaluations=3)) == {3, 7, 10}
+    assert evaluation_steps(Protocol(steps=2, evaluations=5)) == {1, 2}
+
+
+def test_clipping_bounds_the_gradient():
+    clipped = replace(PROTOCOL, clip=1e-8, steps=1)
+    loud = trainer(replace(clipped, lr=1.0))
+    seen = []
+
+    def note(*_):
+        seen.append(sum(p.grad.square().sum() for p in loud.network.parameters()).sqrt())
+
+    loud.optimizer.optimizer.register_step_pre_hook(note)
+    loud.step(next(Double().train_batches(4)))
+
+    assert seen[0] <= 1.001e-8
+
+
+def test_the_interval_holds_the_score_and_narrows_with_examples():
+    outputs = Values(1, last=4)
+    rng = torch.Generator().manual_seed(0)
+    targets = torch.randn(400, 4, 1, generator=rng)
+    predictions = targets + 0.5 * torch.randn(400, 4, 1, generator=rng)
+    examined = outputs.examine(predictions, targets)
+
+    low, high = interval(examined, outputs, 16, "test")
+    few_low, few_high = interval(examined[:40], outputs, 16, "test")
+
+    assert low < outputs.score(examined, 16)["r2"] < high
+    assert high - low < few_high - few_low
+
+
+def test_thinning_keeps_the_last_value_and_at_most_so_many():
+    assert thinned(list(range(1000)), 300)[-1] == 999
+    assert len(thinned(list(range(1000)), 300)) <= 300
+    assert thinned([1, 2], 300) == [1, 2]
+    assert thinned([], 300) == []
