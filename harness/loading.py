@@ -110,4 +110,5 @@ def label(recipe: Any) -> str:
 
 
 def _fields(recipe: Any) -> dict[str, Option]:
-    return {field.name: field.default for field in dataclasses.fields(recipe)}
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
+    return defaults

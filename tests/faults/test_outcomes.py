@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_repeated_and_a_killed_one_is(tmp_path):
     list(perform(asked, plan(asked).runs))
     stored = []
 
-    list(perform(asked, plan(asked).runs, lambda update: stored.append(update)))
+    list(perform(asked, plan(asked).runs, stored.append))
 
     ends = [update for update in stored if update.record is not None]
     assert [end.stored for end in ends] == [False, True]

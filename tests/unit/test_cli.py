@@ -1,4 +1,4 @@
-"""The command line: a mistake is one sentence and code 2, a failed run code 1, and start is light."""
+"""The command line: a mistake is one sentence and code 2, and the start is light."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Planning fills in every option, goes up ladders, and tells a user's mistake from a broken plugin."""
+"""Planning fills in every option, goes up ladders, and knows whose mistake it is."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def test_a_plugin_file_gives_a_recipe_with_its_files_name(file):
 
 
 def test_a_plugin_file_that_does_not_exist_is_a_users_mistake():
-    with pytest.raises(SpecError, match="no plugin file 'nowhere.py'"):
+    with pytest.raises(SpecError, match=r"no plugin file 'nowhere\.py'"):
         registry.registry(("nowhere.py",))
 
 

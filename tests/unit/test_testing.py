@@ -1,6 +1,6 @@
 """Every conformance check lets what is right pass and catches what is wrong, with its sentence."""
 
-# ruff: noqa: D101, D102 - the classes are faults, and their names say which
+# ruff: noqa: D101 - the classes are faults, and their names say which
 
 import json
 import random
