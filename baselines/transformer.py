@@ -2,7 +2,7 @@
 
 Vaswani et al. 2017, "Attention Is All You Need"; Su et al. 2021, "RoFormer".
 
-Axes: b batch, l length, d width, h heads, e features of a head, m positions of the cache.
+Axes: b batch, l length, d width, h heads, e features of a head.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from baselines.ops.rotary import rotate
 from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
 
 Backend = Literal["auto", "sdpa", "naive", "xformers"]
-Cache = tuple[Float[Tensor, "b m h e"], Float[Tensor, "b m h e"], Int[Tensor, ""]]
+Cache = tuple[Float[Tensor, "b _ h e"], Float[Tensor, "b _ h e"], Int[Tensor, ""]]
 """Keys, values, and how many of their positions are filled."""
 
 BLOCK = 1024

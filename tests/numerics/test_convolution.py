@@ -1,0 +1,52 @@
+"""Convolutions: the transforms equal the sums as written."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.ops.convolution import convolve, direct_convolve, fast_size
+from harness.seeding import stream
+
+
+@given(length=st.integers(1, 70), taps=st.integers(1, 90), directions=st.sampled_from([1, 2]))
+@settings(max_examples=60, deadline=None)
+def test_the_transform_equals_the_direct_sums(length: int, taps: int, directions: int) -> None:
+    rng = stream(length, taps)
+    u = torch.randn(2, length, 3, generator=rng, dtype=torch.float64)
+    kernel = torch.randn(3, directions, taps, generator=rng, dtype=torch.float64)
+    skip = torch.randn(3, generator=rng, dtype=torch.float64)
+    torch.testing.assert_close(convolve(u, kernel, skip), direct_convolve(u, kernel, skip))
+
+
+def test_the_future_begins_at_the_next_position() -> None:
+    u = torch.tensor([1.0, 10.0, 100.0])[None, :, None]
+    kernel = torch.tensor([[[0.0, 0.0], [1.0, 2.0]]])
+    y = convolve(u, kernel, torch.zeros(1))
+    torch.testing.assert_close(y[0, :, 0], torch.tensor([210.0, 100.0, 0.0]))
+
+
+@pytest.mark.parametrize(("length", "taps"), [(1, 1), (7, 7), (6, 3), (3, 8)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_its_gradient_is_the_derivative(length: int, taps: int, directions: int) -> None:
+    rng = stream("gradient")
+    shapes = [(2, length, 2), (2, directions, taps), (2,)]
+    leaves = [
+        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        for shape in shapes
+    ]
+    assert torch.autograd.gradcheck(convolve, leaves)
+
+
+@given(least=st.integers(1, 100_000))
+def test_sizes_are_even_smooth_and_the_smallest(least: int) -> None:
+    def smooth(number: int) -> bool:
+        for prime in (2, 3, 5):
+            while number % prime == 0:
+                number //= prime
+        return number == 1
+
+    size = fast_size(least)
+    assert size % 2 == 0
+    assert smooth(size)
+    assert not any(smooth(other) for other in range(least, size) if other % 2 == 0)
