@@ -41,10 +41,10 @@ class Constant(Network):
         self.register_buffer("constant", outputs.constant(targets))
 
     def forward(
-        self, inputs: Shaped[Tensor, "b ..."], lengths: Int[Tensor, " n"] | None = None
+        self, inputs: Shaped[Tensor, "b ..."], lengths: Int[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, "b ..."]:
         """Repeat the constant wherever the task's outputs read the features."""
         documents = inputs.flatten(0, 1) if self.outputs.documents > 1 else inputs
         features = self.constant.new_zeros(documents.shape[0], documents.shape[1], 1)
-        read = self.outputs.gather(features, lengths)
+        read = self.outputs.gather(features, None if lengths is None else lengths.flatten())
         return self.constant.expand(*read.shape[:-1], -1)

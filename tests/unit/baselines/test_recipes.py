@@ -140,6 +140,7 @@ def test_chance_predicts_in_the_shape_that_is_asked(
 ) -> None:
     network = Constant(outputs, torch.tensor([0, 1, 1]))
     assert network(inputs).shape == shape
+    assert network(inputs, torch.ones(inputs.shape[: outputs.documents]).long()).shape == shape
     assert list(network.parameters()) == []
 
 
