@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 from typing import Any, final
 
 import torch
@@ -107,7 +106,8 @@ def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchma
             theirs.extend(bare(task, network))
 
     benchmark.pedantic(both, rounds=1, iterations=1, warmup_rounds=1)
-    overhead = median(ours) / median(theirs) - 1
+    # The least disturbed step of either: on a busy machine a median measures the neighbours.
+    overhead = min(ours) / min(theirs) - 1
     benchmark.extra_info["overhead"] = overhead
     assert min(theirs) >= FORWARD_S
-    assert overhead <= 0.03, f"the loop adds {overhead:.1%} to {median(theirs) * 1e3:.1f} ms"
+    assert overhead <= 0.03, f"the loop adds {overhead:.1%} to {min(theirs) * 1e3:.1f} ms"
