@@ -114,10 +114,9 @@ def comparable_groups(records: Iterable[Record]) -> list[Group]:
     Runs that failed before anybody knew their options belong to no group.
     """
     planned = [record for record in records if record.spec.protocol is not None]
-    measured = sweeps(planned)
     tasks: dict[tuple[bool, str], dict[Condition, list[Record]]] = {}
     for record in planned:
-        sweep = Selector.parse(record.spec.task).name in measured
+        sweep = not record.learns
         key = sweep, task_label(record, sweep=sweep)
         tasks.setdefault(key, {}).setdefault(condition(record, sweep=sweep), []).append(record)
     return [
@@ -152,15 +151,6 @@ def condition(record: Record, *, sweep: bool) -> Condition:
     del held["budget_s"]  # says whether something is run, and nothing about what it gives
     options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
     return tuple({**versions, **options, **held, "device": record.spec.device}.items())
-
-
-def sweeps(records: Iterable[Record]) -> frozenset[str]:
-    """Return the names of the tasks that are measured; a failed run does not say it of itself."""
-    return frozenset(
-        Selector.parse(record.spec.task).name
-        for record in records
-        if record.measured is not None or record.outcome == "not-run"
-    )
 
 
 def task_label(record: Record, *, sweep: bool) -> str:

@@ -82,9 +82,7 @@ def torch_findings() -> Iterator[Finding]:
     said = f"{facts['version']}, {facts['threads']} threads, {facts['capability']}"
     yield Finding("ok", "torch", said)
     cuda = facts["cuda"]
-    found = (
-        ", ".join(cuda) or "no device, so --device cuda and its tests are out of reach"
-    )
+    found = ", ".join(cuda) or "no device, so --device cuda and its tests are out of reach"
     yield Finding("ok" if cuda else "missing", "cuda", found)
 
 

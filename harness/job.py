@@ -25,6 +25,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The task's label, for people."""
     model: str
     task_version: int
+    learns: bool
+    """Whether the task trains and scores a network, or only measures one."""
     skip: str = ""
     """Why the model cannot do the task."""
     ladder: str = ""

@@ -1,5 +1,6 @@
 """A whole training as a record wants it: fit, score, interval, and the memory of one step."""
 
+import math
 from typing import TypeVar
 
 from harness.contract.model import Recipe
@@ -9,7 +10,7 @@ from harness.evaluate import examine, interval
 from harness.measure.clock import now
 from harness.measure.memory import peak
 from harness.record import Learned, Memory
-from harness.spec import RunSpec
+from harness.spec import DivergedError, RunSpec
 from harness.train import WARMUP_STEPS, Fitted, Listener, fit, prepared
 
 T = TypeVar("T")
@@ -29,13 +30,13 @@ def learned(
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
         fitted = fit(trainer, task, protocol, listener)
-    start = now()
-    outputs = task.outputs
+    start, outputs = now(), task.outputs
     examined = {
         split: examine(network, task.split(split), outputs, protocol.batch)
         for split in ("validation", "test")
     }
     scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
+    refuse_nonsense(scores)
     bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
     fitted.evaluate_s += now() - start
     if trainer is not None:
@@ -43,6 +44,18 @@ def learned(
         batch = batch.to(trainer.fabric.device)
         memory = peak(lambda: trainer.step(batch), spec.device)
     return record_of(task, fitted, scores, bounds), memory
+
+
+def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
+    """Raise if a score is no number: predictions overflowed although the losses did not.
+
+    Raises:
+        DivergedError: One is.
+    """
+    for split, found in scores.items():
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"The {name} of the {split} split is {value} after training.")
 
 
 def record_of(

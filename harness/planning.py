@@ -51,6 +51,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
         task=label(task),
         model=label(model),
         task_version=task.version,
+        learns=task.learns,
         skip=model.skip(task),
         ladder=replace(spec, task=full_text(common)).run_id if rungs else "",
         length=rungs.get("length", 0),

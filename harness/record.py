@@ -92,6 +92,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     """The model, likewise."""
     task_version: int
+    learns: bool = True
+    """Whether the task trains and scores a network, or only measures one."""
     spec: RunSpec
     """Every value of the run; `run_id` is its hash."""
     limits: Limits = Limits()

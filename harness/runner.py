@@ -225,6 +225,7 @@ def recorded(
         task=planned.task,
         model=planned.model,
         task_version=planned.task_version,
+        learns=planned.learns,
         spec=planned.spec,
         limits=sweep.limits,
         outcome=result.outcome,

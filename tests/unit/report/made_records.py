@@ -98,7 +98,7 @@ def measured(
     )
     memory = Memory(peak_bytes=300 * 2**20 + 500 * length, delta_bytes=500 * length, method="VmHWM")
     name = f"{task}[length={length}]"
-    return blank(name, **{"measured": found, "memory": memory, "state_bytes": 4096, **fields})
+    return blank(name, **{"measured": found, "memory": memory, "state_bytes": 4096, "learns": False, **fields})
 
 
 def sweep() -> list[Record]:
@@ -150,6 +150,7 @@ def lost(
     task: str, model: str, outcome: Outcome, reason: str, seed: int = 0, **fields: Any
 ) -> Record:
     """Make a record of a run without a result."""
+    fields = {"learns": not task.startswith("scaling/"), **fields}
     return blank(task, model, seed, outcome, reason=reason, **fields)
 
 
