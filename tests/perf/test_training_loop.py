@@ -14,25 +14,26 @@ from harness.seeding import scope, stream
 from harness.spec import Protocol
 from harness.train import fit, prepared
 
-FORWARD_S = 0.018
-"""How long a forward pass takes, so that a whole step takes a little over 20 ms."""
-STEPS, ROUNDS = 12, 4
+STEP_S = 0.02
+"""The step to which the loop may add 3 %, 600 microseconds."""
+STEPS, ROUNDS = 60, 8
 
 
 @final
-class Steady(Network):
-    """A classifier of 85,000 parameters whose forward pass takes 18 ms, whoever else computes."""
+class Small(Network):
+    """A classifier of 85,000 parameters whose step takes a millisecond.
+
+    What the loop adds to a step does not depend on the step's length, and shows best on a short
+    one: steps of 20 ms on a busy machine differ among themselves by more than 3 %.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(64, 256), nn.Linear(256, 256), nn.Linear(256, 10))
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map (b, l, 64) to (b, 10), and wait."""
-        end = now() + FORWARD_S
+        """Map (b, l, 64) to (b, 10)."""
         predictions: Tensor = self.layers(inputs[:, 0])
-        while now() < end:
-            pass
         return predictions
 
 
@@ -65,7 +66,7 @@ class Anything(Recipe):
 
     def assemble(self, *_: object) -> Network:
         """Build the network."""
-        return Steady()
+        return Small()
 
 
 def gaps(times: list[float]) -> list[float]:
@@ -96,7 +97,7 @@ def bare(task: Constant, network: Network) -> list[float]:
 def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchmark: Any) -> None:
     task, protocol = Constant(), Protocol(steps=STEPS, evaluations=1, batch=8)
     with scope("perf"):
-        network = Steady()
+        network = Small()
     ours: list[float] = []
     theirs: list[float] = []
 
@@ -107,7 +108,6 @@ def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchma
 
     benchmark.pedantic(both, rounds=1, iterations=1, warmup_rounds=1)
     # The least disturbed step of either: on a busy machine a median measures the neighbours.
-    overhead = min(ours) / min(theirs) - 1
-    benchmark.extra_info["overhead"] = overhead
-    assert min(theirs) >= FORWARD_S
-    assert overhead <= 0.03, f"the loop adds {overhead:.1%} to {min(theirs) * 1e3:.1f} ms"
+    added_s = min(ours) - min(theirs)
+    benchmark.extra_info["overhead"] = added_s / STEP_S
+    assert added_s <= 0.03 * STEP_S, f"the loop adds {added_s * 1e6:.0f} microseconds to a step"
