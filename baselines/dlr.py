@@ -29,7 +29,7 @@ class DLR(Model):
     """Diagonal linear RNN."""
 
     state: int = 1024
-    """N, modes; from N >= length on, the layer can hold any kernel at once (paper, section 3)."""
+    """N, modes, as in the released configurations; roots of unity delay exactly if N >= length."""
     kernel: Literal["real", "imag", "sum", "prod"] = "real"
     """Real kernel made from the complex one: a part, their sum, or their product."""
     dt_min: float = 1e-4

@@ -94,7 +94,7 @@ def discretise(
 def initial_poles(
     init: Literal["legs", "inv", "lin", "real"], states: int
 ) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return A and B of one channel (paper, section 4; `real` is A_n = -(n + 1))."""
+    """Return A and B of one channel; `real` is A_n = -(n + 1), as in state-spaces/s4."""
     if init == "legs":
         return legs(states)
     n = torch.arange(states // 2, dtype=torch.float64)

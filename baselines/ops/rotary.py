@@ -1,6 +1,7 @@
 """Rotary positions: the product of a query and a key sees only their distance.
 
-Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", equation 34.
+Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding". Pairs are (i, i + e/2), a
+permutation of the paper's neighbours.
 
 Axes: b batch, h heads, l length, e features of a head.
 """
@@ -13,7 +14,7 @@ from torch import Tensor
 def rotate(
     x: Float[Tensor, "b l h e"], positions: Int[Tensor, " l"], base: float = 10_000.0
 ) -> Float[Tensor, "b l h e"]:
-    """Turn each pair of features (i, i + e/2) by position * base^(-2i/e) radians.
+    """Turn pair i of the features by position * base^(-2i/e) radians.
 
     Angles are reduced in float64: at 262,144 positions float32 would leave two digits of them.
     """
