@@ -1,7 +1,7 @@
 """Rotary positions: the product of a query and a key sees only their distance.
 
-Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding". Pairs are (i, i + e/2), a
-permutation of the paper's neighbours.
+Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding". Pairs are
+(i, i + e/2), a permutation of the paper's neighbours.
 
 Axes: b batch, h heads, l length, e features of a head.
 """
