@@ -10,17 +10,10 @@ whole network itself.
 """
 
 from harness.contract.data import Batch, Inputs, Signal, Tokens
+from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
-from harness.contract.outputs import (
-    IGNORED,
-    OneLabel,
-    Outputs,
-    PairLabel,
-    StepLabels,
-    Values,
-    one_hot,
-)
+from harness.contract.outputs import Outputs, Values
 from harness.contract.task import (
     Bench,
     GeneratedTask,

@@ -6,15 +6,11 @@ well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 130
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from harness.spec import Limits, Protocol, RunSpec, SpecError, parse_bytes, parse_options, unknown
-
-if TYPE_CHECKING:
-    from harness.job import Plan
-    from harness.runner import Sweep
 
 app = typer.Typer(
     name="ssm-bench",
@@ -74,6 +70,7 @@ def run(
 ) -> None:
     """Run models on tasks, each run in its own process; what is stored is not run again."""
     from harness.runner import Sweep, plan, preset_runs, requests
+    from harness.terminal import carry_out
 
     if device not in {"cpu", "cuda"}:
         raise unknown("device", device, ["cpu", "cuda"])
@@ -98,35 +95,7 @@ def run(
         executor=executor,
         changes=parse_options(protocol),
     )
-    _carry_out(sweep, plan(sweep), json)
-
-
-def _carry_out(sweep: "Sweep", plan: "Plan", json: bool) -> NoReturn:
-    """Do the planned runs, show them, and exit with what became of them."""
-    import msgspec
-    from rich.console import Console
-
-    from harness.runner import perform
-    from harness.terminal import SweepDisplay, closing_line
-
-    console = Console(stderr=json)
-    for problem in plan.problems:
-        typer.echo(f"Left out: {problem}", err=True)
-    with SweepDisplay(console, len(plan.runs)) as display:
-        try:
-            for record in perform(sweep, plan.runs, display):
-                if json:
-                    typer.echo(msgspec.json.encode(record).decode())
-        except KeyboardInterrupt:
-            done = sum(display.counts.values())
-            typer.echo(
-                f"Interrupted: {done} of {len(plan.runs)} runs are stored in {sweep.results}; "
-                "the same command goes on from there.",
-                err=True,
-            )
-            sys.exit(130)
-    console.print(closing_line(display, sweep.results), highlight=False, soft_wrap=True)
-    sys.exit(1 if display.failures() or plan.problems else 0)
+    sys.exit(carry_out(sweep, plan(sweep), json))
 
 
 @app.command()
@@ -203,7 +172,7 @@ def new(
 
     if kind not in {"model", "task"}:
         raise unknown("kind of plugin", kind, ["model", "task"])
-    path = create(kind, name, folder)
+    path = create("model" if kind == "model" else "task", name, folder)
     typer.echo(f"Wrote {path}. Next: pip install {path} && ssm-bench check {name}")
 
 

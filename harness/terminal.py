@@ -3,9 +3,11 @@
 Where standard output is no terminal, each finished run is one plain line instead.
 """
 
+import sys
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -19,8 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness.job import Plan
 from harness.record import FAILURES, Record
-from harness.runner import Update
+from harness.runner import Sweep, Update, perform
 
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
 
@@ -110,6 +113,41 @@ def found(record: Record) -> str:
         peak = f", {record.memory.delta_bytes / 2**20:.1f} MiB" if record.memory else ""
         return f"{seconds * 1e3:.4g} ms a call{peak}"
     return record.reason
+
+
+def carry_out(sweep: Sweep, plan: Plan, json: bool) -> int:
+    """Do the planned runs and show them.
+
+    Args:
+        sweep: What was asked for.
+        plan: What planning made of it.
+        json: Print a line of JSON a record on standard output, and all else on standard error.
+
+    Returns:
+        The exit code: 1 if a run failed or a plugin is broken, 130 if interrupted, 0 otherwise.
+    """
+    console, errors = Console(stderr=json), Console(stderr=True)
+    for problem in plan.problems:
+        errors.print(f"Left out: {problem}", markup=False, soft_wrap=True)
+    with SweepDisplay(console, len(plan.runs)) as display:
+        try:
+            for record in perform(sweep, plan.runs, display):
+                if json:
+                    sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        except KeyboardInterrupt:
+            errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
+            return 130
+    console.print(closing_line(display, sweep.results), highlight=False, soft_wrap=True)
+    return 1 if display.failures() or plan.problems else 0
+
+
+def interrupted(display: SweepDisplay, plan: Plan, results: str) -> str:
+    """Say what an interrupted sweep leaves, and how to go on."""
+    done = sum(display.counts.values())
+    return (
+        f"Interrupted: {done} of {len(plan.runs)} runs are stored in {results}; "
+        "the same command goes on from there."
+    )
 
 
 def closing_line(display: SweepDisplay, results: str) -> str:

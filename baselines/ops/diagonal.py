@@ -99,7 +99,7 @@ def naive_final_state(
 
 def step(
     weight: Complex[Tensor, "d n"],
-    pole: Complex128[Tensor, "g n"],
+    pole: Complex[Tensor, "g n"],
     u: Float[Tensor, "b d"],
     state: Complex[Tensor, "b d n"],
 ) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:

@@ -4,7 +4,7 @@ Axes: b batch, l length, d channels, k kernels of one channel, g sets of poles, 
 """
 
 from abc import abstractmethod
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Complex, Complex128, Float, Int
@@ -27,6 +27,7 @@ class DiagonalLayer(Mixer):
         self.product = False
         """Whether a direction's kernel is a product of two, which no short recurrence computes."""
         self.D = nn.Parameter(torch.randn(width))
+        self._stepped: tuple[object, Any] = None, None
 
     @abstractmethod
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "g n"]]:
@@ -63,9 +64,22 @@ class DiagonalLayer(Mixer):
         self, u: Float[Tensor, "b d"], state: DiagonalState
     ) -> tuple[Float[Tensor, "b d"], DiagonalState]:
         """Advance the recurrence by one position."""
-        weight, pole = self.system()
-        y, advanced = diagonal.step(weight[:, 0], pole, u, state[0])
-        return y + self.D * u, (advanced,)
+        weight, pole = self._present_system()
+        y, advanced = diagonal.step(weight, pole, u, state[0])
+        return torch.addcmul(y, self.D, u), (advanced,)
+
+    @torch.no_grad()
+    def _present_system(self) -> tuple[Complex[Tensor, "d n"], Complex[Tensor, "g n"]]:
+        """Return the system for steps, discretised anew only when a parameter has changed.
+
+        A parameter's version counts its changes in place, its address and type the others.
+        """
+        present = tuple((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
+        if self._stepped[0] != present:
+            weight, pole = self.system()
+            self._stepped = present, (weight[:, 0], pole.to(weight.dtype))
+        system: tuple[Tensor, Tensor] = self._stepped[1]
+        return system
 
     @final
     def prefill(self, u: Float[Tensor, "b l d"]) -> DiagonalState:

@@ -21,7 +21,10 @@ class Batch:
     targets: Tensor
     """What the task's outputs say: `OneLabel` (b,), `StepLabels` (b, l), `Values` (b, p, s)."""
     lengths: Tensor | None = None
-    """(b,) valid positions of each sequence, the rest is padding on the right; None if all are."""
+    """(b,) valid positions of each sequence, (b, 2) for pairs; None if none is padding.
+
+    Padding is on the right.
+    """
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from harness.contract.data import Batch, Inputs, Signal, Tokens
-from harness.contract.outputs import OneLabel, Outputs, PairLabel, StepLabels, Values
+from harness.contract.labels import OneLabel, PairLabel, StepLabels
+from harness.contract.outputs import Outputs, Values
 from harness.contract.task import GeneratedTask, Split
 
 WIDTH = 8

@@ -132,3 +132,24 @@ def test_a_layer_without_step_mode_says_why(recipe: Model, causal: bool, reason:
     ):
         with pytest.raises(UnsupportedError, match=reason):
             ask()
+
+
+def test_steps_follow_a_parameter_that_changed_in_place_and_one_that_changed_its_type():
+    with scope("steps"):
+        layer = S4D(state=4).build(width=3, length=8, causal=True)
+    u = torch.randn(1, 5, 3, generator=stream("steps"))
+
+    def stepped():
+        state, outputs = layer.initial_state(1), []
+        for position in range(5):
+            y, state = layer.step(u[:, position], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1)
+
+    first = stepped()
+    with torch.no_grad():
+        layer.C.mul_(2)
+    torch.testing.assert_close(stepped(), layer(u))
+    layer, u = layer.double(), u.double()
+    torch.testing.assert_close(stepped(), layer(u))
+    assert not torch.allclose(first.double(), stepped())

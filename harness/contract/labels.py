@@ -1,0 +1,169 @@
+"""Outputs that are classes: of a sequence, of a pair of sequences, of every position.
+
+Axes: b batch, l length, d width of the backbone, c classes.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.contract.outputs import Outputs
+
+IGNORED = -100
+"""The target of a position that carries no label."""
+
+
+def pooled(hidden: Tensor, lengths: Tensor | None) -> Tensor:
+    """Average the valid positions of (b, l, d) features into (b, d)."""
+    if lengths is None:
+        return hidden.mean(1)
+    valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+    return (hidden * valid[..., None]).sum(1) / lengths[:, None].clamp(min=1)
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Return predictions that any classification scores as perfect for these labels."""
+    return F.one_hot(labels.clamp(min=0), classes).float()
+
+
+@final
+@dataclass(frozen=True)
+class OneLabel(Outputs):
+    """One class for each sequence. Predictions (b, c), targets (b,) of integers; accuracy."""
+
+    classes: int
+    pool: Literal["mean", "last"] = "mean"
+    """Read the average of the valid positions, or the last valid one."""
+
+    metric = "accuracy"
+
+    def head(self, width: int) -> nn.Module:
+        """Build a linear map to the classes."""
+        return nn.Linear(width, self.classes)
+
+    def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
+        """Pool (b, l, d) to (b, d)."""
+        if self.pool == "mean":
+            return pooled(hidden, lengths)
+        if lengths is None:
+            return hidden[:, -1]
+        return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy."""
+        return F.cross_entropy(predictions, targets)
+
+    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Keep whether the largest prediction is the label: (b, 1)."""
+        return (predictions.argmax(-1) == targets).double()[:, None]
+
+    def score(self, examined: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
+        """Return the share of correct labels."""
+        return {"accuracy": examined[:, 0].mean().item()}
+
+    def constant(self, targets: Tensor) -> Tensor:
+        """Return the log frequencies of the labels, (c,): the largest is the commonest class."""
+        return class_frequencies(targets, self.classes)
+
+
+@final
+@dataclass(frozen=True)
+class PairLabel(Outputs):
+    """One class for a pair of sequences. Inputs (b, 2, l, ...), predictions (b, c); accuracy.
+
+    The head reads both pooled documents, their product and their difference, as LRA's retrieval
+    model does.
+    """
+
+    classes: int
+
+    metric = "accuracy"
+    documents = 2
+
+    def head(self, width: int) -> nn.Module:
+        """Build a two-layer map from the joined documents to the classes."""
+        return nn.Sequential(nn.Linear(4 * width, width), nn.GELU(), nn.Linear(width, self.classes))
+
+    def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
+        """Pool (2b, l, d), documents of a pair next to each other, to (b, 4d)."""
+        first, second = pooled(hidden, lengths).unflatten(0, (-1, 2)).unbind(1)
+        return torch.cat([first, second, first * second, first - second], -1)
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy."""
+        return F.cross_entropy(predictions, targets)
+
+    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Keep whether the largest prediction is the label: (b, 1)."""
+        return OneLabel(self.classes).examine(predictions, targets)
+
+    def score(self, examined: Tensor, batch: int) -> dict[str, float]:
+        """Return the share of correct labels."""
+        return OneLabel(self.classes).score(examined, batch)
+
+    def constant(self, targets: Tensor) -> Tensor:
+        """Return the log frequencies of the labels, (c,)."""
+        return class_frequencies(targets, self.classes)
+
+
+@final
+@dataclass(frozen=True)
+class StepLabels(Outputs):
+    """A class for every position. Predictions (b, l, c), targets (b, l), some of them `IGNORED`.
+
+    Accuracy is over all labelled positions of the split, macro-F1 the mean over classes of the
+    split's own confusion matrix.
+    """
+
+    classes: int
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    balanced: bool = False
+    """Weigh each class by the inverse of its count in the batch, so each has an equal say."""
+
+    def head(self, width: int) -> nn.Module:
+        """Build a linear map to the classes, the same at every position."""
+        return nn.Linear(width, self.classes)
+
+    def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Keep every position."""
+        return hidden
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy over labelled positions, weighted if `balanced`."""
+        flat, weight = targets.flatten(), None
+        if self.balanced:
+            counts = torch.bincount(flat[flat != IGNORED], minlength=self.classes)
+            weight = torch.where(counts > 0, 1.0 / counts.clamp(min=1), 0.0).to(predictions)
+        return F.cross_entropy(
+            predictions.flatten(0, -2), flat, weight=weight, ignore_index=IGNORED
+        )
+
+    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Keep each example's confusion matrix, flattened: (b, c * c), rows are true classes."""
+        valid = targets != IGNORED
+        cell = targets.clamp(min=0) * self.classes + predictions.argmax(-1)
+        counts = torch.zeros(len(targets), self.classes**2, dtype=torch.float64)
+        return counts.scatter_add_(1, cell.cpu(), valid.cpu().double())
+
+    def score(self, examined: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
+        """Return accuracy and macro-F1 of the pooled confusion matrix."""
+        confusion = examined.sum(0).view(self.classes, self.classes)
+        right = confusion.diagonal()
+        f1 = 2 * right / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
+        return {
+            "accuracy": (right.sum() / confusion.sum()).item(),
+            "macro_f1": f1.mean().item(),
+        }
+
+    def constant(self, targets: Tensor) -> Tensor:
+        """Return the log frequencies of the labels, (1, c): one position stands for all."""
+        return class_frequencies(targets[targets != IGNORED], self.classes)[None]
+
+
+def class_frequencies(labels: Tensor, classes: int) -> Tensor:
+    """Return the logarithm of each class's share among integer labels, (c,)."""
+    counts = torch.bincount(labels.flatten(), minlength=classes).double()
+    return (counts / counts.sum()).clamp(min=1e-9).log().float()
