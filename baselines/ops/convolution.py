@@ -80,7 +80,7 @@ class _Convolution(torch.autograd.Function):
         kernel_f = torch.fft.rfft(kernel, n=size).add_(skip[:, None])
         ctx.save_for_backward(u_f, kernel_f)
         y: Tensor = torch.fft.irfft(u_f * kernel_f, n=size)[..., : u.shape[1]]
-        return y.transpose(1, 2)
+        return y.transpose(1, 2).contiguous()
 
     @staticmethod
     @once_differentiable
@@ -90,4 +90,4 @@ class _Convolution(torch.autograd.Function):
         grad_f = torch.fft.rfft(grad.transpose(1, 2), n=ctx.size)
         grad_kernel = torch.fft.irfft((grad_f * u_f.conj()).sum(0), n=ctx.size)[..., :taps]
         grad_u = torch.fft.irfft(grad_f.mul_(kernel_f.conj()), n=ctx.size)[..., :length]
-        return grad_u.transpose(1, 2), grad_kernel, grad_kernel[:, 0], None
+        return grad_u.transpose(1, 2).contiguous(), grad_kernel, grad_kernel[:, 0], None
