@@ -73,10 +73,6 @@ class Block(nn.Module):
         mixed, state = self.mixer.step(self.before(x), state)
         return self.finish(x, mixed), state
 
-    def prefill(self, x: Tensor) -> tuple[Tensor, State]:
-        """Map (b, l, d) features, and return the mixer's state after them."""
-        return self(x, None), self.mixer.prefill(self.before(x))
-
     def before(self, x: Tensor) -> Tensor:
         """Return what the mixer sees."""
         seen: Tensor = self.mixer_norm(x) if self.prenorm else x
@@ -147,11 +143,14 @@ class Backbone(Network):
         return self.head(self.norm(x)), tuple(after)
 
     def prefill(self, u: Tensor) -> State:
-        """Return the state after whole inputs, with the mixers' own parallel forms."""
+        """Return the state after whole inputs, with the mixers' own parallel forms.
+
+        What the last block makes of them is nobody's input, so it is not computed.
+        """
         x, states = self.encoder(u), []
-        for block in self.layers():
-            x, state = block.prefill(x)
-            states.append(state)
+        for number, block in enumerate(self.layers(), 1):
+            states.append(block.mixer.prefill(block.before(x)))
+            x = block(x, None) if number < len(self.blocks) else x
         return tuple(states)
 
     def state_bytes(self, length: int) -> int:

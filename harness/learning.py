@@ -7,13 +7,15 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask
 from harness.evaluate import examine, interval
+from harness.fitted import Fitted, Listener
 from harness.measure.clock import now
 from harness.measure.memory import peak
 from harness.record import Learned, Memory
 from harness.spec import DivergedError, RunSpec
-from harness.train import WARMUP_STEPS, Fitted, Listener, fit, prepared
 
 T = TypeVar("T")
+WARMUP_STEPS = 3
+"""Steps whose seconds are not among the samples: they pay for lazy set-up."""
 MOST_POINTS = 300
 MOST_SECONDS = 1000
 
@@ -28,6 +30,9 @@ def learned(
     protocol = spec.protocol or task.protocol
     fitted, memory, trainer = Fitted(), None, None
     if any(p.requires_grad for p in network.parameters()):
+        # Only here, since Fabric takes as long to import as torch.
+        from harness.train import fit, prepared  # noqa: PLC0415
+
         trainer = prepared(network, task, recipe, protocol, spec.device)
         fitted = fit(trainer, task, protocol, listener)
     start, outputs = now(), task.outputs

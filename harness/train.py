@@ -8,7 +8,7 @@ kept apart.
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,25 +22,9 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask
 from harness.evaluate import examine
+from harness.fitted import Fitted, Listener
 from harness.measure.clock import nothing, now
 from harness.spec import DivergedError, Protocol
-
-WARMUP_STEPS = 3
-"""Steps whose seconds are not among the samples."""
-
-Listener = Callable[[int, float], None]
-"""Called with the step and the training loss, outside the timed span."""
-
-
-@dataclass
-class Fitted:
-    """What a training left, besides the parameters in the network."""
-
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    step_s: list[float] = field(default_factory=list)
-    """Seconds of every step."""
-    evaluate_s: float = 0.0
 
 
 def parameter_groups(

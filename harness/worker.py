@@ -19,9 +19,11 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.job import Event, Job, PlanRequest, Progress, Result
+from harness.learning import learned
 from harness.loading import build
 from harness.measure import memory
 from harness.measure.clock import nothing, now, sample
+from harness.measure.flops import flops
 from harness.measure.machine import conditions, cores
 from harness.planning import plan
 from harness.record import Measured, Outcome
@@ -61,8 +63,6 @@ class Workbench:
 
     def learn(self, task: LearningTask) -> None:
         """Train on the task, score its splits, and weigh one step."""
-        from harness.learning import learned  # noqa: PLC0415 - Fabric takes as long as torch
-
         network = self.network(task)
         last = now()
 
@@ -80,8 +80,6 @@ class Workbench:
 
     def measure(self, task: MeasuredTask) -> None:
         """Time the task's workload, then weigh it and count its operations in one more call."""
-        from harness.measure.flops import flops  # noqa: PLC0415 - only measured tasks count
-
         began = now()
         rng = stream(task.name, task.version, "measure")
         network = self.network(task).to(self.spec.device)

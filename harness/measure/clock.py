@@ -41,7 +41,7 @@ def sample(
     budget_s: float,
     synchronize: Callable[[], None] = nothing,
     precision: float = 0.03,
-    most: int = 200,
+    most: int = 50,
 ) -> Samples:
     """Time a call until its median is precise, the budget is spent, or `most` calls are done.
 

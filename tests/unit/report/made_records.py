@@ -98,7 +98,10 @@ def measured(
     )
     memory = Memory(peak_bytes=300 * 2**20 + 500 * length, delta_bytes=500 * length, method="VmHWM")
     name = f"{task}[length={length}]"
-    return blank(name, **{"measured": found, "memory": memory, "state_bytes": 4096, "learns": False, **fields})
+    return blank(
+        name,
+        **{"measured": found, "memory": memory, "state_bytes": 4096, "learns": False, **fields},
+    )
 
 
 def sweep() -> list[Record]:
