@@ -86,7 +86,10 @@ class Workbench:
         work = task.workload(network, self.protocol.batch, rng)
         cuda = self.spec.device == "cuda"
         synchronize = torch.cuda.synchronize if cuda else nothing
-        seen = sample(work.call, budget_s=self.protocol.budget_s / 2, synchronize=synchronize)
+        budget_s = self.protocol.budget_s
+        seen = sample(
+            work.call, settle_s=budget_s / 8, budget_s=budget_s / 2, synchronize=synchronize
+        )
         counted: list[int | None] = []
         self.found["memory"] = memory.peak(
             lambda: counted.append(flops(work.call)), self.spec.device

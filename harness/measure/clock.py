@@ -38,15 +38,17 @@ def nothing() -> None:
 def sample(
     call: Callable[[], object],
     *,
+    settle_s: float,
     budget_s: float,
     synchronize: Callable[[], None] = nothing,
     precision: float = 0.03,
     most: int = 50,
 ) -> Samples:
-    """Time a call until its median is precise, the budget is spent, or `most` calls are done.
+    """Time a call until its median is precise, or enough time or calls went into it.
 
     Args:
         call: What is timed.
+        settle_s: Seconds after which three timed calls are enough, however they scatter.
         budget_s: Seconds for all calls together; one timed call is made in any case.
         synchronize: Waits until a device has done what was asked, inside the timed span.
         precision: Relative half-width of the median's 95 % interval at which to stop.
@@ -63,10 +65,10 @@ def sample(
     first = once()
     seconds = [once()]
     while len(seconds) < most and now() - began + median(seconds) < budget_s:
-        seconds.append(once())
         reached = median_precision(seconds)
-        if reached is not None and reached <= precision:
+        if reached is not None and (reached <= precision or now() - began > settle_s):
             break
+        seconds.append(once())
     return Samples(first, seconds, median_precision(seconds))
 
 
