@@ -83,8 +83,11 @@ class Protocol:
     depth: int = 2
     """Blocks of the backbone."""
     dropout: float = 0.0
-    lr: float = 0.0
-    """Learning rate of every model; 0 lets each recipe use its own."""
+    lr_scale: float = 1.0
+    """Factor on every learning rate: a recipe's own, and those of what it sets apart.
+
+    Recipes have the rates of their papers' long trainings; a short one may want larger steps.
+    """
     weight_decay: float = 0.01
     """AdamW's decay; biases, norms and what a recipe sets apart are exempt."""
     warmup: float = 0.1
@@ -100,7 +103,7 @@ class Protocol:
     """The most seconds that one measured workload may be predicted to take before it is not run."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "width", "depth", "budget_s"):
+        for name in ("steps", "batch", "width", "depth", "lr_scale", "budget_s"):
             if getattr(self, name) <= 0:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
 

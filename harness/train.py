@@ -33,17 +33,17 @@ def parameter_groups(
     """Sort parameters into optimiser groups.
 
     What the recipe sets apart, by the last part of a parameter's name, has its own learning rate
-    and decay; biases, norms and other vectors do not decay; the rest follows the protocol.
+    and decay; biases, norms and other vectors do not decay; the rest has the recipe's rate and the
+    protocol's decay.
     """
-    lr = protocol.lr or recipe.lr
     settings = {name: (group.lr, group.weight_decay) for name, group in recipe.apart.items()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         decay = protocol.weight_decay if parameter.ndim > 1 else 0.0
-        key = settings.get(name.rpartition(".")[2], (lr, decay))
+        key = settings.get(name.rpartition(".")[2], (recipe.lr, decay))
         groups.setdefault(key, []).append(parameter)
     return [
-        {"params": members, "lr": rate, "weight_decay": decay}
+        {"params": members, "lr": protocol.lr_scale * rate, "weight_decay": decay}
         for (rate, decay), members in groups.items()
     ]
 

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import msgspec
 import torch
@@ -153,7 +153,7 @@ def private_output() -> TextIO:
     return ours
 
 
-def main(verb: str) -> None:
+def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
     out = private_output()
     text = sys.stdin.buffer.read()
@@ -166,6 +166,9 @@ def main(verb: str) -> None:
         say(plan(msgspec.json.decode(text, type=PlanRequest)))
     else:
         say(run(msgspec.json.decode(text, type=Job), say))
+    # All is said; taking torch apart in order would take longer than many a measurement.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

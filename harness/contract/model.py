@@ -26,7 +26,7 @@ class Recipe(ABC):
     name: ClassVar[str] = ""
     """Set by the registry to the plugin's name."""
     lr: ClassVar[float] = 1e-3
-    """The learning rate its authors train it at, unless the protocol holds one for all."""
+    """The learning rate its authors train it at; a protocol may scale all models' rates alike."""
     apart: ClassVar[Mapping[str, Group]] = {}
     """Parameters that train apart, by the last part of their name."""
     reference: ClassVar[str] = ""

@@ -53,7 +53,7 @@ def test_an_option_outside_its_choices_is_refused():
 
 
 def test_an_integer_may_stand_for_a_float_but_a_float_not_for_an_integer():
-    assert checked_options(Protocol, {"lr": 1}, "the protocol") == {"lr": 1.0}
+    assert checked_options(Protocol, {"clip": 1}, "the protocol") == {"clip": 1.0}
     with pytest.raises(SpecError):
         checked_options(Protocol, {"steps": 1.5}, "the protocol")
 

@@ -87,10 +87,10 @@ def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
     assert len(settings) == len(list(network.parameters()))
 
 
-def test_a_protocol_may_hold_one_rate_for_all_models():
-    groups = parameter_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr=0.5))
+def test_a_protocol_scales_every_rate_alike():
+    groups = parameter_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr_scale=2.0))
 
-    assert {group["lr"] for group in groups} == {0.5, 1e-4}
+    assert {group["lr"] for group in groups} == {0.02, 2e-4}
 
 
 def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
@@ -116,7 +116,7 @@ def test_training_lowers_the_loss_and_records_every_step():
 
 
 def test_the_parameters_that_scored_best_are_left_in_the_network():
-    wild = replace(PROTOCOL, lr=0.5, schedule="constant", evaluations=10)
+    wild = replace(PROTOCOL, lr_scale=50.0, schedule="constant", evaluations=10)
     worker = trainer(wild)
     fitted = fit(worker, Double(), wild, listen)
     outputs, split = Double().outputs, Double().split("validation")
@@ -150,7 +150,7 @@ def test_evaluations_are_spread_evenly_and_include_the_last_step():
 
 def test_clipping_bounds_the_gradient():
     clipped = replace(PROTOCOL, clip=1e-8, steps=1)
-    loud = trainer(replace(clipped, lr=1.0))
+    loud = trainer(replace(clipped, lr_scale=100.0))
     seen = []
 
     def note(*_):
