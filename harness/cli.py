@@ -173,7 +173,8 @@ def new(
     if kind not in {"model", "task"}:
         raise unknown("kind of plugin", kind, ["model", "task"])
     path = create("model" if kind == "model" else "task", name, folder)
-    typer.echo(f"Wrote {path}. Next: pip install {path} && ssm-bench check {name}")
+    place = path if path.is_absolute() else f"./{path}"  # a bare name would be an index's package
+    typer.echo(f"Wrote {path}. Next: pip install {place} && ssm-bench check {name}")
 
 
 @app.command()

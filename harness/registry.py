@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, cast
+from zlib import crc32
 
 from harness.spec import (
     Selector,
@@ -168,7 +169,8 @@ def _from_file(path: Path) -> Entry:
         for base in node.bases
     }
     kinds = {BASES[base] for base in tree_bases & BASES.keys()}
-    module = f"ssm_bench_plugin_{path.stem}"
+    # Two files of one name are two modules.
+    module = f"ssm_bench_plugin_{path.stem}_{crc32(bytes(path.resolve())):08x}"
     kind: Kind = "task" if kinds == {"task"} else "model"
     entry = _entry(_plugin_name(path.stem), kind, module, path.resolve(), str(path))
     if kinds or entry.error:
