@@ -178,6 +178,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
     learned = sum(map(_beats_chance, runs)) / (len(runs) + diverged) if runs or diverged else None
     peaks = [record.memory.peak_bytes for record in members if record.memory]
     steps = [median(run.step_s) for run in runs if run.step_s]
+    trained = [run.train_s for run in runs if run.steps]
     return Cell(
         task=task,
         model=model,
@@ -191,7 +192,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         missing=Counter(record.outcome for record in missing),
         reasons=tuple(dict.fromkeys(record.reason for record in missing if record.reason)),
         step_s=median(steps) if steps else None,
-        train_s=median(run.train_s for run in runs) if runs else None,
+        train_s=median(trained) if trained else None,
         peak_bytes=max(peaks, default=None),
         parameters=next((r.parameters for r in members if r.parameters is not None), None),
     )

@@ -28,6 +28,8 @@ Plugins = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 LOCAL = Path("results/local")
+WIDE = 144
+"""Columns that the tables of a report need."""
 
 
 @app.command("list")
@@ -114,7 +116,9 @@ def report(
     records = Store(results).records()
     if not records:
         raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
-    print_tables(records, Console())
+    terminal = Console()
+    # A table of names with options is no longer one when they are broken to fit 80 columns.
+    print_tables(records, Console(width=max(terminal.width, WIDE)))
     paths = write(records, out or results / "report")
     typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
@@ -44,7 +45,9 @@ def for_terminal(table: Table) -> RichTable:
     """Return a table that rich can print."""
     # Plain strings would be read as rich's markup, in which `[state=32]` is a style.
     title, note = RichText(table.title, "bold"), RichText(table.note, "dim")
-    shown = RichTable(title=title, caption=note, title_justify="left", caption_justify="left")
+    shown = RichTable(
+        title=title, caption=note, title_justify="left", caption_justify="left", box=SIMPLE_HEAD
+    )
     for place, column in enumerate(table.columns):
         side: JustifyMethod = "right" if table.is_number(place) else "left"
         shown.add_column(RichText(column), justify=side, overflow="fold")

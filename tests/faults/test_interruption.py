@@ -24,7 +24,12 @@ def command(folder, *models):
 def started(folder, *models):
     """Start a sweep, and wait until its first run is stored and the second one has a worker."""
     sweep = subprocess.Popen(
-        command(folder, *models), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(folder, *models),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
