@@ -16,7 +16,10 @@ QUICK = "steps=3,batch=2,width=4,depth=1,evaluations=1"
 
 
 def command(folder, *models):
-    words = [sys.executable, "-c", "from harness.cli import main; main()", "run", TASK]
+    # A shell's background job ignores Ctrl-C, and so would all that it starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from harness.cli import main; main()"
+    words = [sys.executable, "-c", code, "run", TASK]
     words += ["--plugin", PLUGIN, "--results", str(folder), "--protocol", QUICK]
     return words + [word for model in models for word in ("-m", model)]
 
@@ -28,8 +31,6 @@ def started(folder, *models):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores Ctrl-C, and so would all that it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
