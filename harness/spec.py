@@ -47,10 +47,8 @@ def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
 class Trunk:
     """What a model's paper puts around its mixer in every block of the backbone."""
 
-    norm: Literal["layer", "rms", "batch"] = "layer"
-    """The normalisation of a block. `batch` has no step mode."""
     prenorm: bool = True
-    """Normalise the block's input (and the network's end) instead of the residual sum."""
+    """Layer-normalise the block's input (and the network's end) instead of the residual sum."""
     mix: Literal["glu", "linear", "none"] = "glu"
     """Position-wise map after the mixer: GELU and a gated linear unit, GELU and a linear map."""
     ffn: float = 0.0
