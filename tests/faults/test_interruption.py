@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import psutil
 
@@ -24,24 +26,28 @@ def command(folder, *models):
     return words + [word for model in models for word in ("-m", model)]
 
 
+@contextmanager
 def started(folder, *models):
-    """Start a sweep, and wait until its first run is stored and the second one has a worker."""
-    sweep = subprocess.Popen(
-        command(folder, *models),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Start a sweep, wait until its first run is stored and the second has a worker; end both."""
+    words = command(folder, *models)
+    with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True) as sweep:
+        worker = None
+        try:
+            worker = second_worker(sweep, folder)
+            yield sweep, worker
+        finally:
+            sweep.kill()
+            if worker is not None and worker.is_running():
+                worker.kill()
+
+
+def second_worker(sweep, folder):
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and sweep.poll() is None:
         if Store(folder).records():
-            workers = [
-                child
-                for child in psutil.Process(sweep.pid).children(recursive=True)
-                if "harness.worker" in child.cmdline()
-            ]
-            if workers:
-                return sweep, workers[0]
+            for child in psutil.Process(sweep.pid).children(recursive=True):
+                if "harness.worker" in child.cmdline():
+                    return child
         time.sleep(0.1)
     raise AssertionError(f"the sweep did not get going: {sweep.communicate()}")
 
@@ -51,23 +57,19 @@ def gone(process):
 
 
 def test_ctrl_c_keeps_finished_runs_ends_the_worker_and_says_how_to_resume(tmp_path):
-    sweep, worker = started(tmp_path, "faulty", "faulty[fault=nap]")
+    with started(tmp_path, "faulty", "faulty[fault=nap]") as (sweep, worker):
+        sweep.send_signal(signal.SIGINT)
+        _, said = sweep.communicate(timeout=60)
 
-    sweep.send_signal(signal.SIGINT)
-    _, said = sweep.communicate(timeout=60)
-
-    assert sweep.returncode == 130
-    assert "1 of 2 runs are stored" in said
-    assert "the same command goes on from there" in said
-    assert gone(worker)
+        assert sweep.returncode == 130
+        assert "1 of 2 runs are stored" in said
+        assert "the same command goes on from there" in said
+        assert gone(worker)
 
 
 def test_a_killed_sweep_that_is_started_again_repeats_nothing_finished(tmp_path):
-    sweep, worker = started(tmp_path, "faulty", "faulty[fault=nap]")
-    (first,) = Store(tmp_path).records()
-    sweep.kill()
-    sweep.communicate()
-    worker.kill()
+    with started(tmp_path, "faulty", "faulty[fault=nap]"):
+        (first,) = Store(tmp_path).records()
 
     again = subprocess.run(
         [*command(tmp_path, "faulty"), "--json"], capture_output=True, text=True, check=True
