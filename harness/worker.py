@@ -88,7 +88,7 @@ class Workbench:
         synchronize = torch.cuda.synchronize if cuda else nothing
         budget_s = self.protocol.budget_s
         seen = sample(
-            work.call, settle_s=budget_s / 8, budget_s=budget_s / 2, synchronize=synchronize
+            work.call, settle_s=budget_s / 16, budget_s=budget_s / 2, synchronize=synchronize
         )
         counted: list[int | None] = []
         self.found["memory"] = memory.peak(

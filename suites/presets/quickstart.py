@@ -7,7 +7,7 @@ best: real digits, two synthetic questions, and time and memory against length.
 from harness.spec import Protocol, RunSpec
 
 MODELS = ("chance", "s4d", "dlr", "transformer[heads=1]")
-DIGITS = Protocol(steps=360, batch=32, width=32, depth=2, lr_scale=2, evaluations=2)
+DIGITS = Protocol(steps=300, batch=32, width=32, depth=2, lr_scale=2, evaluations=1)
 SYNTHETIC = Protocol(steps=250, batch=16, width=64, depth=1, evaluations=2)
 SCALING = Protocol(batch=1, width=64, depth=1, budget_s=16)
 

@@ -1,0 +1,29 @@
+"""What is published can be made again from the records beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.report import write
+from harness.store import Store
+
+RESULTS = Path(__file__).parents[3] / "results"
+VERSIONS = sorted(path.name for path in (RESULTS / "records").glob("v*"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_tables_of_a_version_are_those_of_its_records_byte_for_byte(version, tmp_path):
+    write(Store(RESULTS / "records" / version).records(), tmp_path)
+
+    for name in ("report.md", "scores.csv", "scaling.csv"):
+        kept = RESULTS / "tables" / version / name
+        assert (tmp_path / name).read_bytes() == kept.read_bytes(), name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_published_record_can_be_traced_to_a_commit(version):
+    records = Store(RESULTS / "records" / version).records()
+
+    assert records
+    assert all(record.machine["commit"] and not record.machine["dirty"] for record in records)
+    assert all(record.machine["selftest"]["flags"] == [] for record in records)
