@@ -27,3 +27,11 @@ def test_a_published_record_can_be_traced_to_a_commit(version):
     assert records
     assert all(record.machine["commit"] and not record.machine["dirty"] for record in records)
     assert all(record.machine["selftest"]["flags"] == [] for record in records)
+
+
+def test_the_readme_shows_the_published_scores():
+    report = (RESULTS / "tables" / "v1" / "report.md").read_text()
+    table = report[report.index("### Test scores") :].split("\n\n")[1]
+
+    assert table.startswith("| Task")
+    assert table in (RESULTS.parent / "README.md").read_text()
