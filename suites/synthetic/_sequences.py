@@ -1,4 +1,4 @@
-"""What the DLR paper's sequence tasks share: their signal, their clock, their options' checks.
+"""What the DLR paper's atomic tasks share: their signal, their clock, their options' checks.
 
 Everything is drawn and computed in float64 and rounded to float32 at the very end, so the last bit
 does not depend on the vector unit that computed a logarithm or a cosine.
@@ -7,12 +7,27 @@ Axes: b batch, l length, c channels.
 """
 
 import math
+from abc import ABC
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import SpecError
+from harness.api import GeneratedTask, SpecError
+
+
+class AtomicTask(GeneratedTask, ABC):
+    """One of the paper's regressions from sequence to sequence, all asked of causal models."""
+
+    @property
+    def causal(self) -> bool:
+        """As in the paper."""
+        return True
+
+    @property
+    def chance(self) -> float:
+        """The mean explains nothing."""
+        return 0.0
 
 
 def normalised(n: int, length: int, rng: torch.Generator) -> Float[Tensor, "b l"]:

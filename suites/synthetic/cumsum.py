@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, GeneratedTask, Protocol, Signal, Values
-from suites.synthetic._sequences import at_least, normalised, with_clock
+from harness.api import Batch, Protocol, Signal, Values
+from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CumSum(GeneratedTask):
+class CumSum(AtomicTask):
     """y[i] = (x[1] + ... + x[i]) / sqrt(i), counted from 1.
 
     The root makes the target depend on the position, which the clock's two channels tell.
@@ -44,16 +44,6 @@ class CumSum(GeneratedTask):
     def max_length(self) -> int:
         """The sequence."""
         return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper."""
-        return True
-
-    @property
-    def chance(self) -> float:
-        """The mean explains nothing."""
-        return 0.0
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences and add them up."""

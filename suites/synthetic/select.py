@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.api import Batch, GeneratedTask, Protocol, Signal, Values
-from suites.synthetic._sequences import at_least, normalised, with_clock
+from harness.api import Batch, Protocol, Signal, Values
+from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Select(GeneratedTask):
+class Select(AtomicTask):
     """Of length + marked values, `marked` carry a marker; the answer is read behind them.
 
     Every position holds noise of the same kind, only the marker tells which to keep. Then come
@@ -49,16 +49,6 @@ class Select(GeneratedTask):
     def max_length(self) -> int:
         """Unmarked, marked and empty positions."""
         return self.length + 2 * self.marked
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper."""
-        return True
-
-    @property
-    def chance(self) -> float:
-        """The mean explains nothing."""
-        return 0.0
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw values, and mark the positions of the largest of as many uniform numbers."""

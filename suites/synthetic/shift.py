@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, GeneratedTask, Protocol, Signal, Values
-from suites.synthetic._sequences import at_least, normalised, with_clock
+from harness.api import Batch, Protocol, Signal, Values
+from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Shift(GeneratedTask):
+class Shift(AtomicTask):
     """y[i, h] = x[i - s_h], zero before the sequence began; the s_h are evenly spread.
 
     The first delay is zero, so a model without memory already scores R2 = 1 / 4.5 with 8 delays.
@@ -47,16 +47,6 @@ class Shift(GeneratedTask):
     def max_length(self) -> int:
         """The sequence."""
         return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper."""
-        return True
-
-    @property
-    def chance(self) -> float:
-        """The mean explains nothing."""
-        return 0.0
 
     @property
     def delays(self) -> list[int]:
