@@ -11,22 +11,16 @@ from harness.api import Mixer, Model
 
 
 class Leaky(Mixer):
-    def __init__(self, width: int, decay: float, causal: bool) -> None:
+    def __init__(self, width: int, decay: float) -> None:
         super().__init__()
-        self.causal = causal
         self.logit = nn.Parameter(torch.full((width,), decay).logit())
 
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
-        time = torch.arange(length := u.shape[1], device=u.device)[:, None]
-        if lengths is not None:
-            u = u * (time < lengths[:, None, None])
-        a = self.logit.sigmoid()
-        kernel = rfft((1 - a) * a**time, 2 * length, dim=0)
-        sides = [u] if self.causal else [u, u.flip(1)]
-        past: list[Tensor] = [
-            irfft(rfft(x, 2 * length, dim=1) * kernel, dim=1)[:, :length] for x in sides
-        ]
-        return past[0] if self.causal else past[0] + past[1].flip(1)
+        length, a = u.shape[1], self.logit.sigmoid()
+        kernel = (1 - a) * a ** torch.arange(length, device=u.device)[:, None]
+        spectrum = rfft(kernel, 2 * length, dim=0) * rfft(u, 2 * length, dim=1)
+        past: Tensor = irfft(spectrum, dim=1)[:, :length]
+        return past
 
     def initial_state(self, batch: int) -> Tensor:
         return self.logit.new_zeros(batch, len(self.logit))
@@ -45,4 +39,4 @@ class LeakyIntegrator(Model):
     decay: float = 0.9
 
     def build(self, *, width: int, length: int, causal: bool) -> Leaky:
-        return Leaky(width, self.decay, causal)
+        return Leaky(width, self.decay)
