@@ -9,6 +9,7 @@ paper is about; the harness puts the same backbone around every mixer. A *networ
 whole network itself.
 """
 
+from harness.contract.block import Group, Trunk
 from harness.contract.data import Batch, Inputs, Signal, Tokens
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
@@ -25,7 +26,7 @@ from harness.contract.task import (
     Task,
     Workload,
 )
-from harness.spec import Group, Protocol, SpecError, Trunk, UnsupportedError
+from harness.spec import Protocol, SpecError, UnsupportedError
 
 __all__ = [
     "IGNORED",

@@ -10,10 +10,11 @@ from typing import cast, final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.contract.block import Trunk
 from harness.contract.model import Model
 from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
-from harness.spec import Trunk
+from harness.norms import NORMS
 
 
 @final
@@ -30,10 +31,45 @@ class GatedLinear(nn.Module):
         return F.glu(self.linear(self.dropout(F.gelu(x))), -1)
 
 
+@final
+class HalfGatedLinear(nn.Module):
+    """GELU and dropout, times a sigmoid gate made of the result: S5's `half_glu1`, (..., d)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.gate = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features, position by position."""
+        x = self.dropout(F.gelu(x))
+        gate: Tensor = self.gate(x)
+        return x * gate.sigmoid()
+
+
+@final
+class SwiGLU(nn.Module):
+    """A linear map gated by the SiLU of another, and a linear map back (arXiv 2002.05202)."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, 2 * hidden, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features, position by position."""
+        value, gate = self.project(x).chunk(2, -1)
+        mapped: Tensor = self.out(self.dropout(value * F.silu(gate)))
+        return mapped
+
+
 def position_wise(trunk: Trunk, width: int, dropout: float) -> nn.Module:
     """Build what follows the mixer inside its residual branch."""
     if trunk.mix == "glu":
         return GatedLinear(width, dropout)
+    if trunk.mix == "half-glu":
+        return HalfGatedLinear(width, dropout)
     if trunk.mix == "linear":
         return nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
     return nn.Identity()
@@ -44,6 +80,8 @@ def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
     if not trunk.ffn:
         return None
     hidden = round(trunk.ffn * width)
+    if trunk.ffn_form == "swiglu":
+        return SwiGLU(width, hidden, dropout)
     return nn.Sequential(
         nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
     )
@@ -53,40 +91,47 @@ def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
 class Block(nn.Module):
     """One mixer in its residual branch, and the feed-forward branch after it."""
 
-    def __init__(self, mixer: Mixer, trunk: Trunk, width: int, dropout: float) -> None:
+    def __init__(
+        self, mixer: Mixer, ffn: nn.Module | None, trunk: Trunk, width: int, dropout: float
+    ) -> None:
         super().__init__()
         self.prenorm = trunk.prenorm
         self.mixer = mixer
-        self.mixer_norm = nn.LayerNorm(width)
+        self.mixer_norm = NORMS[trunk.norm](width)
         self.mix = position_wise(trunk, width, dropout)
-        self.ffn = feed_forward(trunk, width, dropout)
-        self.ffn_norm = nn.LayerNorm(width) if self.ffn else None
+        self.ffn = ffn
+        self.ffn_norm = NORMS[trunk.norm](width) if ffn else None
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (b, l, d) features."""
-        mixed: Tensor = self.mixer(self.before(x), lengths)
-        return self.finish(x, mixed)
+        mixed: Tensor = self.mixer(self.before(x, lengths), lengths)
+        return self.finish(x, mixed, lengths)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map (b, d) features of one position."""
         mixed, state = self.mixer.step(self.before(x), state)
         return self.finish(x, mixed), state
 
-    def before(self, x: Tensor) -> Tensor:
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Map (b, l, d) features that continue a sequence."""
+        mixed, state = self.mixer.advance(self.before(x), state)
+        return self.finish(x, mixed), state
+
+    def before(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return what the mixer sees."""
-        seen: Tensor = self.mixer_norm(x) if self.prenorm else x
+        seen: Tensor = self.mixer_norm(x, lengths) if self.prenorm else x
         return seen
 
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+    def finish(self, x: Tensor, mixed: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Add the mixer's branch and then the feed-forward branch, position by position."""
         x = x + self.mapped(self.mix, mixed)
-        x = x if self.prenorm else self.mixer_norm(x)
+        x = x if self.prenorm else self.mixer_norm(x, lengths)
         if self.ffn is None or self.ffn_norm is None:
             return x
         if self.prenorm:
-            return x + self.mapped(self.ffn, self.ffn_norm(x))
-        normed: Tensor = self.ffn_norm(x + self.mapped(self.ffn, x))
+            return x + self.mapped(self.ffn, self.ffn_norm(x, lengths))
+        normed: Tensor = self.ffn_norm(x + self.mapped(self.ffn, x), lengths)
         return normed
 
     def mapped(self, position_wise: nn.Module, x: Tensor) -> Tensor:
@@ -103,16 +148,14 @@ class Backbone(Network):
         super().__init__()
         self.outputs = task.outputs
         self.encoder = task.inputs.encoder(width)
-        self.blocks = nn.ModuleList(
-            Block(
-                model.build(width=width, length=task.max_length, causal=task.causal),
-                model.trunk,
-                width,
-                dropout,
-            )
-            for _ in range(depth)
-        )
-        self.norm = nn.LayerNorm(width) if model.trunk.prenorm else nn.Identity()
+        trunk = model.trunk
+        mixers = model.stack(depth=depth, width=width, length=task.max_length, causal=task.causal)
+        self.blocks = nn.ModuleList()
+        for layer, mixer in enumerate(mixers):
+            own = model.feed_forward(width=width, layer=layer)
+            ffn = own or feed_forward(trunk, width, dropout)
+            self.blocks.append(Block(mixer, ffn, trunk, width, dropout))
+        self.norm = NORMS[trunk.norm](width) if trunk.prenorm else None
         self.head = task.outputs.head(width)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -123,7 +166,8 @@ class Backbone(Network):
         x = self.encoder(inputs)
         for block in self.layers():
             x = block(x, lengths)
-        predictions: Tensor = self.head(self.outputs.gather(self.norm(x), lengths))
+        x = x if self.norm is None else self.norm(x, lengths)
+        predictions: Tensor = self.head(self.outputs.gather(x, lengths))
         return predictions
 
     def layers(self) -> Iterable[Block]:
@@ -140,7 +184,20 @@ class Backbone(Network):
         for block, before in zip(self.layers(), state, strict=True):
             x, new = block.step(x, before)
             after.append(new)
-        return self.head(self.norm(x)), tuple(after)
+        return self.predicted(x), tuple(after)
+
+    def advance(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Continue over a piece of the inputs, with the mixers' own parallel forms."""
+        x, after = self.encoder(u), []
+        for block, before in zip(self.layers(), state, strict=True):
+            x, new = block.advance(x, before)
+            after.append(new)
+        return self.predicted(x), tuple(after)
+
+    def predicted(self, x: Tensor) -> Tensor:
+        """Return the predictions of every position."""
+        predictions: Tensor = self.head(x if self.norm is None else self.norm(x))
+        return predictions
 
     def prefill(self, u: Tensor) -> State:
         """Return the state after whole inputs, with the mixers' own parallel forms.
@@ -152,6 +209,11 @@ class Backbone(Network):
             states.append(block.mixer.prefill(block.before(x)))
             x = block(x, None) if number < len(self.blocks) else x
         return tuple(states)
+
+    def resample(self, rate: float) -> None:
+        """Tell every mixer."""
+        for block in self.layers():
+            block.mixer.resample(rate)
 
     def state_bytes(self, length: int) -> int:
         """Add up the blocks' states."""

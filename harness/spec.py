@@ -44,27 +44,6 @@ def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trunk:
-    """What a model's paper puts around its mixer in every block of the backbone."""
-
-    prenorm: bool = True
-    """Layer-normalise the block's input (and the network's end) instead of the residual sum."""
-    mix: Literal["glu", "linear", "none"] = "glu"
-    """Position-wise map after the mixer: GELU and a gated linear unit, GELU and a linear map."""
-    ffn: float = 0.0
-    """Hidden width of a feed-forward sub-block, as a multiple of the width; 0 for none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Optimiser settings for parameters that train apart from the others."""
-
-    lr: float
-    """Learning rate, absolute; the protocol's schedule applies to it as to every other."""
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """What is held equal between the models that a table compares."""
 

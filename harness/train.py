@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from harness.contract.block import Group
 from harness.contract.data import Batch
 from harness.contract.model import Recipe
 from harness.contract.network import Network
@@ -36,15 +37,17 @@ def parameter_groups(
     and decay; biases, norms and other vectors do not decay; the rest has the recipe's rate and the
     protocol's decay.
     """
-    settings = {name: (group.lr, group.weight_decay) for name, group in recipe.apart.items()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    apart = recipe.groups()
+    sorted_: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         decay = protocol.weight_decay if parameter.ndim > 1 else 0.0
-        key = settings.get(name.rpartition(".")[2], (recipe.lr, decay))
-        groups.setdefault(key, []).append(parameter)
+        group = apart.get(name.rpartition(".")[2], Group(weight_decay=decay))
+        rate = recipe.lr if group.lr is None else group.lr
+        decay = protocol.weight_decay if group.weight_decay is None else group.weight_decay
+        sorted_.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": members, "lr": protocol.lr_scale * rate, "weight_decay": decay}
-        for (rate, decay), members in groups.items()
+        for (rate, decay), members in sorted_.items()
     ]
 
 

@@ -1,12 +1,14 @@
 """Models as recipes: frozen values that build a mixer, or a whole network."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, final
 
+from torch import nn
+
+from harness.contract.block import Group, Trunk
 from harness.contract.network import Mixer, Network
 from harness.contract.task import Task
-from harness.spec import Group, Trunk
 
 
 class Assembler(Protocol):
@@ -36,6 +38,10 @@ class Recipe(ABC):
         super().__init_subclass__()
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
+    def groups(self) -> Mapping[str, Group]:
+        """Return what trains apart under the recipe's options; `apart` unless they change it."""
+        return self.apart
+
     def skip(self, task: Task) -> str:  # noqa: ARG002
         """Return why this model cannot do a task, in a sentence; empty if it can."""
         return ""
@@ -62,6 +68,22 @@ class Model(Recipe):
             length: The longest sequence expected; others must work too.
             causal: Whether a position may see only itself and the past.
         """
+
+    def stack(self, *, depth: int, width: int, length: int, causal: bool) -> Sequence[Mixer]:
+        """Build the mixers of all blocks, the first one first.
+
+        Override it where layers differ, or share parameters; the other arguments are `build`'s.
+        """
+        return [self.build(width=width, length=length, causal=causal) for _ in range(depth)]
+
+    def feed_forward(self, *, width: int, layer: int) -> nn.Module | None:  # noqa: ARG002
+        """Build a position-wise map of its own for a block's second branch; None for the trunk's.
+
+        Args:
+            width: d, features of its input and output.
+            layer: The block's number, from 0.
+        """
+        return None
 
     @final
     def assemble(

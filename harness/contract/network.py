@@ -6,6 +6,7 @@ Axes: b batch, l length, d width.
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from harness.spec import UnsupportedError
@@ -33,15 +34,34 @@ class Stepper(nn.Module, ABC):
         """Advance one position: the input and output of `forward` without the length axis."""
         raise UnsupportedError(f"{type(self).__name__} has no step mode, so it cannot decode.")
 
-    def prefill(self, u: Tensor) -> State:
-        """Return the state after a whole sequence, as `step` would leave it.
+    def advance(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Continue from a state over the next piece of a sequence, as `step` would.
 
-        This walks the sequence; a component that can do it in parallel should.
+        This walks the piece; a component that can do it in parallel should.
+
+        Returns:
+            What `forward` gives at these positions, and the state after them.
         """
-        state = self.initial_state(len(u))
+        outputs = []
         for position in range(u.shape[1]):
-            _, state = self.step(u[:, position], state)
-        return state
+            output, state = self.step(u[:, position], state)
+            outputs.append(output)
+        return torch.stack(outputs, 1) if outputs else u[:, :0], state
+
+    def prefill(self, u: Tensor) -> State:
+        """Return the state after a whole sequence, as `step` would leave it."""
+        return self.advance(u, self.initial_state(len(u)))[1]
+
+    def resample(self, rate: float) -> None:
+        """Read inputs that are sampled so many times more coarsely than those of the training.
+
+        Raises:
+            UnsupportedError: It knows no time between samples.
+        """
+        if rate != 1:
+            raise UnsupportedError(
+                f"{type(self).__name__} has no step size, so it follows no other rate."
+            )
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes that generation holds for one sequence of so many positions."""
