@@ -19,7 +19,7 @@ from harness.testing.generators import disturb
 from harness.testing.probes import EVERY_OUTPUT, LENGTH, WIDTH
 from harness.testing.stepping import STEPPING_CHECKS
 from harness.testing.subject import Subject, both_ways, causally
-from harness.testing.tolerance import agree
+from harness.testing.tolerance import HALF_PRECISION, agree
 
 OTHER_LENGTHS = (1, 7, 2 * LENGTH + 1)
 """None is what the model was built for; the odd ones find halves that do not meet."""
@@ -101,6 +101,23 @@ def gives_every_parameter_a_gradient(subject: Subject) -> None:
     network.zero_grad()
     for name in idle & _idle(network, u, trainable):
         raise CheckError(f"The gradient of the parameter {name!r} is zero everywhere.")
+
+
+@both_ways
+def runs_in_half_precision(subject: Subject) -> None:
+    """Under bfloat16 autocast it stays near its float32 self, or refuses with a sentence."""
+    network, u = subject.network(torch.float32), subject.features(dtype=torch.float32)
+    exact = network(u).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(u)
+    error = (output.float() - exact).norm() / exact.norm()
+    if not error <= HALF_PRECISION:
+        raise CheckError(f"Under bfloat16 autocast the output is off by {error:.1%} of its norm.")
+    if output.requires_grad:
+        output.float().square().sum().backward()
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None and not parameter.grad.isfinite().all():
+            raise CheckError(f"Under bfloat16 autocast the gradient of {name!r} is not finite.")
 
 
 @both_ways
@@ -195,6 +212,7 @@ MODEL_CHECKS: tuple[Check, ...] = (
     ignores_padding,
     gives_every_parameter_a_gradient,
     differentiates_exactly,
+    runs_in_half_precision,
     repeats_itself,
     *STEPPING_CHECKS,
 )

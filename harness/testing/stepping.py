@@ -6,11 +6,18 @@ Axes: b batch, l length, d width.
 import torch
 from torch import Tensor
 
+from harness.backbone import Backbone
+from harness.contract.model import Recipe
 from harness.contract.network import Network, State, tensor_bytes
-from harness.testing.check import Check, CheckError
-from harness.testing.probes import LENGTH
+from harness.seeding import scope, stream
+from harness.spec import UnsupportedError
+from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.probes import LENGTH, WIDTH, positions
 from harness.testing.subject import Subject, causally
 from harness.testing.tolerance import agree
+
+DEPTH = 3
+"""Blocks of a small network: enough for layers that differ by their number."""
 
 LONG = 1100
 """Positions after which a cache that is held in blocks has grown to the second."""
@@ -41,6 +48,31 @@ def prefills_as_it_steps(subject: Subject) -> None:
 
 
 @causally
+def advances_in_pieces(subject: Subject) -> None:
+    """A sequence cut in pieces, its state carried from one to the next, comes out as in one go."""
+    network, u = subject.network(), subject.features()
+    _piecewise(network, u)
+
+
+@check
+def steps_inside_the_backbone(recipe: Recipe) -> None:
+    """In a network of several blocks, norms and maps included, it steps as it sees."""
+    task = positions(causal=True)
+    if reason := recipe.skip(task):
+        raise NotApplicableError(reason)
+    with scope("conformance", "init"):
+        network = recipe.assemble(Backbone, task, WIDTH, DEPTH, 0.0).double().eval()
+    u = task.inputs.random(2, LENGTH, stream("conformance")).double()
+    try:
+        outputs, _ = _stepped(network, u)
+    except UnsupportedError as error:
+        raise NotApplicableError(str(error)) from error
+    with torch.no_grad():
+        agree(torch.stack(outputs, 1), network(u), "Stepping gives other predictions than forward")
+    _piecewise(network, u)
+
+
+@causally
 def weighs_its_state(subject: Subject) -> None:
     """`state_bytes` is what the state of one sequence really holds."""
     network, u = subject.network(torch.float32), subject.features(1, LONG, torch.float32)
@@ -49,6 +81,18 @@ def weighs_its_state(subject: Subject) -> None:
         _weigh(network, state, length)
     with torch.no_grad():
         _weigh(network, network.prefill(u), LONG)
+
+
+@torch.no_grad()
+def _piecewise(network: Network, u: Tensor) -> None:
+    whole = network(u)
+    for cuts in ((1, LENGTH - 1), (LENGTH // 2, 1, LENGTH // 2 - 1), (LENGTH - 1, 1)):
+        state, outputs = network.initial_state(len(u)), []
+        for piece in u.split(cuts, 1):
+            output, state = network.advance(piece, state)
+            outputs.append(output)
+        claim = f"Pieces of {', '.join(map(str, cuts))} positions give other outputs than the whole"
+        agree(torch.cat(outputs, 1), whole, claim)
 
 
 @torch.no_grad()
@@ -67,4 +111,10 @@ def _weigh(network: Network, state: State, length: int) -> None:
         raise CheckError(f"state_bytes({length}) says {said} bytes, but the state holds {held}.")
 
 
-STEPPING_CHECKS: tuple[Check, ...] = (steps_as_it_sees, prefills_as_it_steps, weighs_its_state)
+STEPPING_CHECKS: tuple[Check, ...] = (
+    steps_as_it_sees,
+    prefills_as_it_steps,
+    advances_in_pieces,
+    steps_inside_the_backbone,
+    weighs_its_state,
+)

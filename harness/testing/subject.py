@@ -40,6 +40,10 @@ class BareMixer(Network):
         """Ask the mixer."""
         return self.mixer.step(u, state)
 
+    def advance(self, u: Tensor, state: State) -> tuple[Tensor, State]:
+        """Ask the mixer."""
+        return self.mixer.advance(u, state)
+
     def prefill(self, u: Tensor) -> State:
         """Ask the mixer."""
         return self.mixer.prefill(u)

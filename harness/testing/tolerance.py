@@ -25,6 +25,10 @@ TOLERANCE: Mapping[torch.dtype, Tolerance] = {
     torch.float32: Tolerance(1.3e-6, 1e-5),
 }
 
+HALF_PRECISION = 0.05
+"""The largest error of a bfloat16 output, relative to its norm: eight bits of mantissa round by
+0.4 %, and a chain of products and gates adds up several such errors."""
+
 CHANCE = 0.01
 """How far a stated chance may lie from what the best constant scores on the test split, beside
 three standard errors of a proportion: chance is written by hand to two digits."""

@@ -18,9 +18,11 @@ from harness.api import (
     StepLabels,
     Tokens,
     Trunk,
+    UnsupportedError,
     Values,
 )
 from harness.backbone import Backbone
+from harness.norms import BatchNorm
 from harness.seeding import scope
 
 
@@ -76,7 +78,7 @@ class Probe(GeneratedTask):
 def network(given, asked, trunk=None, depth=2):
     with scope("test"):
         made = Backbone(model(trunk or Trunk()), Probe(given=given, asked=asked), 6, depth, 0.0)
-    return made.double()
+    return made.double().eval()
 
 
 RNG = torch.Generator().manual_seed(3)
@@ -86,6 +88,9 @@ TRUNKS = [
     Trunk(mix="linear"),
     Trunk(mix="none", ffn=4.0),
     Trunk(mix="none", ffn=2.0, prenorm=False),
+    Trunk(norm="rms", mix="half-glu", ffn=8 / 3, ffn_form="swiglu"),
+    Trunk(norm="batch"),
+    Trunk(norm="batch", prenorm=False, ffn=1.0),
 ]
 
 
@@ -111,8 +116,10 @@ def test_a_prefilled_state_is_the_state_after_so_many_steps(trunk):
 
     state = net.prefill(inputs[:, :5])
     predicted, _ = net.step(inputs[:, 5], state)
+    piece, _ = net.advance(inputs[:, 5:], net.prefill(inputs[:, :5]))
 
     torch.testing.assert_close(predicted, net(inputs)[:, 5])
+    torch.testing.assert_close(piece, net(inputs)[:, 5:])
 
 
 @pytest.mark.parametrize(
@@ -146,3 +153,72 @@ def test_without_dropout_training_and_evaluation_are_the_same():
     net, inputs = network(Tokens(5), OneLabel(3)), torch.zeros(2, 7, dtype=torch.long)
 
     torch.testing.assert_close(net.train()(inputs), net.eval()(inputs))
+
+
+@pytest.mark.parametrize("norm", ["layer", "rms", "batch"])
+@pytest.mark.parametrize("prenorm", [True, False])
+def test_padding_moves_neither_predictions_nor_statistics(norm, prenorm):
+    first, second = (
+        network(Signal(2), OneLabel(3), Trunk(norm=norm, prenorm=prenorm)).train() for _ in "ab"
+    )
+    lengths = torch.tensor([7, 4, 1])
+    inputs = torch.randn(3, 7, 2, generator=RNG).double()
+    refilled = inputs.masked_fill((torch.arange(7) >= lengths[:, None])[..., None], 100.0)
+
+    torch.testing.assert_close(first(inputs, lengths), second(refilled, lengths))
+    torch.testing.assert_close(first.state_dict(), second.state_dict())
+
+
+def test_batch_norm_is_torchs_where_nothing_is_padded():
+    ours, torchs = BatchNorm(6).double(), nn.BatchNorm1d(6).double()
+    x = 3 + torch.randn(4, 5, 6, generator=RNG).double()
+
+    torch.testing.assert_close(ours(x), torchs(x.mT).mT)
+    torch.testing.assert_close(ours(x, torch.full((4,), 5)), torchs(x.mT).mT)
+    torch.testing.assert_close(ours.state_dict(), torchs.state_dict())
+    torch.testing.assert_close(ours(x[:, 0]), ours.eval()(x)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("trunk", "parameters"),
+    [
+        (Trunk(mix="none"), 0),
+        (Trunk(mix="linear"), 6 * 6 + 6),
+        (Trunk(mix="half-glu"), 6 * 6 + 6),
+        (Trunk(mix="glu"), 2 * (6 * 6 + 6)),
+        (Trunk(mix="none", ffn=4.0), 6 * 24 + 24 + 24 * 6 + 6 + 2 * 6),
+        (Trunk(mix="none", ffn=4.0, ffn_form="swiglu"), 3 * 6 * 24 + 2 * 6),
+    ],
+)
+def test_a_block_has_the_parameters_of_its_trunk(trunk, parameters):
+    def count(trunk):
+        [block] = network(Signal(1), Values(1, last=7), trunk, depth=1).blocks
+        return sum(p.numel() for p in block.parameters())
+
+    assert count(trunk) - 2 * 6 - 6 == parameters
+
+
+def test_a_recipe_may_build_its_stack_and_its_own_maps():
+    @dataclass(frozen=True, kw_only=True)
+    class Own(Model):
+        def build(self, *, width, length, causal):
+            return Sum(width)
+
+        def stack(self, *, depth, width, length, causal):
+            return [Sum(width)] * depth
+
+        def feed_forward(self, *, width, layer):
+            return nn.Linear(width, width) if layer == 1 else None
+
+    net = Backbone(Own(), Probe(given=Signal(1), asked=Values(1, last=7)), 6, 3, 0.0)
+
+    assert len({id(block.mixer.scale) for block in net.blocks}) == 1
+    assert [block.ffn is not None for block in net.blocks] == [False, True, False]
+
+
+def test_a_network_without_step_sizes_follows_no_other_sampling_rate():
+    net = network(Signal(1), Values(1, last=7))
+
+    net.resample(1)
+    with pytest.raises(UnsupportedError, match="Sum has no step size"):
+        net.resample(2)

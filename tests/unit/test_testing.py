@@ -213,6 +213,23 @@ class ForgetfulPrefill(Sound):
         return u[:, :-1].sum(1)
 
 
+class ForgetfulPieces(Sound):
+    def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self(u), state + u.sum(1)
+
+
+class CoarseProducts(NoSteps):
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        mixed = self.linear(u)
+        return mixed if mixed.dtype == u.dtype else (4 * mixed).round() / 4
+
+
+class InfiniteSlopeInHalf(NoSteps):
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        mixed = self.linear(u)
+        return mixed if mixed.dtype == u.dtype else mixed + (mixed - mixed).abs().sqrt()
+
+
 class LightState(Sound):
     def state_bytes(self, length: int) -> int:
         return super().state_bytes(length) - 1
@@ -233,6 +250,14 @@ class Built(Model):
 
     def build(self, *, width: int, length: int, causal: bool) -> Mixer:
         return self.mixer(width, causal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffStepAbove(Built):
+    """Has a layer that steps otherwise, but not as the first of a stack."""
+
+    def stack(self, *, depth: int, width: int, length: int, causal: bool) -> list[Mixer]:
+        return [(OffStep if layer else Sound)(width, causal) for layer in range(depth)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,6 +317,9 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("repeats-itself", NoisyForward, "same parameters give different bytes"),
     ("steps-as-it-sees", OffStep, "A step gives another output than forward: at "),
     ("prefills-as-it-steps", ForgetfulPrefill, "After a prefill of 1 positions"),
+    ("advances-in-pieces", ForgetfulPieces, "Pieces of 1, 15 positions give other outputs"),
+    ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
+    ("runs-in-half-precision", InfiniteSlopeInHalf, "gradient of 'mixer.linear.weight' is not fin"),
     ("weighs-its-state", LightState, r"state_bytes\(1\) says 31 bytes, but the state holds 32"),
     ("weighs-its-state", HiddenCache, r"state_bytes\(1100\) says 32 bytes, but the state holds"),
 ]
@@ -301,6 +329,13 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
 def test_a_broken_model_is_caught(name: str, mixer: type[Mixer], sentence: str) -> None:
     with pytest.raises(CheckError, match=sentence):
         named(name)(Built(mixer=mixer))
+
+
+def test_a_layer_that_is_wrong_only_above_another_is_caught() -> None:
+    check = named("steps-inside-the-backbone")
+    check(Built(mixer=Sound))
+    with pytest.raises(CheckError, match="Stepping gives other predictions than forward"):
+        check(OffStepAbove(mixer=Sound))
 
 
 def test_a_network_that_serves_one_kind_of_output_is_caught() -> None:
@@ -517,7 +552,8 @@ def test_a_broken_measured_task_is_caught(name: str, task: Task, sentence: str) 
 
 
 def test_every_check_is_shown_to_catch_something() -> None:
-    caught = {name for name, *_ in (*BROKEN_MODELS, *BROKEN_TASKS)} | {"serves-every-output"}
+    caught = {name for name, *_ in (*BROKEN_MODELS, *BROKEN_TASKS)}
+    caught |= {"serves-every-output", "steps-inside-the-backbone"}
 
     assert {check.name for check in (*MODEL_CHECKS, *LEARNING_CHECKS)} == caught
     assert all(check.sentence.endswith(".") for check in (*MODEL_CHECKS, *LEARNING_CHECKS))

@@ -87,6 +87,28 @@ def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
     assert len(settings) == len(list(network.parameters()))
 
 
+@pytest.mark.parametrize(
+    ("group", "settings"),
+    [
+        (Group(), (0.01, 0.0)),
+        (Group(lr=1e-3, weight_decay=None), (1e-3, 0.3)),
+        (Group(weight_decay=0.1), (0.01, 0.1)),
+    ],
+)
+def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(group, settings):
+    @dataclass(frozen=True, kw_only=True)
+    class OwnGroups(ScaleModel):
+        def groups(self):
+            return {"special": group}
+
+    network = trainer().network
+    groups = parameter_groups(network, OwnGroups(), replace(PROTOCOL, weight_decay=0.3))
+
+    [special] = [p for name, p in network.named_parameters() if name.endswith("special")]
+    [found] = [g for g in groups if any(special is member for member in g["params"])]
+    assert (found["lr"], found["weight_decay"]) == settings
+
+
 def test_a_protocol_scales_every_rate_alike():
     groups = parameter_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr_scale=2.0))
 
