@@ -1,0 +1,45 @@
+"""A thousand steps at the papers' learning rates on labels that nothing explains."""
+
+import math
+
+import pytest
+import torch
+
+from harness.api import Model, OneLabel, Protocol, Signal
+from harness.backbone import Backbone
+from harness.loading import load_model
+from harness.registry import registry
+from harness.seeding import scope, stream
+from harness.testing.probes import Probe
+from harness.train import prepared
+
+STEPS = 1000
+PROTOCOL = Protocol(steps=STEPS, batch=16, width=16, depth=2)
+CLASSES = 4
+
+
+def labels(n: int, rng: torch.Generator) -> torch.Tensor:
+    return torch.randint(CLASSES, (n,), generator=rng)
+
+
+NAMES = [name for name in registry().of("model") if isinstance(load_model(name), Model)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_that_nothing_explains_drive_no_parameter_out_of_the_numbers(name: str) -> None:
+    """Random labels keep gradients large to the end, which is where recurrences blow up."""
+    task = Probe(
+        inputs=Signal(2), outputs=OneLabel(CLASSES), target=labels, causal=True, padded=True
+    )
+    model, rng = load_model(name), stream("stability", name)
+    with scope("stability", name):
+        network = model.assemble(Backbone, task, PROTOCOL.width, PROTOCOL.depth, 0.0)
+    trainer = prepared(network, task, model, PROTOCOL, "cpu")
+
+    losses = [trainer.step(task.sample(PROTOCOL.batch, rng)).item() for _ in range(STEPS)]
+
+    assert all(map(math.isfinite, losses))
+    assert all(p.isfinite().all() for p in network.parameters())
+    # Guessing is the best there is: after all those steps no loss is far above that of chance.
+    assert sum(losses[-100:]) / 100 < 2 * math.log(CLASSES)
