@@ -1,0 +1,143 @@
+"""Short causal convolution, each channel with its own few taps, as it stands before a scan.
+
+y_t = bias + sum_j weight_j x_{t-k+1+j}, then SiLU where asked for; the last tap meets the present.
+
+Axes: b batch, l length, d channels, k taps.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+BLOCK = 1 << 17
+"""Numbers that are convolved together: they and what is made of them stay in the cache."""
+
+
+def causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve along time, in the precision of the weights.
+
+    Nothing is kept for the gradient but the arguments: what SiLU sees is made anew.
+
+    Args:
+        x: Inputs.
+        weight: Taps, the present's last.
+        bias: Added to every position; None for zero.
+        state: The inputs before the first one; None for zeros.
+        silu: Whether SiLU follows.
+    """
+    x = x.to(weight.dtype)
+    if state is None:
+        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    if bias is None:
+        bias = weight.new_zeros(len(weight))
+    y: Tensor = _CausalConv.apply(x, weight, bias, state, silu)  # type: ignore[no-untyped-call]
+    return y
+
+
+def naive_causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve by torch's grouped convolution, the twin of `causal_conv`."""
+    if state is None:
+        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    past = torch.cat([state, x], 1).mT
+    y = F.conv1d(past, weight[:, None], bias, groups=len(weight)).mT
+    return F.silu(y) if silu else y
+
+
+def causal_conv_step(
+    x: Float[Tensor, "b d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None,
+    state: Float[Tensor, "b k-1 d"],
+) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b k-1 d"]]:
+    """Convolve one position; returns the output and the inputs that the next one needs."""
+    window = torch.cat([state, x.to(state.dtype)[:, None]], 1)
+    y = (window * weight.T).sum(1)
+    return y if bias is None else y + bias, window[:, 1:].clone()
+
+
+def last_inputs(x: Float[Tensor, "b l d"], state: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
+    """Return the state after a sequence: its last inputs, or older ones if it is shorter."""
+    kept = state.shape[1]
+    recent = torch.cat([state, x[:, max(0, x.shape[1] - kept) :].to(state.dtype)], 1)
+    return recent[:, recent.shape[1] - kept :].clone()
+
+
+class _CausalConv(torch.autograd.Function):
+    """Sums of shifted products over blocks of time, and the same backwards."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, state: Tensor, silu: bool
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, bias, state)
+        ctx.silu = silu
+        y = x.new_empty(x.shape)
+        for start, stop in _blocks(x, weight):
+            block = _convolved(_window(x, state, start, stop), weight, bias)
+            y[:, start:stop] = F.silu(block, inplace=True) if silu else block
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, state = ctx.saved_tensors
+        later = state.shape[1]
+        flipped, zero = weight.flip(1), torch.zeros_like(bias)
+        grad_x, grad_weight = x.new_empty(x.shape), torch.zeros_like(weight)
+        grad_bias = zero.clone()
+        # The gradient of an input gathers those of the outputs up to k - 1 positions later.
+        after = torch.zeros_like(state)
+        for start, stop in reversed(list(_blocks(x, weight))):
+            window, inner = _window(x, state, start, stop), grad[:, start:stop]
+            if ctx.silu:
+                before = _convolved(window, weight, bias)
+                inner = torch.ops.aten.silu_backward(inner, before)
+            for tap in range(weight.shape[1]):
+                grad_weight[:, tap] += (inner * window[:, tap : tap + stop - start]).sum((0, 1))
+            grad_bias += inner.sum((0, 1))
+            joined = torch.cat([inner, after], 1)
+            grad_x[:, start:stop] = _convolved(joined, flipped, zero)
+            after = joined[:, :later]
+        padded = torch.cat([torch.zeros_like(state), after], 1)
+        return grad_x, grad_weight, grad_bias, _convolved(padded, flipped, zero), None
+
+
+def _blocks(x: Tensor, weight: Tensor) -> Iterator[tuple[int, int]]:
+    batch, length, channels = x.shape
+    rows = max(weight.shape[1], BLOCK // max(1, batch * channels))
+    return ((start, min(start + rows, length)) for start in range(0, length, rows))
+
+
+def _window(x: Tensor, state: Tensor, start: int, stop: int) -> Tensor:
+    """Return a block with the inputs before it."""
+    if start == 0:
+        return torch.cat([state, x[:, :stop]], 1)
+    return x[:, start - state.shape[1] : stop]
+
+
+def _convolved(window: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the outputs of a block from its inputs and those before it."""
+    rows = window.shape[1] - weight.shape[1] + 1
+    y = torch.addcmul(bias, window[:, :rows], weight[:, 0])
+    for tap in range(1, weight.shape[1]):
+        y.addcmul_(window[:, tap : tap + rows], weight[:, tap])
+    return y
