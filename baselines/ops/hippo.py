@@ -1,29 +1,132 @@
-"""HiPPO-LegS in its diagonal form (Gu et al. 2020; Gu et al. 2022, `S4D`).
+"""HiPPO matrices, and their normal parts in diagonal form (Gu et al. 2020; Gu et al. 2022).
 
-A = -1/2 I + S - P P^T with S skew-symmetric, A_nk = -sqrt(2n+1) sqrt(2k+1) below the diagonal and
--(n+1) on it, B_n = sqrt(2n+1), P = B / sqrt(2). Axis: n modes.
+x' = A x + B u keeps the coefficients of its input's past in a basis of functions. Each A becomes
+normal when P P^T is added, with P of rank one or two (`S4`, Theorem 1; "How to Train Your HiPPO",
+arXiv 2206.12037), so that A = V (Lambda - (V* P)(V* P)*) V* with V unitary.
+
+Axes: n modes (N/2, one of each conjugate pair), s states (N), r rank of the correction.
 """
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Complex128, Float64
 from torch import Tensor
 
+Basis = Literal["legs", "legt", "fout", "lagt"]
+
+
+class Dense(NamedTuple):
+    """A system in the basis of its functions: A + P^T P is normal."""
+
+    A: Float64[Tensor, "s s"]
+    B: Float64[Tensor, " s"]
+    P: Float64[Tensor, "r s"]
+
+
+class Diagonal(NamedTuple):
+    """Half of a system in the basis of its normal part's eigenvectors; the rest is conjugate."""
+
+    pole: Complex128[Tensor, " n"]
+    """Eigenvalues of the normal part, imaginary part ascending from zero."""
+    B: Float64[Tensor, " n"]
+    P: Complex128[Tensor, "r n"]
+
+
+def dense(basis: Basis, states: int) -> Dense:
+    """Write down A, B and P of `basis` for N states."""
+    system: Dense = BASES[basis](states)
+    return system
+
+
+def diagonal(basis: Basis, states: int) -> Diagonal:
+    """Diagonalise the normal part of a basis.
+
+    An eigenvector's phase is free; it is chosen such that B is positive, so the result is the same
+    with every LAPACK.
+
+    Args:
+        basis: The functions.
+        states: N, even.
+    """
+    if basis == "fout":
+        return _diagonal_fourier(states)
+    A, B, P = dense(basis, states)
+    normal = A + P.mT @ P
+    # A general eigensolver loses most digits here; -i S of the skew-symmetric part is Hermitian.
+    frequency, vectors = torch.linalg.eigh(-0.5j * (normal - normal.mT))
+    pole = torch.complex(normal.diagonal().mean().expand(states), frequency)
+    drive = vectors.mH @ B.to(vectors.dtype)
+    correction = (P.to(vectors.dtype) @ vectors.conj()) * (drive.abs() / drive)
+    kept = slice(states // 2, None)
+    return Diagonal(pole[kept], drive.abs()[kept], correction[:, kept])
+
 
 def legs(states: int) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Diagonalise the normal part -1/2 I + S.
+    """Return eigenvalues and B of LegS without its correction, which is what S4D keeps of it.
 
     Args:
         states: N, even.
-
-    Returns:
-        Its N/2 eigenvalues of positive imaginary part, in ascending order, and the input vector B
-        in the basis of their eigenvectors. An eigenvector's phase is free; it is chosen such that B
-        is positive, so the result is the same with every LAPACK.
     """
-    root = (2 * torch.arange(states, dtype=torch.float64) + 1).sqrt()
-    lower = torch.outer(root, root).tril(-1) / -2
-    # A general eigensolver loses most digits here; -i S is Hermitian.
-    frequency, basis = torch.linalg.eigh(-1j * (lower - lower.mT))
-    pole = torch.complex(torch.full_like(frequency, -0.5), frequency)
-    drive = (basis.mH @ root.to(basis.dtype)).abs()
-    return pole[states // 2 :], drive[states // 2 :]
+    system = diagonal("legs", states)
+    return system.pole, system.B
+
+
+def _legs(states: int) -> Dense:
+    """Legendre polynomials of a past that is seen on a logarithmic scale."""
+    order = torch.arange(states, dtype=torch.float64)
+    root = (2 * order + 1).sqrt()
+    A = -torch.outer(root, root).tril(-1) - torch.diag(order + 1)
+    return Dense(A, root, root[None] / 2**0.5)
+
+
+def _legt(states: int) -> Dense:
+    """Legendre polynomials of a sliding window of length two; odd and even orders correct apart."""
+    order = torch.arange(states, dtype=torch.float64)
+    root = (2 * order + 1).sqrt()
+    ahead = order > order[:, None]
+    sign = torch.where(ahead, (-1.0) ** (order[:, None] - order), 1.0)
+    odd = order % 2
+    return Dense(
+        -0.5 * torch.outer(root, root) * sign, root / 2, root * torch.stack([odd, 1 - odd]) / 2**0.5
+    )
+
+
+def _fout(states: int) -> Dense:
+    """Fourier series of a sliding window of length two: rotations by pi k, minus B B^T."""
+    B = torch.zeros(states, dtype=torch.float64)
+    B[::2] = 2**0.5
+    B[0] = 1
+    frequency = torch.zeros(states - 1, dtype=torch.float64)
+    frequency[::2] = torch.pi * torch.arange(states // 2, dtype=torch.float64)
+    rotation = torch.diag(frequency, -1) - torch.diag(frequency, 1)
+    return Dense(rotation - torch.outer(B, B), B, B[None])
+
+
+def _diagonal_fourier(states: int) -> Diagonal:
+    """Take the eigenvectors of each rotation, (e_2k - i e_2k+1) / sqrt 2, by their formula.
+
+    The rotation of frequency zero has no eigenvectors of its own: a solver would return any two,
+    and none of them the conjugate of the other.
+    """
+    frequency = torch.pi * torch.arange(states // 2, dtype=torch.float64)
+    B = torch.ones_like(frequency)
+    B[0] = 0.5**0.5
+    return Diagonal(torch.complex(torch.zeros_like(B), frequency), B, B[None].to(torch.complex128))
+
+
+def _lagt(states: int) -> Dense:
+    """Laguerre functions: an exponentially fading past."""
+    ones = torch.ones(states, states, dtype=torch.float64)
+    return Dense(
+        torch.eye(states, dtype=torch.float64) / 2 - ones.tril(), ones[0], ones[:1] / 2**0.5
+    )
+
+
+BASES: dict[Basis, Callable[[int], Dense]] = {
+    "legs": _legs,
+    "legt": _legt,
+    "fout": _fout,
+    "lagt": _lagt,
+}
