@@ -153,16 +153,37 @@ def compare(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A model or a task, with options if you like.")],
+    name: Annotated[str, typer.Argument(help="A model or a task, with options or not.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Check all models and tasks.")] = False,
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
     """Check that a model or a task keeps the contract; each check says what failed and where."""
     import subprocess
 
-    words = [sys.executable, "-m", "harness.testing", "auto", name]
-    words += [word for path in plugin for word in ("--plugin", path)]
-    sys.exit(subprocess.call(words + ["--json"] * json))
+    from harness import checkup
+
+    if every == bool(name):
+        raise SpecError("Name a model or a task to be checked, or give --all.")
+    if not every:
+        sys.exit(subprocess.call(checkup.command("auto", name, tuple(plugin)) + ["--json"] * json))
+    failed = False
+    typer.echo(checkup.HEADING, err=json)
+    for verdict in checkup.examine(tuple(plugin)):
+        failed |= bool(verdict.complaints)
+        typer.echo(verdict.as_json() if json else verdict)
+    sys.exit(1 if failed else 0)
+
+
+@app.command()
+def cite(
+    models: Annotated[list[str], typer.Argument(help="Models, such as s4d.")],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Print the BibTeX entries of the papers that models follow."""
+    from harness import cite as bibliography
+
+    typer.echo(bibliography.cite(models, tuple(plugin)))
 
 
 @app.command()

@@ -39,6 +39,9 @@ def ssm_bench(*words, capsys=None):
         (("run", "synthetic", "-m", "s4d", "--plugin", "nowhere.py"), "no plugin file"),
         (("list", "modles"), "Did you mean 'models'"),
         (("check", "s4q"), "Did you mean 's4d'"),
+        (("check",), "Name a model or a task to be checked, or give --all"),
+        (("check", "s4d", "--all"), "Name a model or a task to be checked, or give --all"),
+        (("cite", "chance"), "follows no paper"),
         (("new", "modle", "x"), "Did you mean 'model'"),
         (("new", "model", "Bad Name"), "Bad Name"),
         (("report", "--results", "nowhere"), "There are no records in 'nowhere'"),
@@ -87,7 +90,7 @@ def test_a_broken_plugin_is_listed_with_its_error_and_the_others_stay(tmp_path, 
 def test_help_names_every_verb(capsys):
     _, out, _ = ssm_bench("--help", capsys=capsys)
 
-    for verb in ("list", "run", "report", "compare", "check", "new", "doctor", "publish"):
+    for verb in ("list", "run", "report", "compare", "check", "cite", "new", "doctor", "publish"):
         assert verb in out
 
 

@@ -1,0 +1,52 @@
+"""`check --all` looks at every plugin in a process of its own and hides no failure."""
+
+import msgspec
+import pytest
+
+from harness import checkup
+from harness.checkup import Verdict, examine, verdict
+from harness.registry import Entry, Registry
+
+GOOD = Entry(name="chance", kind="model", module="baselines.chance", path=None, origin="ssm-bench")
+WRECK = Entry(name="wreck", kind="task", module="x", path=None, origin="here", error="SyntaxError")
+
+
+def test_a_good_plugin_has_no_complaints():
+    found = verdict("model", "chance", ())
+
+    assert found.complaints == []
+    assert found.counts["passed"] > 0 == found.counts["failed"]
+    assert found.seconds > 0
+
+
+def test_a_plugin_that_cannot_be_imported_is_a_complaint(tmp_path):
+    path = tmp_path / "wreck.py"
+    path.write_text("from harness.api import Model, Nothing\n\nclass Wreck(Model): ...\n")
+
+    found = verdict("model", "wreck", (str(path),))
+
+    assert "cannot be imported" in found.complaints[0]
+    assert found.counts["passed"] == 0
+
+
+def test_every_model_and_task_is_looked_at_and_a_broken_one_is_told(monkeypatch):
+    monkeypatch.setattr(checkup, "registry", lambda _: Registry((GOOD, WRECK)))
+
+    good, wreck = examine()
+
+    assert (good.name, good.complaints) == ("chance", [])
+    assert (wreck.kind, wreck.complaints) == ("task", ["It is broken: SyntaxError"])
+
+
+@pytest.mark.parametrize("complaints", [[], ["adds-up: It does not."]])
+def test_a_verdict_is_a_row_with_its_complaints_below(complaints):
+    made = Verdict(
+        "model", "s4d", {"passed": 3, "failed": 1, "not-applicable": 2}, complaints, 1.25
+    )
+
+    row, *below = str(made).splitlines()
+
+    assert row.split() == ["model", "s4d", "3", "1", "2", "1.2"]
+    assert [line.strip() for line in below] == complaints
+    assert len(row) == len(checkup.HEADING)
+    assert msgspec.json.decode(made.as_json())["counts"]["failed"] == 1

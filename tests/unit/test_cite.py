@@ -1,0 +1,89 @@
+"""Citing reads the source of a model and the `.bib` files beside it, and says what is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.cite import bibliography, cite, references, whole
+from harness.registry import registry
+from harness.spec import SpecError
+
+BIB = """@article{one,
+  title = {A {Nested} title},
+}
+
+@misc{two, title = {Two}}
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Return a function that writes a plugin with a reference beside a bibliography."""
+    (tmp_path / "papers.bib").write_text(BIB)
+
+    def write(reference):
+        path = tmp_path / "mine.py"
+        path.write_text(
+            "from typing import ClassVar\n\n"
+            f"class Mine(Model):\n    reference: ClassVar[str] = {reference!r}\n"
+        )
+        return str(path)
+
+    return write
+
+
+def test_several_keys_give_their_entries_in_the_order_of_the_recipe(plugin):
+    one, two = BIB.strip().split("\n\n")
+
+    assert cite(["mine"], (plugin("two, one"),)) == f"{two}\n\n{one}"
+
+
+def test_an_entry_that_two_models_share_is_printed_once(plugin):
+    assert cite(["mine", "mine"], (plugin("two"),)).count("@misc{two") == 1
+
+
+def test_a_missing_entry_is_told_with_the_near_miss(plugin):
+    with pytest.raises(SpecError, match="called 'ones'.*Did you mean 'one'"):
+        cite(["mine"], (plugin("ones"),))
+
+
+def test_a_model_without_a_paper_says_so(plugin):
+    with pytest.raises(SpecError, match="'mine' follows no paper"):
+        cite(["mine"], (plugin(""),))
+
+
+def test_an_unknown_model_is_told_with_the_near_miss():
+    with pytest.raises(SpecError, match="Did you mean 's4d'"):
+        cite(["s4q"])
+
+
+def test_an_entry_that_is_never_closed_is_told():
+    with pytest.raises(SpecError, match="never closed"):
+        whole("@misc{three, title = {Three}", 0)
+
+
+OURS = [entry for entry in registry().of("model").values() if entry.origin == "ssm-bench"]
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry.name)
+def test_every_model_of_ours_cites_entries_that_exist(entry):
+    keys = references(entry.path)
+
+    assert set(keys) <= bibliography(entry.path.parent).keys()
+    assert keys or entry.name == "chance"
+
+
+def test_no_key_stands_twice_in_our_bibliography():
+    for path in {path for entry in OURS for path in entry.path.parent.glob("*.bib")}:
+        heads = [line for line in path.read_text().splitlines() if line.startswith("@")]
+        assert len(heads) == len(set(heads)) == len(bibliography(path.parent))
+
+
+def test_citing_loads_no_torch():
+    code = (
+        "import sys; from harness.cite import cite\n"
+        "assert cite(['s4d']).startswith('@')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
