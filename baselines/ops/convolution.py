@@ -3,6 +3,7 @@
 Axes: b batch, l length, d channels, k directions (1: the past; 2: the past, then the future).
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from baselines.ops.layout import transposed
+
+BLOCK = 1 << 21
+"""Numbers transformed together: they and their spectra stay in the memory allocator's hands."""
 
 
 def convolve(
@@ -21,10 +27,7 @@ def convolve(
     past's kernel only, as in the code of S4 and DLR. A kernel may be shorter or longer than the
     sequence.
     """
-    length = u.shape[1]
-    size = fast_size(length + min(kernel.shape[-1], length))
-    wrapped = _wrapped(kernel, length, size)
-    y: Tensor = _Convolution.apply(u.to(kernel.dtype), wrapped, skip, size)  # type: ignore[no-untyped-call]
+    y: Tensor = _Convolution.apply(u.to(kernel.dtype), kernel, skip)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
 
 
@@ -56,38 +59,63 @@ def fast_size(least: int) -> int:
     return best
 
 
-def _wrapped(kernel: Tensor, length: int, size: int) -> Tensor:
-    """Lay the past's taps at lags 0, 1, ... and the future's at -1, -2, ..., round a circle."""
-    past = kernel[:, 0, :length]
-    if kernel.shape[1] == 1:
-        return past
-    future = kernel[:, 1, : length - 1].flip(-1)
-    gap = past.new_zeros(len(past), size - past.shape[-1] - future.shape[-1])
-    return torch.cat([past, gap, future], -1)
-
-
 class _Convolution(torch.autograd.Function):
-    """Circular convolution whose gradient uses real transforms too.
+    """Circular convolution, a few channels at a time, that keeps nothing but its arguments.
 
-    Autograd's own gradient of `rfft` is a complex transform of twice the size. The skip connection
-    is a tap at lag zero, which adds a constant to the kernel's spectrum.
+    Spectra of all channels together are many times the input, so each is made for one block of
+    channels, in memory that the next block uses again, and made anew for the gradient. Autograd's
+    own gradient of `rfft` is a complex transform of twice the size; this one is real too.
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, kernel: Tensor, skip: Tensor, size: int) -> Tensor:
-        ctx.size, ctx.shapes = size, (u.shape[1], kernel.shape[-1])
-        u_f = torch.fft.rfft(u.transpose(1, 2), n=size)
-        kernel_f = torch.fft.rfft(kernel, n=size).add_(skip[:, None])
-        ctx.save_for_backward(u_f, kernel_f)
-        y: Tensor = torch.fft.irfft(u_f * kernel_f, n=size)[..., : u.shape[1]]
-        return y.transpose(1, 2).contiguous()
+    def forward(ctx: Any, u: Tensor, kernel: Tensor, skip: Tensor) -> Tensor:
+        ctx.save_for_backward(u, kernel, skip)
+        length, size = u.shape[1], _size(u, kernel)
+        y = transposed(u)
+        for part in _blocks(y, size):
+            y_f = torch.fft.rfft(y[:, part], n=size)
+            y_f.mul_(_spectrum(kernel[part], skip[part], length, size))
+            y[:, part] = torch.fft.irfft(y_f, n=size)[..., :length]
+        return transposed(y)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        u_f, kernel_f = ctx.saved_tensors
-        length, taps = ctx.shapes
-        grad_f = torch.fft.rfft(grad.transpose(1, 2), n=ctx.size)
-        grad_kernel = torch.fft.irfft((grad_f * u_f.conj()).sum(0), n=ctx.size)[..., :taps]
-        grad_u = torch.fft.irfft(grad_f.mul_(kernel_f.conj()), n=ctx.size)[..., :length]
-        return grad_u.transpose(1, 2).contiguous(), grad_kernel, grad_kernel[:, 0], None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u, kernel, skip = ctx.saved_tensors
+        length, size = u.shape[1], _size(u, kernel)
+        u, grad, grad_kernel = transposed(u), transposed(grad), torch.zeros_like(kernel)
+        past = min(kernel.shape[-1], length)
+        future = min(past, length - 1) if kernel.shape[1] == 2 else 0
+        for part in _blocks(u, size):
+            grad_f = torch.fft.rfft(grad[:, part], n=size)
+            u_f = torch.fft.rfft(u[:, part], n=size).conj_physical_()
+            lags = torch.fft.irfft((grad_f * u_f).sum(0), n=size)
+            grad_kernel[part, 0, :past] = lags[:, :past]
+            grad_kernel[part, -1, :future] = lags[:, size - future :].flip(-1)
+            grad_f.mul_(_spectrum(kernel[part], skip[part], length, size).conj_physical_())
+            grad[:, part] = torch.fft.irfft(grad_f, n=size)[..., :length]
+        return transposed(grad), grad_kernel, grad_kernel[:, 0, 0].clone()
+
+
+def _size(u: Tensor, kernel: Tensor) -> int:
+    """Return the length of a circle on which the two ends of the result do not meet."""
+    return fast_size(u.shape[1] + min(kernel.shape[-1], u.shape[1]))
+
+
+def _blocks(u: Tensor, size: int) -> Iterator[slice]:
+    """Cut the channels into blocks whose transforms have `BLOCK` numbers."""
+    step = max(1, BLOCK // (len(u) * size))
+    return (slice(start, start + step) for start in range(0, u.shape[1], step))
+
+
+def _spectrum(kernel: Tensor, skip: Tensor, length: int, size: int) -> Tensor:
+    """Transform the past's taps at lags 0, 1, ... and the future's at -1, -2, ..., round a circle.
+
+    The skip connection is a tap at lag zero, which adds a constant to the spectrum.
+    """
+    past = kernel[:, 0, :length]
+    if kernel.shape[1] == 2:
+        future = kernel[:, 1, : length - 1].flip(-1)
+        gap = past.new_zeros(len(past), size - past.shape[-1] - future.shape[-1])
+        past = torch.cat([past, gap, future], -1)
+    return torch.fft.rfft(past, n=size).add_(skip[:, None])

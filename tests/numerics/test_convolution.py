@@ -5,7 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baselines.ops import convolution
 from baselines.ops.convolution import convolve, direct_convolve, fast_size
+from baselines.ops.layout import transposed
 from harness.seeding import stream
 
 
@@ -17,6 +19,25 @@ def test_the_transform_equals_the_direct_sums(length: int, taps: int, directions
     kernel = torch.randn(3, directions, taps, generator=rng, dtype=torch.float64)
     skip = torch.randn(3, generator=rng, dtype=torch.float64)
     torch.testing.assert_close(convolve(u, kernel, skip), direct_convolve(u, kernel, skip))
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_blocks_of_channels_make_up_the_whole(
+    directions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = stream("blocks")
+    shapes = [(2, 9, 5), (5, directions, 7), (5,)]
+    leaves = [torch.randn(s, generator=rng, dtype=torch.float64) for s in shapes]
+    kept = [leaf.clone() for leaf in leaves]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    direction = torch.randn(2, 9, 5, generator=rng, dtype=torch.float64)
+    expected = direct_convolve(*leaves)
+    gradients = torch.autograd.grad((expected * direction).sum(), leaves)
+    monkeypatch.setattr(convolution, "BLOCK", 72)
+    y = convolve(*leaves)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(torch.autograd.grad((y * direction).sum(), leaves), gradients)
+    torch.testing.assert_close([leaf.detach() for leaf in leaves], kept, rtol=0, atol=0)
 
 
 def test_the_future_begins_at_the_next_position() -> None:
@@ -50,3 +71,12 @@ def test_sizes_are_even_smooth_and_the_smallest(least: int) -> None:
     assert size % 2 == 0
     assert smooth(size)
     assert not any(smooth(other) for other in range(least, size) if other % 2 == 0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3), (2, 7, 1), (2, 5, 4), (2, 1031, 70)])
+def test_a_swapped_copy_shares_nothing_with_its_source(shape: tuple[int, int, int]) -> None:
+    x = torch.randn(shape, generator=stream("swapped"))
+    swapped = transposed(x)
+    assert swapped.is_contiguous()
+    assert torch.equal(swapped, x.mT)
+    assert swapped.data_ptr() != x.data_ptr()
