@@ -26,6 +26,7 @@ from harness.contract.task import (
     Task,
     Workload,
 )
+from harness.seeding import stream
 from harness.spec import Protocol, SpecError, UnsupportedError
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "Values",
     "Workload",
     "one_hot",
+    "stream",
     "tensor_bytes",
 ]

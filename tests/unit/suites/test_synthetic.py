@@ -12,12 +12,31 @@ from scipy.stats import norm
 
 from harness.api import SpecError
 from harness.seeding import stream
+from suites.synthetic._sequences import AtomicTask
+from suites.synthetic._system import orthogonal
+from suites.synthetic.context_shift import ContextShift
+from suites.synthetic.cummax import CumMax
 from suites.synthetic.cumsum import CumSum
+from suites.synthetic.mips import Mips, searched
+from suites.synthetic.reverse import Reverse
 from suites.synthetic.select import Select
+from suites.synthetic.select_fixed import SelectFixed
 from suites.synthetic.shift import Shift
+from suites.synthetic.solve import Solve
+from suites.synthetic.solve_fixed import SolveFixed
+from suites.synthetic.sort import Sort
 
 SEEDS = st.integers(0, 2**32)
-TASKS = [Shift(length=64), CumSum(length=64), Select(length=64, marked=8)]
+SCALED = [
+    Shift(length=64),
+    CumSum(length=64),
+    CumMax(length=64),
+    Reverse(length=32),
+    Sort(length=32),
+    Select(length=64, marked=8),
+    SelectFixed(length=64, marked=8),
+]
+TASKS = [*SCALED, Solve(length=64), SolveFixed(length=64), ContextShift(length=64), Mips(length=64)]
 
 
 @given(st.integers(1, 600))
@@ -81,8 +100,143 @@ def test_select_marks_every_position_equally_often() -> None:
     assert share.sub(1 / 4).abs().max() < 5 * math.sqrt(3 / 16 / 20_000)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_sequence_is_scaled_to_its_largest_value(task: Shift | CumSum | Select) -> None:
+def test_select_fixed_marks_the_same_positions_in_every_draw() -> None:
+    task = SelectFixed()
+    marks = [task.sample(5, stream(seed)).inputs[..., 1] for seed in range(3)]
+
+    assert len(torch.cat(marks).unique(dim=0)) == 1
+    assert marks[0][0].sum() == task.marked
+
+
+def test_cummax_can_be_guessed_from_the_position_as_far_as_it_says() -> None:
+    task = CumMax()
+    seen, asked = (task.sample(4000, stream("cummax", part)).targets for part in ("seen", "asked"))
+    guess = seen.mean(0).expand_as(asked)
+
+    score = task.outputs.score(task.outputs.examine(guess, asked), len(asked))
+
+    assert score["r2"] == pytest.approx(0.47, abs=0.02)
+
+
+@given(st.integers(1, 40), SEEDS)
+def test_reverse_asks_for_the_values_backwards_behind_the_sequence(length: int, seed: int) -> None:
+    batch = Reverse(length=length).sample(2, stream(seed))
+
+    assert batch.inputs.shape == (2, 2 * length, 3)
+    assert not batch.inputs[:, length:, 0].any()
+    for row, target in zip(batch.inputs[:, :length, 0], batch.targets[..., 0], strict=True):
+        assert target.tolist() == row.tolist()[::-1]
+
+
+@given(st.integers(1, 40), SEEDS)
+def test_sort_gives_every_value_once_at_growing_distance_from_the_first(
+    length: int, seed: int
+) -> None:
+    batch = Sort(length=length).sample(2, stream(seed))
+    for row, target in zip(batch.inputs[:, :length, 0], batch.targets[..., 0], strict=True):
+        distance = [abs(value - row[0].item()) for value in target.tolist()]
+
+        assert sorted(target.tolist()) == sorted(row.tolist())
+        assert target[0] == row[0]
+        assert distance == sorted(distance)
+
+
+def test_sorting_without_the_signs_is_the_plateau_that_it_says() -> None:
+    """Of distance d at a rank, x0 + d or x0 - d; the best guess is their weighted mean."""
+    task = Sort()
+    batch = task.split("test")
+    first, values = batch.inputs[:, :1, 0], batch.targets[..., 0]
+    distance = (values - first).abs()
+    # The likelier of two values is the one nearer to zero, by the density of the drawn Gaussian.
+    scale = 1 / batch.inputs[:, : task.length, 0].std(1, keepdim=True)
+    above, below = (-((first + s * distance) * scale).square() / 2 for s in (1, -1))
+    inside = [(first + s * distance).abs() <= 1 for s in (1, -1)]
+    weights = torch.stack([a.exp() * i for a, i in zip((above, below), inside, strict=True)])
+    weights = weights / weights.sum(0)
+    guess = (first + distance) * weights[0] + (first - distance) * weights[1]
+
+    score = task.outputs.score(task.outputs.examine(guess[..., None], batch.targets), len(batch))
+
+    assert score["r2"] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(("length", "unknowns"), [(3, 1), (7, 1), (8, 2), (512, 21), (4096, 63)])
+def test_as_many_unknowns_are_taken_as_fit(length: int, unknowns: int) -> None:
+    task = Solve(length=length)
+
+    assert task.unknowns == unknowns
+    assert unknowns**2 + 2 * unknowns <= length < (unknowns + 1) ** 2 + 2 * (unknowns + 1)
+    assert task.sample(2, stream(0)).targets.shape == (2, unknowns, 1)
+
+
+@pytest.mark.parametrize("task", [Solve(length=120), SolveFixed(length=120)], ids=repr)
+def test_the_rows_of_a_system_are_an_orthogonal_matrix_and_its_product(
+    task: Solve | SolveFixed,
+) -> None:
+    batch, n = task.sample(4, stream("systems")), task.unknowns
+    system = batch.inputs[:, : n * (n + 1), 0].double().unflatten(1, (n, n + 1))
+    A, b = system[..., :n], system[..., n:]
+
+    torch.testing.assert_close(A @ A.mT, torch.eye(n).double().expand_as(A), atol=1e-6, rtol=0)
+    torch.testing.assert_close(A @ batch.targets.double(), b, atol=1e-6, rtol=0)
+    assert not batch.inputs[:, n * (n + 1) :, 0].any()
+    assert (len(A.unique(dim=0)) == 1) is isinstance(task, SolveFixed)
+
+
+def test_orthogonal_matrices_have_the_moments_of_the_uniform_distribution() -> None:
+    """Of Haar's measure: an entry's second moment is 1/n, its fourth 3/(n (n + 2))."""
+    n, entries = 5, orthogonal(40_000, 5, stream("haar"))
+
+    assert entries.mean(0).abs().max() < 0.01
+    torch.testing.assert_close(
+        entries.square().mean(0), torch.full((n, n), 1 / n).double(), rtol=0.02, atol=0
+    )
+    torch.testing.assert_close(
+        entries.pow(4).mean(0), torch.full((n, n), 3 / n / (n + 2)).double(), rtol=0.04, atol=0
+    )
+
+
+@given(st.integers(4, 60), SEEDS)
+def test_context_shift_delays_everything_by_what_the_header_says(length: int, seed: int) -> None:
+    batch = ContextShift(length=length).sample(3, stream(seed))
+    for row, target in zip(batch.inputs[..., 0], batch.targets[..., 0].tolist(), strict=True):
+        x = row.tolist()
+        [delay] = [
+            s
+            for s in range(length - 2)
+            if x[:2]
+            == pytest.approx(
+                [math.cos(2 * math.pi * s / length), math.sin(2 * math.pi * s / length)], abs=1e-6
+            )
+        ]
+        assert target == [0.0] * delay + x[: length - delay]
+
+
+@given(st.integers(1, 30), st.integers(1, 5), SEEDS)
+def test_mips_returns_the_value_of_the_best_key_so_far(length: int, e: int, seed: int) -> None:
+    batch = Mips(length=length, features=e).sample(1, stream(seed))
+    x = batch.inputs[0].double()
+    q, k, v = x[:, :e], x[:, e : 2 * e], x[:, 2 * e : 3 * e]
+    for i in range(length):
+        products = [float(q[i] @ k[j]) for j in range(i + 1)]
+        best = max(range(i + 1), key=products.__getitem__)
+        assert products[best] == pytest.approx(max(products), abs=1e-12)
+        assert float(q[i] @ k[int(searched(q[None], k[None])[0, i])]) == pytest.approx(
+            products[best], abs=1e-12
+        )
+        if e > 1:
+            assert torch.equal(batch.targets[0, i].double(), v[best])
+
+
+def test_mips_searches_in_blocks_as_it_does_at_once() -> None:
+    q, k = torch.randn(2, 1, 700, 4, generator=stream("blocks"), dtype=torch.float64)
+    scores = (q @ k.mT).masked_fill(torch.ones(700, 700).triu(1).bool(), -torch.inf)
+
+    assert torch.equal(searched(q, k), scores.argmax(2))
+
+
+@pytest.mark.parametrize("task", SCALED, ids=repr)
+def test_a_sequence_is_scaled_to_its_largest_value(task: AtomicTask) -> None:
     largest = task.sample(50, stream("scale")).inputs[..., 0].abs().amax(1)
 
     assert torch.equal(largest, torch.ones(50))
@@ -104,16 +258,16 @@ def test_values_have_the_variance_that_the_normalisation_gives() -> None:
     assert values.var().item() == pytest.approx(variance, abs=0.001)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_clock_turns_once_over_the_whole_input(task: Shift | CumSum | Select) -> None:
+@pytest.mark.parametrize("task", TASKS, ids=repr)
+def test_the_clock_turns_once_over_the_whole_input(task: AtomicTask) -> None:
     clock = torch.view_as_complex(task.sample(1, stream(0)).inputs[0, :, -2:].double())
     turn = np.exp(2j * np.pi * np.arange(task.max_length) / task.max_length)
 
     torch.testing.assert_close(clock, torch.from_numpy(turn), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_data_are_single_precision(task: Shift | CumSum | Select) -> None:
+@pytest.mark.parametrize("task", TASKS, ids=repr)
+def test_data_are_single_precision(task: AtomicTask) -> None:
     batch = task.sample(2, stream(0))
 
     assert batch.inputs.dtype == batch.targets.dtype == torch.float32
@@ -127,10 +281,17 @@ def test_data_are_single_precision(task: Shift | CumSum | Select) -> None:
         (CumSum, {"length": 1}, "'length' must be at least 2, not 1"),
         (Select, {"marked": 0}, "'marked' must be at least 1, not 0"),
         (Select, {"length": 0}, "'length' must be at least 1, not 0"),
+        (SelectFixed, {"marked": 0}, "'marked' must be at least 1, not 0"),
+        (CumMax, {"length": 1}, "'length' must be at least 2, not 1"),
+        (Reverse, {"length": 0}, "'length' must be at least 1, not 0"),
+        (Sort, {"length": 0}, "'length' must be at least 1, not 0"),
+        (Solve, {"length": 2}, "'length' must be at least 3, not 2"),
+        (ContextShift, {"length": 3}, "'length' must be at least 4, not 3"),
+        (Mips, {"features": 0}, "'features' must be at least 1, not 0"),
     ],
 )
 def test_an_option_that_is_too_small_is_refused(
-    recipe: type[Shift | CumSum | Select], options: dict[str, int], sentence: str
+    recipe: type[AtomicTask], options: dict[str, int], sentence: str
 ) -> None:
     with pytest.raises(SpecError, match=sentence):
         recipe(**options)

@@ -1,0 +1,89 @@
+"""Return the value whose key is nearest the query: can a model search all it has seen?
+
+Source: task MIPS (maximum inner product search) of Gupta et al. 2022, arXiv 2212.00768, section 4.
+
+Axes: b batch, l positions, e features of a query, a key and a value.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness.api import Batch, Protocol, Signal, Values
+from suites.synthetic._sequences import AtomicTask, at_least, with_clock
+
+BLOCK = 256
+"""Queries that are compared at once, so that no table of length squared is built."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Mips(AtomicTask):
+    """y[i] = v[j], where j <= i has the largest inner product of q[i] and k[j]."""
+
+    length: int = 512
+    """Positions of the sequence."""
+    features: int = 4
+    """Of a query, a key and a value; all are unit vectors."""
+
+    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
+
+    def __post_init__(self) -> None:
+        at_least("length", self.length, 1)
+        at_least("features", self.features, 1)
+
+    @property
+    def inputs(self) -> Signal:
+        """Query, key and value, and the clock's cosine and sine."""
+        return Signal(3 * self.features + 2)
+
+    @property
+    def outputs(self) -> Values:
+        """The found value at every position."""
+        return Values(self.features, last=self.length)
+
+    @property
+    def max_length(self) -> int:
+        """The sequence."""
+        return self.length
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw unit vectors and search.
+
+        The search goes by the rounded vectors, so that it can be repeated from the inputs.
+        """
+        shape = (n, self.length, 3, self.features)
+        drawn = torch.randn(shape, generator=rng, dtype=torch.float64)
+        q, k, v = F.normalize(drawn, dim=-1).float().double().unbind(2)
+        channels = torch.cat([q, k, v], 2).unbind(2)
+        index = searched(q, k)[..., None].expand(-1, -1, self.features)
+        return Batch(with_clock(*channels), v.gather(1, index).float())
+
+    def oracle(self, batch: Batch) -> Float[Tensor, "b l e"]:
+        """Let each key in turn win over the best so far, for all later queries at once."""
+        q, k, v = batch.inputs[..., :-2].double().unflatten(2, (3, self.features)).unbind(2)
+        best = q.new_full(q.shape[:2], -torch.inf)
+        answer = torch.zeros_like(v)
+        for position in range(self.length):
+            score = (q[:, position:] * k[:, position, None]).sum(2)
+            wins = score > best[:, position:]
+            best[:, position:] = best[:, position:].where(~wins, score)
+            values = v[:, position, None].expand_as(answer[:, position:])
+            answer[:, position:] = answer[:, position:].where(~wins[..., None], values)
+        return answer.float()
+
+
+def searched(q: Float[Tensor, "b l e"], k: Float[Tensor, "b l e"]) -> Tensor:
+    """Return, for each query, the position up to its own of the key with the largest product."""
+    length, found = q.shape[1], []
+    for start in range(0, length, BLOCK):
+        block = q[:, start : start + BLOCK]
+        end = start + block.shape[1]
+        scores = block @ k[:, :end].mT
+        future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(start + 1)
+        found.append(scores.masked_fill(future, -torch.inf).argmax(2))
+    return torch.cat(found, 1)
