@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.api import Batch, Protocol, Signal, Values
+from harness.api import Batch, Protocol, Signal, Split, Values
 from suites.synthetic._sequences import AtomicTask, at_least, with_clock
 
 BLOCK = 256
@@ -30,6 +30,7 @@ class Mips(AtomicTask):
     features: int = 4
     """Of a query, a key and a value; all are unit vectors."""
 
+    examples: ClassVar[dict[Split, int]] = {"train": 256, "validation": 128, "test": 256}
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
 
     def __post_init__(self) -> None:
