@@ -1,0 +1,420 @@
+// The selective scan of Mamba, forward and backward, for processors (arXiv 2312.00752, section 3).
+//
+//   h_t[n,d] = exp(dt_t[d] A[n,d]) h_{t-1}[n,d] + dt_t[d] x_t[d] B_t[n]
+//   y_t[d]   = D[d] x_t[d] + sum_n C_t[n] gain[n,d] h_t[n,d]
+//
+// Channels are the lanes of vectors and innermost in every array; time is walked in chunks. Forward
+// keeps the states at the chunks' beginnings only; backward recomputes those inside a chunk, walks it
+// from its end, and so needs memory of order (b, l, d) like the arguments.
+//
+// A plain C interface, so that it compiles in seconds and fits every version of torch. Kernels are
+// templates over the width of a vector, instantiated for each instruction set behind a `target`
+// attribute; the caller picks one at run time.
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+// The arguments; `native.py` mirrors this. "D" is the number of channels rounded up such that rows
+// are whole vectors. All arrays are contiguous and of one precision, those of kind "in" unchanged.
+struct Scan {
+    int64_t level;     // instruction set: 0 baseline, 1 AVX2, 2 AVX-512
+    int64_t threads;
+    int64_t batch, length, channels, states;
+    const void *x, *dt;       // in: (b, l, d)
+    const void *A, *gain;     // in: (n, D), A times log2(e); gain may be null for ones
+    const void *B, *C;        // in: (b, l, n)
+    const void *skip;         // in: (D)
+    void *state;              // (b, n, D); forward: first state in, last one out
+    void *borders;            // (b, chunks, n, D), written by forward unless null, read by backward
+    void *y;                  // (b, l, d), written by forward
+    const void *grad_y;       // in: (b, l, d)
+    void *grad_state;         // (b, n, D); backward: the last state's gradient in, the first's out
+    void *grad_x, *grad_dt;   // (b, l, d)
+    void *grad_A, *grad_gain; // (b, n, D), zeros at first; of A as it was before the logarithm
+    void *grad_B, *grad_C;    // (groups, b, l, n)
+    void *grad_skip;          // (b, D), zeros at first
+};
+
+namespace {
+
+constexpr int64_t CHUNK = 64;    // positions between two states that are kept
+constexpr int64_t GROUP = 64;    // channels whose gradients of B and C are summed at once
+constexpr int64_t PADDED = 16;   // rows are padded to a multiple of this
+constexpr int64_t TILE = 4;      // states that are walked together, in registers
+constexpr double LN2 = 0.693147180559945309417;
+
+template <class Real> struct Format;
+
+template <> struct Format<float> {
+    using Bits = uint32_t;
+    static constexpr int mantissa = 23, terms = 6;
+    static constexpr float rounder = 0x1.8p23f, least = -126;
+    // (2^r - 1) / r on [-1/2, 1/2], interpolated at Chebyshev points: relative error 5.1e-9.
+    static constexpr float series[terms] = {
+        0x1.62e4302fc626ep-1f, 0x1.ebfbe00e63baep-3f, 0x1.c6af6cdbbdcc7p-5f,
+        0x1.3b2a53045179ap-7f, 0x1.5f0890162a90ap-10f, 0x1.4413896e1ad27p-13f};
+};
+
+template <> struct Format<double> {
+    using Bits = uint64_t;
+    static constexpr int mantissa = 52, terms = 11;
+    static constexpr double rounder = 0x1.8p52, least = -1022;
+    // The same with relative error 8.4e-18.
+    static constexpr double series[terms] = {
+        0x1.62e42fefa39efp-1, 0x1.ebfbdff82c598p-3, 0x1.c6b08d704a0c2p-5, 0x1.3b2ab6fba1ddap-7,
+        0x1.5d87fe78a5276p-10, 0x1.430913096fd9fp-13, 0x1.ffcbfc670dcd4p-17,
+        0x1.62bfd47773353p-20, 0x1.b524fae627834p-24, 0x1.e6063f7217bc6p-28,
+        0x1.e9d3fe3952179p-32};
+};
+
+template <class Real, int Bytes> struct Lanes {
+    static constexpr int64_t count = Bytes / int64_t(sizeof(Real));
+    typedef Real Vec __attribute__((vector_size(Bytes)));
+    typedef typename Format<Real>::Bits Bits __attribute__((vector_size(Bytes)));
+};
+
+// 2^z for z up to 127 (1023): nearest integer, which the addition of `rounder` leaves in the low
+// bits, a polynomial for the rest, and the integer added to the exponent. Exactly 1 at 0; at least
+// the smallest normal number; NaN of NaN.
+template <class Real, int Bytes>
+INLINE void exp2(typename Lanes<Real, Bytes>::Vec &z) {
+    using F = Format<Real>;
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    using Bits = typename Lanes<Real, Bytes>::Bits;
+    const Vec least = Vec{} + F::least;
+    z = z < least ? least : z;
+    const Vec shifted = z + F::rounder;
+    const Vec rest = z - (shifted - F::rounder);
+    Vec value = Vec{} + F::series[F::terms - 1];
+    for (int term = F::terms - 2; term >= 0; --term) value = value * rest + F::series[term];
+    value = value * rest + Real(1);
+    z = (Vec)((Bits)value + ((Bits)shifted << F::mantissa));
+}
+
+template <class Vec, class Real>
+INLINE void load(Vec &into, const Real *from, int64_t count) {
+    if (count * int64_t(sizeof(Real)) >= int64_t(sizeof(Vec))) {
+        std::memcpy(&into, from, sizeof(Vec));
+    } else {
+        into = Vec{};
+        std::memcpy(&into, from, count * sizeof(Real));
+    }
+}
+
+template <class Vec, class Real>
+INLINE void store(Real *into, const Vec &from, int64_t count) {
+    if (count * int64_t(sizeof(Real)) >= int64_t(sizeof(Vec)))
+        std::memcpy(into, &from, sizeof(Vec));
+    else
+        std::memcpy(into, &from, count * sizeof(Real));
+}
+
+template <class Vec, class Real>
+INLINE void accumulate(Real *into, const Vec &more) {
+    Vec sum;
+    std::memcpy(&sum, into, sizeof(Vec));
+    sum += more;
+    std::memcpy(into, &sum, sizeof(Vec));
+}
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t pieces(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+INLINE int64_t padded(const Scan &s) { return pieces(s.channels, PADDED) * PADDED; }
+
+// The states n to n + K - 1 of one vector of channels, through one chunk.
+template <class Real, int Bytes, bool Gain, int K>
+INLINE void forward_tile(
+    const Scan &s, const typename Lanes<Real, Bytes>::Vec *dt,
+    const typename Lanes<Real, Bytes>::Vec *drive, typename Lanes<Real, Bytes>::Vec *y,
+    const Real *B, const Real *C, int64_t row, Real *state, int64_t steps) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    const int64_t stride = padded(s);
+    Vec A[K], gain[K], h[K];
+    for (int k = 0; k < K; ++k) {
+        load(A[k], (const Real *)s.A + row + k * stride, PADDED);
+        if (Gain) load(gain[k], (const Real *)s.gain + row + k * stride, PADDED);
+        load(h[k], state + k * stride, PADDED);
+    }
+    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
+        Vec sum = y[t];
+        for (int k = 0; k < K; ++k) {
+            Vec decay = dt[t] * A[k];
+            exp2<Real, Bytes>(decay);
+            h[k] = decay * h[k] + drive[t] * B[k];
+            sum += Gain ? h[k] * (gain[k] * C[k]) : h[k] * C[k];
+        }
+        y[t] = sum;
+    }
+    for (int k = 0; k < K; ++k) store(state + k * stride, h[k], PADDED);
+}
+
+// One sequence's scan over one vector of channels.
+template <class Real, int Bytes, bool Gain>
+INLINE void forward(const Scan &s, int64_t task) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    constexpr int64_t width = Lanes<Real, Bytes>::count;
+    const int64_t vectors = pieces(s.channels, width), stride = padded(s);
+    const int64_t item = task / vectors, channel = task % vectors * width;
+    const int64_t count = s.channels - channel, chunks = pieces(s.length, CHUNK);
+    Real *state = (Real *)s.state + item * s.states * stride + channel;
+    Vec dt[CHUNK], drive[CHUNK], y[CHUNK], skip;
+    load(skip, (const Real *)s.skip + channel, PADDED);
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const int64_t first = item * s.length + chunk * CHUNK;
+        const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK);
+        const int64_t offset = first * s.channels + channel;
+        for (int64_t t = 0; t < steps; ++t) {
+            load(dt[t], (const Real *)s.dt + offset + t * s.channels, count);
+            load(drive[t], (const Real *)s.x + offset + t * s.channels, count);
+            y[t] = skip * drive[t];
+            drive[t] *= dt[t];
+        }
+        if (s.borders) {
+            Real *border = (Real *)s.borders + (item * chunks + chunk) * s.states * stride;
+            for (int64_t n = 0; n < s.states; ++n)
+                std::memcpy(border + n * stride + channel, state + n * stride, sizeof(Vec));
+        }
+        const Real *B = (const Real *)s.B + first * s.states;
+        const Real *C = (const Real *)s.C + first * s.states;
+        int64_t n = 0;
+        for (; n + TILE <= s.states; n += TILE)
+            forward_tile<Real, Bytes, Gain, TILE>(
+                s, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
+        for (; n < s.states; ++n)
+            forward_tile<Real, Bytes, Gain, 1>(
+                s, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
+        for (int64_t t = 0; t < steps; ++t)
+            store((Real *)s.y + offset + t * s.channels, y[t], count);
+    }
+}
+
+// What a vector of channels needs and gathers in one chunk; `by_drive` and `by_rate` are the
+// gradients of dt x and of dt A / A.
+template <class Vec> struct Strip {
+    Vec dt[CHUNK], drive[CHUNK], x[CHUNK], grad[CHUNK], by_drive[CHUNK], by_rate[CHUNK];
+};
+
+// The states n to n + K - 1 of one vector of channels, forward and then backward through one chunk.
+template <class Real, int Bytes, bool Gain, int K>
+INLINE void backward_tile(
+    const Scan &s, Strip<typename Lanes<Real, Bytes>::Vec> &strip,
+    typename Lanes<Real, Bytes>::Vec (*by_B)[K], typename Lanes<Real, Bytes>::Vec (*by_C)[K],
+    const Real *B, const Real *C, int64_t row, const Real *border, int64_t item, int64_t steps) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    const int64_t stride = padded(s), own = item * s.states * stride + row;
+    Vec A[K], gain[K], h[K], carry[K], by_A[K], by_gain[K], before[CHUNK][K], decays[CHUNK][K];
+    for (int k = 0; k < K; ++k) {
+        load(A[k], (const Real *)s.A + row + k * stride, PADDED);
+        if (Gain) load(gain[k], (const Real *)s.gain + row + k * stride, PADDED);
+        load(h[k], border + row + k * stride, PADDED);
+        load(carry[k], (const Real *)s.grad_state + own + k * stride, PADDED);
+        by_A[k] = by_gain[k] = Vec{};
+    }
+    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
+        const Vec drive = strip.drive[t], grad = strip.grad[t];
+        for (int k = 0; k < K; ++k) {
+            Vec decay = strip.dt[t] * A[k];
+            exp2<Real, Bytes>(decay);
+            before[t][k] = h[k];
+            decays[t][k] = decay;
+            h[k] = decay * h[k] + drive * B[k];
+            const Vec product = grad * h[k];
+            by_C[t][k] += Gain ? product * gain[k] : product;
+            if (Gain) by_gain[k] += product * C[k];
+        }
+    }
+    for (int64_t t = steps - 1; t >= 0; --t) {
+        B -= s.states;
+        C -= s.states;
+        const Vec drive = strip.drive[t], grad = strip.grad[t], dt = strip.dt[t];
+        Vec by_drive = strip.by_drive[t], by_rate = strip.by_rate[t];
+        for (int k = 0; k < K; ++k) {
+            const Vec adjoint = carry[k] + grad * (Gain ? gain[k] * C[k] : Vec{} + C[k]);
+            by_B[t][k] += adjoint * drive;
+            by_drive += adjoint * B[k];
+            carry[k] = adjoint * decays[t][k];
+            const Vec by_exponent = carry[k] * before[t][k];
+            by_rate += by_exponent * A[k];
+            by_A[k] += by_exponent * dt;
+        }
+        strip.by_drive[t] = by_drive;
+        strip.by_rate[t] = by_rate;
+    }
+    for (int k = 0; k < K; ++k) {
+        store((Real *)s.grad_state + own + k * stride, carry[k], PADDED);
+        accumulate((Real *)s.grad_A + own + k * stride, by_A[k]);
+        if (Gain) accumulate((Real *)s.grad_gain + own + k * stride, by_gain[k]);
+    }
+}
+
+// The states n to n + K - 1 of a group of channels through one chunk: the sums over channels.
+template <class Real, int Bytes, bool Gain, int K>
+INLINE void backward_states(
+    const Scan &s, Strip<typename Lanes<Real, Bytes>::Vec> *strips, int64_t item, int64_t channel,
+    int64_t chunk, int64_t n, int64_t group) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    constexpr int64_t width = Lanes<Real, Bytes>::count;
+    const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK), stride = padded(s);
+    const int64_t vectors = pieces(smaller(GROUP, s.channels - channel), width);
+    const int64_t at = (item * s.length + chunk * CHUNK) * s.states + n;
+    const Real *border = (const Real *)s.borders
+        + (item * pieces(s.length, CHUNK) + chunk) * s.states * stride;
+    Vec by_B[CHUNK][K], by_C[CHUNK][K];
+    std::memset(by_B, 0, steps * sizeof by_B[0]);
+    std::memset(by_C, 0, steps * sizeof by_C[0]);
+    for (int64_t v = 0; v < vectors; ++v)
+        backward_tile<Real, Bytes, Gain, K>(
+            s, strips[v], by_B, by_C, (const Real *)s.B + at, (const Real *)s.C + at,
+            n * stride + channel + v * width, border, item, steps);
+    const int64_t out = group * s.batch * s.length * s.states + at;
+    for (int64_t t = 0; t < steps; ++t)
+        for (int k = 0; k < K; ++k) {
+            Real sum_B = 0, sum_C = 0;
+            for (int64_t lane = 0; lane < width; ++lane) {
+                sum_B += by_B[t][k][lane];
+                sum_C += by_C[t][k][lane];
+            }
+            ((Real *)s.grad_B)[out + t * s.states + k] = sum_B;
+            ((Real *)s.grad_C)[out + t * s.states + k] = sum_C;
+        }
+}
+
+// One sequence's gradients of one group of channels.
+template <class Real, int Bytes, bool Gain>
+INLINE void backward(const Scan &s, int64_t task) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    constexpr int64_t width = Lanes<Real, Bytes>::count;
+    const int64_t groups = pieces(s.channels, GROUP);
+    const int64_t item = task / groups, group = task % groups, channel = group * GROUP;
+    const int64_t members = smaller(GROUP, s.channels - channel), vectors = pieces(members, width);
+    Strip<Vec> strips[GROUP / width];
+    for (int64_t chunk = pieces(s.length, CHUNK) - 1; chunk >= 0; --chunk) {
+        const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK);
+        const int64_t offset = (item * s.length + chunk * CHUNK) * s.channels + channel;
+        for (int64_t v = 0; v < vectors; ++v) {
+            Strip<Vec> &strip = strips[v];
+            Vec by_skip{};
+            for (int64_t t = 0; t < steps; ++t) {
+                const int64_t at = offset + t * s.channels + v * width, count = members - v * width;
+                load(strip.dt[t], (const Real *)s.dt + at, count);
+                load(strip.x[t], (const Real *)s.x + at, count);
+                load(strip.grad[t], (const Real *)s.grad_y + at, count);
+                strip.drive[t] = strip.dt[t] * strip.x[t];
+                by_skip += strip.x[t] * strip.grad[t];
+                strip.by_drive[t] = strip.by_rate[t] = Vec{};
+            }
+            accumulate((Real *)s.grad_skip + item * padded(s) + channel + v * width, by_skip);
+        }
+        int64_t n = 0;
+        for (; n + TILE <= s.states; n += TILE)
+            backward_states<Real, Bytes, Gain, TILE>(s, strips, item, channel, chunk, n, group);
+        for (; n < s.states; ++n)
+            backward_states<Real, Bytes, Gain, 1>(s, strips, item, channel, chunk, n, group);
+        for (int64_t v = 0; v < vectors; ++v) {
+            const Strip<Vec> &strip = strips[v];
+            Vec skip;
+            load(skip, (const Real *)s.skip + channel + v * width, PADDED);
+            for (int64_t t = 0; t < steps; ++t) {
+                const int64_t at = offset + t * s.channels + v * width, count = members - v * width;
+                store((Real *)s.grad_x + at, Vec(skip * strip.grad[t] + strip.dt[t] * strip.by_drive[t]), count);
+                store((Real *)s.grad_dt + at, Vec(strip.x[t] * strip.by_drive[t] + strip.by_rate[t] * Real(LN2)), count);
+            }
+        }
+    }
+}
+
+// Decaying states end in subnormal numbers, which processors multiply a hundred times slower; they
+// count as zero while a kernel runs.
+class FlushSubnormals {
+#if defined(__x86_64__)
+    const unsigned before = _mm_getcsr();
+public:
+    FlushSubnormals() { _mm_setcsr(before | 0x8040); }
+    ~FlushSubnormals() { _mm_setcsr(before); }
+#elif defined(__aarch64__)
+    uint64_t before;
+public:
+    FlushSubnormals() {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" : : "r"(before | (uint64_t(1) << 24)));
+    }
+    ~FlushSubnormals() { asm volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+public:
+    FlushSubnormals() {}
+#endif
+};
+
+using Kernel = void (*)(const Scan &, int64_t);
+
+#define KERNELS(NAME, TARGET, BYTES)                                                               \
+    template <class Real, bool Gain> TARGET void forward_##NAME(const Scan &s, int64_t task) {     \
+        forward<Real, BYTES, Gain>(s, task);                                                       \
+    }                                                                                              \
+    template <class Real, bool Gain> TARGET void backward_##NAME(const Scan &s, int64_t task) {    \
+        backward<Real, BYTES, Gain>(s, task);                                                      \
+    }
+
+KERNELS(baseline, , 16)
+#if defined(__x86_64__)
+KERNELS(avx2, __attribute__((target("avx2,fma"))), 32)
+KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx2,fma"))), 64)
+#define CHOICES(DIRECTION)                                                                         \
+    {DIRECTION##_baseline<Real, Gain>, DIRECTION##_avx2<Real, Gain>, DIRECTION##_avx512<Real, Gain>}
+#else
+#define CHOICES(DIRECTION) {DIRECTION##_baseline<Real, Gain>}
+#endif
+
+void run(const Scan &s, Kernel kernel, int64_t tasks) {
+#pragma omp parallel for schedule(dynamic) num_threads(int(s.threads))
+    for (int64_t task = 0; task < tasks; ++task) {
+        FlushSubnormals flush;
+        kernel(s, task);
+    }
+}
+
+template <class Real, bool Gain> void run_forward(const Scan &s) {
+    static constexpr Kernel kernels[] = CHOICES(forward);
+    const int64_t width = (int64_t(16) << s.level) / int64_t(sizeof(Real));
+    run(s, kernels[s.level], s.batch * pieces(s.channels, width));
+}
+
+template <class Real, bool Gain> void run_backward(const Scan &s) {
+    static constexpr Kernel kernels[] = CHOICES(backward);
+    run(s, kernels[s.level], s.batch * pieces(s.channels, GROUP));
+}
+
+}  // namespace
+
+PUBLIC void scan_forward_float32(const Scan *s) {
+    s->gain ? run_forward<float, true>(*s) : run_forward<float, false>(*s);
+}
+PUBLIC void scan_forward_float64(const Scan *s) {
+    s->gain ? run_forward<double, true>(*s) : run_forward<double, false>(*s);
+}
+PUBLIC void scan_backward_float32(const Scan *s) {
+    s->gain ? run_backward<float, true>(*s) : run_backward<float, false>(*s);
+}
+PUBLIC void scan_backward_float64(const Scan *s) {
+    s->gain ? run_backward<double, true>(*s) : run_backward<double, false>(*s);
+}
+
+// The best instruction set of this processor, as `Scan.level` counts them.
+PUBLIC int64_t scan_level() {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return 2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+    return 0;
+}
+
+PUBLIC int64_t scan_chunk() { return CHUNK; }
+PUBLIC int64_t scan_group() { return GROUP; }
+PUBLIC int64_t scan_padded() { return PADDED; }

@@ -1,0 +1,42 @@
+"""Builds the one compiled operator where there is a compiler; the rest is in pyproject.toml."""
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+OPENMP = "-fopenmp"
+
+
+class WithOrWithoutOpenMP(build_ext):
+    """Builds with several threads, with one where the compiler knows no OpenMP."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link, a second time without OpenMP if the first fails."""
+        try:
+            super().build_extension(ext)
+        except (CompileError, LinkError):
+            ext.extra_compile_args.remove(OPENMP)
+            ext.extra_link_args.remove(OPENMP)
+            super().build_extension(ext)
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "baselines.ops._native",
+            ["baselines/ops/csrc/selective_scan.cpp"],
+            language="c++",
+            extra_compile_args=[
+                "-std=c++17",
+                "-O3",
+                "-fvisibility=hidden",
+                "-fno-math-errno",
+                "-fno-trapping-math",
+                OPENMP,
+            ],
+            extra_link_args=[OPENMP],
+            optional=True,  # without a compiler the torch form runs
+        )
+    ],
+    cmdclass={"build_ext": WithOrWithoutOpenMP},
+)
