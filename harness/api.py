@@ -17,6 +17,7 @@ from harness.contract.network import Mixer, Network, State, Stepper, tensor_byte
 from harness.contract.outputs import Outputs, Values
 from harness.contract.task import (
     Bench,
+    Evaluation,
     GeneratedTask,
     LearningTask,
     MeasuredTask,
@@ -34,6 +35,7 @@ __all__ = [
     "Assembler",
     "Batch",
     "Bench",
+    "Evaluation",
     "GeneratedTask",
     "Group",
     "Inputs",

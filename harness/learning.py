@@ -11,7 +11,7 @@ from harness.fitted import Fitted, Listener
 from harness.measure.clock import now
 from harness.measure.memory import peak
 from harness.record import Learned, Memory
-from harness.spec import DivergedError, RunSpec
+from harness.spec import DivergedError, Protocol, RunSpec, UnsupportedError
 
 T = TypeVar("T")
 WARMUP_STEPS = 3
@@ -42,13 +42,48 @@ def learned(
     }
     scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
     refuse_nonsense(scores)
+    further, unscored = evaluated(network, task, protocol)
+    scores |= further
     bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
     fitted.evaluate_s += now() - start
     if trainer is not None:
         batch = next(iter(task.train_batches(protocol.batch)))
         batch = batch.to(trainer.fabric.device)
         memory = peak(lambda: trainer.step(batch), spec.device)
-    return record_of(task, fitted, scores, bounds), memory
+    return record_of(task, fitted, scores, bounds, unscored), memory
+
+
+def evaluated(
+    network: Network, task: LearningTask, protocol: Protocol
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Score a trained network on the task's further sets.
+
+    Longer inputs come in smaller batches, so that no set takes much more memory than the training.
+
+    Returns:
+        The figures of each set, and for the others the reason why they have none.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    unscored: dict[str, str] = {}
+    for name, made in task.evaluations().items():
+        evaluation = made()
+        usual = next(iter(task.train_batches(1))).inputs[0].numel()
+        longer = max(1, -(-evaluation.batch.inputs[0].numel() // usual))
+        size = max(1, protocol.batch // longer)
+        try:
+            network.resample(evaluation.rate)
+            examined = examine(network, evaluation.batch, task.outputs, size)
+        except UnsupportedError as error:
+            unscored[name] = str(error)
+            continue
+        finally:
+            network.resample(1)
+        found = task.outputs.score(examined, size)
+        if all(map(math.isfinite, found.values())):
+            scores[name] = found
+        else:
+            unscored[name] = "Its predictions are not finite."
+    return scores, unscored
 
 
 def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
@@ -68,6 +103,7 @@ def record_of(
     fitted: Fitted,
     scores: dict[str, dict[str, float]],
     bounds: tuple[float, float],
+    unscored: dict[str, str],
 ) -> Learned:
     """Put together what a training left."""
     outputs = task.outputs
@@ -85,6 +121,7 @@ def record_of(
         first_step_s=fitted.step_s[0] if fitted.step_s else None,
         train_s=sum(fitted.step_s),
         evaluate_s=fitted.evaluate_s,
+        unscored=unscored,
     )
 
 

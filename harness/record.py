@@ -34,7 +34,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[float, float]
     """95 % bootstrap interval of the score over the test examples of this one run."""
     scores: dict[str, dict[str, float]]
-    """Every figure of every split: `scores["test"]["accuracy"]`."""
+    """Every figure of every split and of every further evaluation: `scores["test"]["accuracy"]`."""
     curve: list[tuple[int, float]]
     """(step, training loss), thinned to a few hundred points."""
     validation: list[tuple[int, float]]
@@ -48,6 +48,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     train_s: float
     """Seconds of all timed steps together: no data, no evaluation, no logging."""
     evaluate_s: float
+    unscored: dict[str, str] = {}
+    """Further evaluations without figures, and why, in a sentence."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

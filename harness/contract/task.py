@@ -75,6 +75,16 @@ class Task(ABC):
         """Do a run of this task on the bench."""
 
 
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """A set on which a trained network is scored, beside validation and test."""
+
+    batch: Batch
+    rate: float = 1.0
+    """How many times more coarsely its inputs are sampled than those of the training."""
+
+
 class LearningTask(Task):
     """A task on which networks are trained and scored. Subclass one of its two kinds."""
 
@@ -90,6 +100,10 @@ class LearningTask(Task):
     @abstractmethod
     def split(self, split: Split) -> Batch:
         """Return a whole split as one batch; of endless training data, a sample."""
+
+    def evaluations(self) -> Mapping[str, Callable[[], Evaluation]]:
+        """Return further sets by name, each made when it is its turn: longer, coarser, fuller."""
+        return {}
 
     def oracle(self, batch: Batch) -> Tensor | None:  # noqa: ARG002
         """Solve a batch from its inputs alone, by a way of its own; None where nobody can.

@@ -1,0 +1,42 @@
+"""One trained network on several sets: a row each, a reason where there is no figure."""
+
+import msgspec
+
+from harness.aggregate import comparable_groups
+from harness.report import Report
+from harness.report.evaluations import evaluation_table
+from tests.unit.report.made_records import again, scored
+
+
+def with_further(model, seed, scores, unscored=None):
+    record = scored(0.9, model=model, seed=seed)
+    found = {"test": {"accuracy": 0.9}, **{name: {"accuracy": s} for name, s in scores.items()}}
+    learned = msgspec.structs.replace(record.learned, scores=found, unscored=unscored or {})
+    return again(record, learned=learned)
+
+
+def rows(table):
+    return [[text.text for text in row] for row in table.rows]
+
+
+def test_a_further_evaluation_has_a_row_and_a_reason_where_no_figure_is():
+    records = [
+        with_further("s4d", 0, {"longer": 0.5, "8khz": 0.75}),
+        with_further("s4d", 1, {"longer": 0.7, "8khz": 0.75}),
+        with_further("lstm", 0, {"longer": 0.25}, {"8khz": "It has no step size."}),
+        scored(0.4, model="dlr"),
+    ]
+
+    table = evaluation_table(comparable_groups(records))
+
+    assert table.columns == ("Task", "Evaluation", "Metric", "lstm", "s4d")
+    assert rows(table) == [
+        ["synthetic/shift", "longer", "accuracy", "0.250 (n=1)", "0.600 ± 1.271 (n=2)"],
+        ["synthetic/shift", "8khz", "accuracy", "It has no step size.", "0.750 ± 0.000 (n=2)"],
+    ]
+    assert Report(records).tables()["Scores"][1] == table
+
+
+def test_tasks_without_further_evaluations_make_no_table():
+    assert evaluation_table(comparable_groups([scored()])).rows == ()
+    assert [table.title for table in Report([scored()]).tables()["Scores"]] == ["Test scores"]

@@ -1,0 +1,86 @@
+"""A trained network is scored on every further set of its task."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from harness.api import (
+    Batch,
+    Evaluation,
+    GeneratedTask,
+    Network,
+    Protocol,
+    Signal,
+    UnsupportedError,
+    Values,
+)
+from harness.learning import evaluated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(GeneratedTask):
+    """Say how coarsely the input was sampled: all targets are the rate."""
+
+    inputs = property(lambda self: Signal(1))
+    outputs = property(lambda self: Values(1, last=1))
+    max_length = property(lambda self: 8)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def sample(self, n, rng):
+        return Batch(torch.zeros(n, 8, 1), torch.ones(n, 1, 1))
+
+    def evaluations(self):
+        def made(length, rate):
+            return lambda: Evaluation(
+                Batch(torch.zeros(6, length, 1), torch.tensor([rate, 0.0] * 3)[:, None, None]), rate
+            )
+
+        return {"longer": made(32, 1.0), "coarser": made(4, 2.0), "infinite": made(9, math.inf)}
+
+
+class Clock(Network):
+    """Predicts its rate, and remembers the batches that it saw."""
+
+    def __init__(self, follows=True):
+        super().__init__()
+        self.rate, self.follows, self.seen = nn.Parameter(torch.ones(())), follows, []
+
+    def resample(self, rate):
+        if rate != 1 and not self.follows:
+            raise UnsupportedError("It has no clock.")
+        self.rate.data = torch.tensor(float(rate))
+
+    def forward(self, inputs, lengths=None):
+        self.seen.append(tuple(inputs.shape[:2]))
+        return self.rate.expand(len(inputs), 1, 1)
+
+
+def test_each_set_is_scored_at_its_own_rate_and_the_rate_is_put_back():
+    network = Clock()
+
+    scores, unscored = evaluated(network, Held(), Protocol(batch=4))
+
+    assert scores["longer"]["mse"] == pytest.approx(0.5)
+    assert scores["coarser"]["mse"] == pytest.approx(2.0)
+    assert unscored == {"infinite": "Its predictions are not finite."}
+    assert network.rate == 1
+
+
+def test_longer_sets_come_in_smaller_batches():
+    network = Clock()
+
+    evaluated(network, Held(), Protocol(batch=4))
+
+    assert {shape for shape in network.seen if shape[1] == 32} == {(1, 32)}
+    assert {shape for shape in network.seen if shape[1] == 4} == {(4, 4), (2, 4)}
+
+
+def test_what_cannot_follow_a_rate_leaves_its_reason_and_the_other_figures():
+    scores, unscored = evaluated(Clock(follows=False), Held(), Protocol(batch=4))
+
+    assert list(scores) == ["longer"]
+    assert unscored == {"coarser": "It has no clock.", "infinite": "It has no clock."}
