@@ -1,0 +1,100 @@
+"""The layer of Mamba: a selection between two projections, gated by a third.
+
+out_proj(selection(x_proj u) SiLU(z_proj u)), the two projections being halves of one.
+
+Axes: b batch, l length, d width, c channels.
+"""
+
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.ops import native
+from baselines.ops.gates import gated
+from baselines.ops.selection import Selection, SelectionForm, SelectionState
+from harness.api import Mixer, UnsupportedError
+
+
+@final
+class MambaLayer(Mixer):
+    """The mixer of Mamba, and of the Mamba layers of Jamba."""
+
+    def __init__(self, form: SelectionForm, width: int, *, causal: bool) -> None:
+        super().__init__()
+        channels = form.expand * width
+        self.in_proj = nn.Linear(width, 2 * channels, bias=False)
+        self.selection = Selection(form, width)
+        self.backward_selection = None if causal else Selection(form, width)
+        self.out_proj = nn.Linear(channels, width, bias=False)
+
+    def forward(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b l d"]:
+        """Mix; the backward direction starts at each sequence's last valid position."""
+        x, z = self._projected(u)
+        y, _ = self.selection(x)
+        if self.backward_selection is not None:
+            back, _ = self.backward_selection(reverse(x, lengths))
+            y = (y + reverse(back, lengths)) / 2
+        return self._gated(y, z)
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: SelectionState
+    ) -> tuple[Float[Tensor, "b l d"], SelectionState]:
+        """Scan on from a state."""
+        x, z = self._projected(u)
+        y, state = self.selection(x, state)
+        return self._gated(y, z), state
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: SelectionState
+    ) -> tuple[Float[Tensor, "b d"], SelectionState]:
+        """Advance one position."""
+        x, z = self.in_proj(u).chunk(2, -1)
+        y, state = self.selection.step(x, state)
+        return self._gated(y, z), state
+
+    def initial_state(self, batch: int) -> SelectionState:
+        """Return zeros.
+
+        Raises:
+            UnsupportedError: The layer sees the future.
+        """
+        if self.backward_selection is not None:
+            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        state: SelectionState = self.selection.initial_state(batch)
+        return state
+
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
+        """Return the bytes of the convolution's last inputs and of the scan's states."""
+        return sum(part.numel() * part.element_size() for part in self.initial_state(1))
+
+    def path(self) -> str:
+        """Name the form of the scan, and the instruction set if it is the compiled one."""
+        form = self.selection.scan_form()
+        return f"native-{native.level()}" if form == "native" else form
+
+    def _projected(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the halves of the projection apart, so that neither is a view with gaps."""
+        to_x, to_z = self.in_proj.weight.chunk(2)
+        return F.linear(u, to_x), F.linear(u, to_z)
+
+    def _gated(self, y: Tensor, z: Tensor) -> Tensor:
+        mapped: Tensor = self.out_proj(gated(y, z))
+        return mapped
+
+
+def reverse(
+    x: Float[Tensor, "b l c"], lengths: Int[Tensor, " b"] | None = None
+) -> Float[Tensor, "b l c"]:
+    """Turn the valid positions of each sequence round, and leave its padding where it is."""
+    if lengths is None:
+        return x.flip(1)
+    position = torch.arange(x.shape[1], device=x.device)
+    mirrored = lengths[:, None] - 1 - position
+    order = torch.where(mirrored < 0, position, mirrored)
+    rows = order + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]
+    return x.flatten(0, 1).index_select(0, rows.flatten()).view_as(x)

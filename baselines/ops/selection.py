@@ -1,0 +1,144 @@
+"""Mamba's selection: a short convolution, and a scan whose system is made from what it gives.
+
+x = SiLU(conv(x)); (delta, B, C) = x_proj(x); dt = softplus(dt_proj delta + dt_bias);
+y = scan(x; dt, A, B, C) + D x with A = -exp(A_log).
+
+Axes: b batch, l length, c channels, k taps, n states.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.draws import log_uniform
+from baselines.ops.gates import softplus
+from baselines.ops.selective_scan import Form, Selective, scan_form, selective_scan
+
+SelectionState = tuple[Float[Tensor, "b k-1 c"], Float[Tensor, "b c n"]]
+"""The last inputs of the convolution, and the state of the scan."""
+
+DT_FLOOR = 1e-4
+"""Least initial step size, as in the authors' code."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SelectionForm:
+    """What a selection is made of."""
+
+    state: int = 16
+    """N, states of a channel."""
+    expand: int = 2
+    """Channels, as a multiple of the width."""
+    conv: int = 4
+    """Taps of the convolution."""
+    dt_rank: int = 0
+    """Rank of the map to step sizes; 0 for a sixteenth of the width, rounded up."""
+    dt_range: tuple[float, float] = (1e-3, 1e-1)
+    """Smallest and largest initial step size."""
+    selects: tuple[bool, bool, bool] = (True, True, True)
+    """Whether the input selects dt, B and C; what it does not is a parameter of each channel."""
+    normed: bool = False
+    """Whether delta, B and C pass an RMS norm each, as in Jamba."""
+
+
+@final
+class Selection(nn.Module):
+    """Convolution and scan in one direction of time."""
+
+    def __init__(self, form: SelectionForm, width: int) -> None:
+        super().__init__()
+        channels, states = form.expand * width, form.state
+        rank = form.dt_rank or math.ceil(width / 16)
+        sizes = zip((rank, states, states), form.selects, strict=True)
+        self.sizes = [size if selects else 0 for size, selects in sizes]
+        self.conv = nn.Conv1d(channels, channels, form.conv, groups=channels)
+        self.x_proj = nn.Linear(channels, sum(self.sizes), bias=False) if any(self.sizes) else None
+        self.norms = nn.ModuleList(
+            nn.RMSNorm(size, eps=1e-6) if form.normed and size else nn.Identity()
+            for size in self.sizes
+        )
+        dt = log_uniform(*form.dt_range, channels).exp().clamp(min=DT_FLOOR)
+        self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # softplus's inverse
+        own = torch.empty(channels, rank).uniform_(-1, 1) / math.sqrt(rank)
+        self.dt_proj = nn.Parameter(own) if form.selects[0] else None
+        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(channels, 1))
+        # What is not selected starts as in S4D's real form.
+        self.B = None if form.selects[1] else nn.Parameter(torch.ones(channels, states))
+        self.C = None if form.selects[2] else nn.Parameter(torch.randn(channels, states))
+        self.D = nn.Parameter(torch.ones(channels))
+        self._rates: tuple[object, Tensor] = None, self.D
+
+    def forward(
+        self, x: Float[Tensor, "b l c"], state: SelectionState | None = None
+    ) -> tuple[Float[Tensor, "b l c"], SelectionState]:
+        """Scan a sequence, or what continues one; returns the state after it too."""
+        past, before = self.initial_state(len(x)) if state is None else state
+        seen = causal_conv(x, self.conv.weight[:, 0], self.conv.bias, past, silu=True)
+        dt, B, C = self.selected(seen)
+        system = Selective(
+            dt=softplus(dt).expand_as(seen),
+            A=-self.A_log.exp(),
+            B=B.expand(*seen.shape[:2], -1),
+            C=C.expand(*seen.shape[:2], -1),
+            D=self.D,
+            gain=self.gain(),
+        )
+        y, after = selective_scan(seen, system, None if state is None else before)
+        return y, (last_inputs(x, past), after)
+
+    def step(
+        self, x: Float[Tensor, "b c"], state: SelectionState
+    ) -> tuple[Float[Tensor, "b c"], SelectionState]:
+        """Advance one position."""
+        past, before = state
+        x, past = causal_conv_step(x, self.conv.weight[:, 0], self.conv.bias, past)
+        x = F.silu(x)
+        logit, B, C = self.selected(x)
+        dt, gain = F.softplus(logit, threshold=40).expand_as(x), self.gain()
+        decay = (dt[..., None] * self._present_rates()).exp_()
+        after = decay.mul_(before).addcmul_((dt * x)[..., None], B[..., None, :])
+        read = C[..., None, :] if gain is None else C[..., None, :] * gain
+        return torch.addcmul((after * read).sum(-1), self.D, x), (past, after)
+
+    def selected(self, x: Float[Tensor, "... c"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what softplus makes dt of, B and C; ones for what stands in the gain instead."""
+        projected = x.new_empty(0) if self.x_proj is None else self.x_proj(x)
+        parts = projected.split(self.sizes, -1) if any(self.sizes) else [projected] * 3
+        delta, B, C = (norm(part) for norm, part in zip(self.norms, parts, strict=True))
+        logit = (
+            self.dt_bias if self.dt_proj is None else F.linear(delta, self.dt_proj, self.dt_bias)
+        )
+        one = x.new_ones(self.A_log.shape[1])
+        B, C = (one if own is not None else part for own, part in ((self.B, B), (self.C, C)))
+        return logit.to(x.dtype), B.to(x.dtype), C.to(x.dtype)
+
+    def gain(self) -> Float[Tensor, "c n"] | None:
+        """Return the product of those of B and C that are parameters."""
+        if self.B is None or self.C is None:
+            return self.C if self.B is None else self.B
+        return self.B * self.C
+
+    def initial_state(self, batch: int) -> SelectionState:
+        """Return zeros."""
+        past = self.D.new_zeros(batch, self.conv.kernel_size[0] - 1, len(self.D))
+        return past, self.D.new_zeros(batch, *self.A_log.shape)
+
+    def scan_form(self) -> Form:
+        """Say which form scans a whole sequence."""
+        return scan_form(self.D, plain=self.gain() is None)
+
+    @torch.no_grad()
+    def _present_rates(self) -> Float[Tensor, "c n"]:
+        """Return A for steps, computed anew only when its parameter has changed."""
+        p = self.A_log
+        present = p.data_ptr(), p.dtype, p._version  # noqa: SLF001 - counts changes in place
+        if self._rates[0] != present:
+            self._rates = present, -p.exp()
+        return self._rates[1]
