@@ -1,0 +1,125 @@
+"""The layer of a diagonal system of many inputs and outputs: scans over blocks, or single steps.
+
+Axes: b batch, l length, d channels, k directions, n modes.
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Complex, Complex128, Float, Int
+from torch import Tensor, nn
+
+from baselines.ops.mimo import mimo
+from harness.api import Mixer, UnsupportedError
+
+MimoState = tuple[Complex[Tensor, "b n"]]
+
+
+class System(NamedTuple):
+    """x_l = pole x_{l-1} + B u_l, y_l = Re(C x_l)."""
+
+    pole: Complex128[Tensor, " n"]
+    B: Complex[Tensor, "n d"]
+    C: Complex[Tensor, "k d n"]
+    """One for the states that come from the past, and one for those from the future."""
+
+
+class MimoLayer(Mixer):
+    """What S5 and LRU share; they differ in the parameters behind `system`."""
+
+    def __init__(self, width: int, modes: int, *, causal: bool) -> None:
+        super().__init__()
+        self.modes, self.causal = modes, causal
+        self.directions = 1 if causal else 2
+        self.rate = 1.0
+        self.D = nn.Parameter(torch.randn(width))
+        self._stepped: tuple[object, tuple[Tensor, ...]] = None, ()
+
+    @abstractmethod
+    def system(self) -> System:
+        """Return the system in discrete time, B and C in the parameters' precision."""
+
+    def mixed(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None
+    ) -> Float[Tensor, "b l d"]:
+        """Run the system over a sequence, in both directions if the layer sees the future."""
+        if lengths is not None and not self.causal:
+            u = u.masked_fill(padding(u, lengths)[..., None], 0)
+        return mimo(u, *self.system(), self.D, self.rest(len(u)))[0]
+
+    def rest(self, batch: int) -> Complex[Tensor, "b n"]:
+        """Return the states before a sequence: zeros."""
+        return self.D.new_zeros(batch, self.modes, dtype=complex_type(self.D))
+
+    def initial_state(self, batch: int) -> MimoState:
+        """Return zeros.
+
+        Raises:
+            UnsupportedError: The layer sees the future.
+        """
+        self._check_steps()
+        return (self.rest(batch),)
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: MimoState
+    ) -> tuple[Float[Tensor, "b d"], MimoState]:
+        """Advance the recurrence by one position."""
+        pole, drive, read = self._present_system()
+        with torch.autocast(u.device.type, enabled=False):
+            seen = u.to(drive.dtype)
+            driven = torch.view_as_complex((seen @ drive).unflatten(-1, (-1, 2)))
+            x = torch.addcmul(driven, pole, state[0])
+            y = torch.addmm(self.D * seen, torch.view_as_real(x).flatten(1), read)
+        return y.to(u.dtype), (x,)
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: MimoState
+    ) -> tuple[Float[Tensor, "b l d"], MimoState]:
+        """Continue over a piece of a sequence, by the scan."""
+        self._check_steps()
+        y, last = mimo(u, *self.system(), self.D, state[0])
+        return y, (last,)
+
+    @torch.no_grad()
+    def _present_system(self) -> tuple[Tensor, ...]:
+        """Return the system for steps, discretised anew only when a parameter has changed.
+
+        A parameter's version counts its changes in place, its address and type the others.
+        """
+        parts = ((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
+        present = self.rate, *parts
+        if self._stepped[0] != present:
+            pole, B, C = self.system()
+            drive = torch.view_as_real(B.mT.contiguous()).flatten(1)
+            read = torch.view_as_real(C[0].conj().resolve_conj()).flatten(1).mT.contiguous()
+            self._stepped = present, (pole.to(B.dtype), drive, read)
+        return self._stepped[1]
+
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
+        """Return the bytes of one complex number a mode."""
+        self._check_steps()
+        return self.modes * complex_type(self.D).itemsize
+
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return "chunked-scan"
+
+    def _check_steps(self) -> None:
+        if not self.causal:
+            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+
+
+def padding(u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"]) -> Bool[Tensor, "b l"]:
+    """Return where sequences are over."""
+    return torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
+
+
+def complex_type(real: Float[Tensor, "..."]) -> torch.dtype:
+    """Return the complex type in which a parameter's states are held, complex64 at least."""
+    return torch.promote_types(real.dtype, torch.complex64)
+
+
+def as_complex(pairs: Float[Tensor, "*axes 2"]) -> Complex[Tensor, "*axes"]:
+    """Read a parameter's last axis as real and imaginary part."""
+    return torch.view_as_complex(pairs.to(complex_type(pairs).to_real()))

@@ -1,0 +1,150 @@
+"""S5: one state space model for all channels, run by a scan; the time between samples may vary.
+
+Smith, Warrington, Linderman 2023, "Simplified State Space Layers for Sequence Modeling" (arXiv
+2208.04933); initial values, discretisation and optimiser groups as in lindermanlab/S5.
+x' = Lambda x + B u, y = 2 Re(C x) + D u, one step size a mode. A bidirectional layer reads, with a C
+of twice the columns, the concatenated states of two scans, one of them over reversed time, which
+share Lambda and B (the released code's `apply_ssm`).
+
+Axes: b batch, l length, d channels, k directions, n modes (P / 2, or P without symmetry).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from jaxtyping import Complex, Complex128, Float, Int
+from torch import Tensor, nn
+
+from baselines.ops.draws import log_uniform
+from baselines.ops.mimo import varying_mimo
+from baselines.ops.mimo_layer import MimoLayer, System, as_complex, padding
+from baselines.ops.s5_system import CInit, Disc, block_basis, discretise, draw_input, draw_output
+from harness.api import Group, Model, SpecError, Trunk
+
+Decay = Literal["standard", "BandCdecay", "BfastandCdecay", "noBCdecay"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class S5(Model):
+    """Simplified state space model."""
+
+    state: int = 64
+    """P, states of the layer; with conj_sym, half of them are stored."""
+    blocks: int = 8
+    """Copies of HiPPO-N, each of P / blocks states, that the poles start as."""
+    conj_sym: bool = True
+    """Keep one of each conjugate pair, and twice the real part."""
+    c_init: CInit = "lecun_normal"
+    """How C is drawn: small, with unit rows, or directly in the eigenbasis."""
+    disc: Disc = "zoh"
+    """Discretisation: zero-order hold, or bilinear."""
+    clip_eigs: bool = False
+    """Keep every pole's real part at -1e-4 or below."""
+    dt_min: float = 1e-3
+    """Smallest initial step size."""
+    dt_max: float = 1e-1
+    optimiser: Decay = "standard"
+    """Which of B and C train slowly and which decay: the released code's four configurations."""
+    ssm_lr: float = 1e-3
+    """Learning rate of the state space parameters; the others have the recipe's."""
+    dt_global: bool = False
+    """Train the step sizes at the others' rate."""
+
+    lr: ClassVar[float] = 4e-3
+    trunk: ClassVar[Trunk] = Trunk(mix="half-glu", norm="batch")
+    reference: ClassVar[str] = "smith2023s5"
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1 or self.state < 1 or self.state % self.blocks:
+            raise SpecError(f"state must be blocks times a size, not {self.state}, {self.blocks}.")
+        if self.conj_sym and self.state // self.blocks % 2:
+            size = self.state // self.blocks
+            raise SpecError(f"With conj_sym blocks have an even size, not {size}.")
+        if not 0 < self.dt_min <= self.dt_max:
+            raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
+        if self.ssm_lr <= 0:
+            raise SpecError(f"ssm_lr must be positive, not {self.ssm_lr}.")
+
+    def groups(self) -> Mapping[str, Group]:
+        """Return the configuration's groups: slow without decay, or at the recipe's rate with."""
+        slow, usual = Group(lr=self.ssm_lr), Group(weight_decay=None)
+        kept = self.optimiser == "noBCdecay"
+        B = {"BandCdecay": Group(lr=self.ssm_lr, weight_decay=None), "BfastandCdecay": usual}
+        return {
+            "Lambda_re": slow,
+            "Lambda_im": slow,
+            "log_step": usual if self.dt_global else slow,
+            "B": B.get(self.optimiser, slow),
+            "C": slow if kept else usual,
+            "D": slow if kept else usual,
+        }
+
+    def build(self, *, width: int, length: int, causal: bool) -> "S5Layer":  # noqa: ARG002
+        """Build the layer; it needs no length."""
+        return S5Layer(self, width, causal=causal)
+
+
+@final
+class S5Layer(MimoLayer):
+    """The mixer of S5."""
+
+    def __init__(self, recipe: S5, width: int, *, causal: bool) -> None:
+        basis = block_basis(recipe.state, recipe.blocks, half=recipe.conj_sym)
+        super().__init__(width, len(basis.pole), causal=causal)
+        self.recipe = recipe
+        dtype = self.D.dtype
+        self.Lambda_re = nn.Parameter(basis.pole.real.to(dtype))
+        self.Lambda_im = nn.Parameter(basis.pole.imag.to(dtype))
+        self.B = nn.Parameter(draw_input(basis, width))
+        drawn = [draw_output(basis, width, recipe.c_init) for _ in range(self.directions)]
+        self.C = nn.Parameter(torch.stack(drawn))
+        self.log_step = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, self.modes))
+
+    def system(self) -> System:
+        """Discretise, each mode with its own step size."""
+        pole, gain = self.discrete(torch.ones_like(self.log_step))
+        B, C = self.matrices()
+        return System(pole, B * gain[:, None].to(B.dtype), C)
+
+    def matrices(self) -> tuple[Complex[Tensor, "n d"], Complex[Tensor, "k d n"]]:
+        """Return B in continuous time, and C, twice if conjugates are left out."""
+        return as_complex(self.B), as_complex(self.C) * (2 if self.recipe.conj_sym else 1)
+
+    def discrete(
+        self, steps: Float[Tensor, "*bl n_or_1"]
+    ) -> tuple[Complex128[Tensor, "*bl n"], Complex128[Tensor, "*bl n"]]:
+        """Return the poles, and the factors on B, for multiples of the modes' step sizes."""
+        decay = self.Lambda_re.double()
+        decay = decay.clamp(max=-1e-4) if self.recipe.clip_eigs else decay
+        pole = torch.complex(decay, self.Lambda_im.double())
+        dt = self.rate * self.log_step.double().exp() * steps.double()
+        return discretise(pole, dt, self.recipe.disc)
+
+    def forward(
+        self,
+        u: Float[Tensor, "b l d"],
+        lengths: Int[Tensor, " b"] | None = None,
+        steps: Float[Tensor, "b l"] | None = None,
+    ) -> Float[Tensor, "b l d"]:
+        """Run the system over a sequence, in both directions if the layer sees the future.
+
+        Args:
+            u: Features.
+            lengths: Valid positions of each sequence; None if all are.
+            steps: How long each position lasts, in sampling intervals of the training; None for
+                one. A scan uses a position's own step in either direction.
+        """
+        if steps is None:
+            return self.mixed(u, lengths)
+        if lengths is not None:
+            over = padding(u, lengths)
+            u, steps = u.masked_fill(over[..., None], 0), steps.masked_fill(over, 0)
+        pole, gain = self.discrete(steps[..., None])
+        return varying_mimo(u, pole, gain, *self.matrices(), self.D)
+
+    def resample(self, rate: float) -> None:
+        """Let every step last so many sampling intervals of the training (`step_rescale`)."""
+        self.rate = rate
