@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from harness.measure import machine
@@ -24,6 +25,9 @@ OPTIONAL = {
     "asv": "regression tracking (make asv)",
 }
 """Modules that some parts need, and which."""
+FACTS = "ssm_bench.facts"
+"""Entry points by which packages of plugins say what they can do here: functions that return
+whether something optional is there, and a clause on it. They should load nothing heavy."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TORCH_FACTS = """
 import json, torch
@@ -52,6 +56,7 @@ def examine(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
     gib = facts["ram_bytes"] / 2**30
     yield Finding("ok", "machine", f"{facts['processor']}, {facts['cores']} cores, {gib:.0f} GiB")
     yield from torch_findings()
+    yield from map(stated, entry_points(group=FACTS))
     for module, purpose in OPTIONAL.items():
         yield presence(module, purpose, lambda name: importlib.util.find_spec(name) is not None)
     browser = any(shutil.which(name) for name in BROWSERS)
@@ -84,6 +89,15 @@ def torch_findings() -> Iterator[Finding]:
     cuda = facts["cuda"]
     found = ", ".join(cuda) or "no device, so --device cuda and its tests are out of reach"
     yield Finding("ok" if cuda else "missing", "cuda", found)
+
+
+def stated(fact: EntryPoint) -> Finding:
+    """Say what a package of plugins says of itself."""
+    try:
+        there, said = fact.load()()
+    except (ImportError, AttributeError) as error:
+        return Finding("wrong", fact.name, f"{type(error).__name__}: {error} ({fact.value})")
+    return Finding("ok" if there else "missing", fact.name, said)
 
 
 def presence(name: str, purpose: str, there: Callable[[str], bool]) -> Finding:

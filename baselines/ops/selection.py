@@ -3,7 +3,7 @@
 x = SiLU(conv(x)); (delta, B, C) = x_proj(x); dt = softplus(dt_proj delta + dt_bias);
 y = scan(x; dt, A, B, C) + D x with A = -exp(A_log).
 
-Axes: b batch, l length, c channels, k taps, n states.
+Axes: b batch, l length, c channels, p past inputs (taps but one), n states.
 """
 
 import math
@@ -20,7 +20,7 @@ from baselines.ops.draws import log_uniform
 from baselines.ops.gates import softplus
 from baselines.ops.selective_scan import Form, Selective, scan_form, selective_scan
 
-SelectionState = tuple[Float[Tensor, "b k-1 c"], Float[Tensor, "b c n"]]
+SelectionState = tuple[Float[Tensor, "b p c"], Float[Tensor, "b c n"]]
 """The last inputs of the convolution, and the state of the scan."""
 
 DT_FLOOR = 1e-4

@@ -126,7 +126,8 @@ def _chunk(x: Tensor, s: Selective, state: Tensor) -> Scanned:
         drive = torch.cat([drive[:, :reach], carried], 1)
         decay = torch.cat([decay[:, :reach], decay[:, reach:] * decay[:, :-reach]], 1)
         reach *= 2
-    return (drive * _read(s.C, s.gain)).sum(-1), drive[:, -1]
+    # A view of the last state would keep all of them.
+    return (drive * _read(s.C, s.gain)).sum(-1), drive[:, -1].clone()
 
 
 def _read(C: Tensor, gain: Tensor | None) -> Tensor:

@@ -1,5 +1,12 @@
 """The doctor tells what is wrong from what is merely missing."""
 
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from baselines.ops import native
 from harness import doctor
 from harness.doctor import examine
 
@@ -9,7 +16,7 @@ def test_a_healthy_installation_has_nothing_wrong_but_perhaps_noise():
 
     assert found["torch"].status == "ok"
     assert "torch 2" in found["packages"].said
-    assert {"instrument", "code", "machine", "cuda"} <= found.keys()
+    assert {"instrument", "code", "machine", "cuda", "selective-scan"} <= found.keys()
     assert [f for f in found.values() if f.status == "wrong" and f.subject != "instrument"] == []
 
 
@@ -39,3 +46,32 @@ def test_a_broken_plugin_is_wrong(tmp_path):
 
     assert found[0].status == "wrong"
     assert "SyntaxError" in found[0].said
+
+
+def test_it_says_whether_the_compiled_operator_runs_and_with_which_instructions(monkeypatch):
+    facts = {fact.name: fact for fact in doctor.entry_points(group=doctor.FACTS)}
+    finding = doctor.stated(facts["selective-scan"])
+    if native.library() is None:
+        assert (finding.status, finding.said[:12]) == ("missing", "not compiled")
+    else:
+        assert (finding.status, finding.said) == ("ok", f"compiled, {native.level()}")
+
+    monkeypatch.setenv("SSM_BENCH_NATIVE", "0")
+    assert doctor.stated(facts["selective-scan"]).status == "missing"
+
+
+@pytest.mark.parametrize("value", ["no_such_module_here:fact", "harness.doctor:no_such_fact"])
+def test_a_package_that_cannot_say_anything_is_wrong(value):
+    finding = doctor.stated(EntryPoint("thing", value, doctor.FACTS))
+
+    assert finding.status == "wrong"
+    assert value in finding.said
+
+
+def test_asking_after_the_compiled_operator_loads_no_torch():
+    code = (
+        "import sys; from baselines.ops.native import fact\n"
+        "assert fact()[1]; assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,136 @@
+"""The compiled operator is optional: what runs without it, and who says so."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from baselines.mamba import Mamba
+from baselines.ops import native, selective_scan
+from harness.seeding import scope, stream
+
+needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
+
+
+@needs_library
+@pytest.mark.parametrize("wanted", native.LEVELS)
+def test_the_environment_holds_the_instruction_set_down(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSM_BENCH_NATIVE", raising=False)
+    best = native.LEVELS.index(native.level())
+    monkeypatch.setenv("SSM_BENCH_NATIVE", wanted)
+    assert native.LEVELS.index(native.level()) == min(best, native.LEVELS.index(wanted))
+
+
+@needs_library
+def test_without_the_library_torch_scans_to_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scope("init"):
+        layer = Mamba().build(width=8, length=40, causal=True)
+    u = torch.randn(2, 40, 8, generator=stream("u"))
+    assert layer.path() == f"native-{native.level()}"
+    compiled = layer(u)
+    monkeypatch.setattr(native, "library", lambda: None)
+    calls = []
+    chunked = selective_scan.chunked_scan
+    monkeypatch.setattr(
+        selective_scan, "chunked_scan", lambda *given: calls.append(1) or chunked(*given)
+    )
+    assert layer.path() == "chunked"
+    torch.testing.assert_close(layer(u), compiled)
+    assert calls == [1]
+    assert native.fact()[0] is False
+    assert "compiler" in native.fact()[1]
+
+
+def test_a_library_that_cannot_be_loaded_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ("_native" + native.EXTENSION_SUFFIXES[0])).write_text("no library")
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    assert native.library.__wrapped__() is None
+
+
+def test_an_installation_without_a_compiler_has_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    assert native.library.__wrapped__() is None
+
+
+@needs_library
+def test_a_scan_may_use_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scope("init"):
+        layer = Mamba().build(width=96, length=8, causal=True)
+    u = torch.randn(2, 70, 96, generator=stream("u"))
+    alone = layer(u)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = layer(u)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(together, alone)
+
+
+class OnCuda(torch.Tensor):
+    """Says that it lies on a CUDA device."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize(
+    ("plain", "dtype", "installed", "form"),
+    [
+        (True, torch.float32, True, "mamba_ssm"),
+        (True, torch.float32, False, "chunked"),
+        (False, torch.float32, True, "chunked"),
+        (True, torch.float64, True, "chunked"),
+    ],
+)
+def test_on_cuda_the_authors_kernel_runs_where_it_is_installed_and_can(
+    plain: bool, dtype: torch.dtype, installed: bool, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selective_scan, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(selective_scan.native, "level", lambda: "")
+    x = torch.zeros(1, dtype=dtype).as_subclass(OnCuda)
+    assert selective_scan.scan_form(x, plain=plain) == form
+
+
+def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for their function, written from its documented layout."""
+
+    def selective_scan_fn(u, delta, A, B, C, D, *, return_last_state):
+        assert return_last_state
+        system = selective_scan.Selective(dt=delta.mT, A=A, B=B.mT, C=C.mT, D=D)
+        state = u.new_zeros(len(u), *A.shape)
+        y, last = selective_scan.naive_scan(u.mT, system, state)
+        return y.mT, last
+
+    module = ModuleType("mamba_ssm.ops.selective_scan_interface")
+    module.selective_scan_fn = selective_scan_fn  # type: ignore[attr-defined]
+    for name in ("mamba_ssm", "mamba_ssm.ops"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with scope("init"):
+        layer = Mamba().build(width=8, length=40, causal=True)
+    u = torch.randn(2, 9, 8, generator=stream("u"))
+    expected = layer(u)
+    monkeypatch.setattr(selective_scan, "scan_form", lambda x, *, plain: "mamba_ssm")
+    torch.testing.assert_close(layer(u), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_what_the_processor_gives() -> None:
+    with scope("init"):
+        layer = Mamba().build(width=16, length=200, causal=True)
+    u = torch.randn(2, 200, 16, generator=stream("u"))
+    expected = layer(u)
+    there = layer.cuda()
+    installed = importlib.util.find_spec("mamba_ssm") is not None
+    assert there.path() == ("mamba_ssm" if installed else "chunked")
+    torch.testing.assert_close(there(u.cuda()).cpu(), expected, rtol=1e-4, atol=1e-5)
