@@ -41,7 +41,9 @@ def gated_scan(
         return b, initial
     dtype = torch.promote_types(b.dtype, torch.float32)
     states: Tensor = _Scan.apply(a.to(dtype), b.to(dtype), initial.to(dtype), reverse)  # type: ignore[no-untyped-call]
-    return states.to(b.dtype), states[:, 0 if reverse else -1].to(initial.dtype)
+    # A copy, since a view would keep all states alive as long as the last one is needed.
+    last = states[:, 0 if reverse else -1].to(initial.dtype, copy=True)
+    return states.to(b.dtype), last
 
 
 def naive_gated_scan(

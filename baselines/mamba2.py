@@ -1,0 +1,150 @@
+"""Mamba-2: a selective state space whose heads decay by one number, run by matrix products.
+
+Dao, Gu 2024, "Transformers are SSMs". H_t = exp(dt_t A) H_{t-1} + B_t (dt_t x_t)^T, y_t = H_t^T C_t
++ D x_t, with dt, B, C and x from the input. The paper is causal only; here a bidirectional layer
+runs the same convolution and scan, with the same parameters, over the sequence and its reversal and
+adds both before the gated norm, as HGRN2 does.
+
+Axes: b batch, l length, d width, h heads, p features of a head, n state, c channels of the
+convolution, m taps but one.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.draws import log_uniform
+from baselines.ops.reversal import reversed_valid
+from baselines.ops.ssd import ssd, ssd_step
+from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
+
+TAPS = 4
+Drives = tuple[Tensor, Tensor, Tensor, Tensor]
+Mamba2State = tuple[Float[Tensor, "b h n p"], Float[Tensor, "b m c"]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Mamba2(Model):
+    """Selective state space with scalar decays."""
+
+    state: int = 64
+    """N, rows of a head's state."""
+    expand: int = 2
+    """Inner width as a multiple of the width."""
+    head_dim: int = 64
+    """Features of a head; a narrower layer has one head."""
+    bc_groups: int = 1
+    """Sets of B and C, each shared by as many heads."""
+
+    trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none")
+    reference: ClassVar[str] = "dao2024mamba2"
+
+    def __post_init__(self) -> None:
+        for option in ("state", "expand", "head_dim", "bc_groups"):
+            if (value := getattr(self, option)) < 1:
+                raise SpecError(f"{option} must be positive, not {value}.")
+
+    def build(self, *, width: int, length: int, causal: bool) -> "Mamba2Layer":  # noqa: ARG002
+        """Build the layer, if heads divide the inner width and groups the heads."""
+        inner = self.expand * width
+        features = min(self.head_dim, inner)
+        if inner % features or inner // features % self.bc_groups:
+            raise SpecError(
+                f"An inner width of {inner} does not divide into {self.bc_groups} equal groups of "
+                f"heads of {features} features; choose another head_dim, bc_groups or width."
+            )
+        return Mamba2Layer(self, width, inner // features, causal=causal)
+
+
+@final
+class Mamba2Layer(Mixer):
+    """The mixer of Mamba-2, in the order of the authors' code: gate, x, B, C, dt."""
+
+    def __init__(self, recipe: Mamba2, width: int, heads: int, *, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.groups, self.causal = heads, recipe.bc_groups, causal
+        inner, shared = recipe.expand * width, recipe.bc_groups * recipe.state
+        self.matrix = (heads, recipe.state, inner // heads)
+        self.parts, self.channels = [inner, inner + 2 * shared, heads], [inner, shared, shared]
+        self.in_proj = nn.Linear(width, sum(self.parts), bias=False)
+        self.conv_weight = nn.Parameter(torch.empty(self.parts[1], TAPS).uniform_(-0.5, 0.5))
+        self.conv_bias = nn.Parameter(torch.empty(self.parts[1]).uniform_(-0.5, 0.5))
+        dt = log_uniform(1e-3, 1e-1, heads).exp()
+        self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+        self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
+        self.D = nn.Parameter(torch.ones(heads))
+        self.norm = nn.RMSNorm(inner, eps=1e-5)
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b l d"]:
+        """Scan once, or once from each end of the valid positions."""
+        z, xBC, dt = self.in_proj(u).split(self.parts, -1)
+        y, _ = self._scanned(xBC, dt, self._blank(len(u)))
+        if not self.causal:
+            xBC, dt = reversed_valid(xBC, lengths), reversed_valid(dt, lengths)
+            y = y + reversed_valid(self._scanned(xBC, dt, self._blank(len(u)))[0], lengths)
+        return self._gated(y, z)
+
+    def initial_state(self, batch: int) -> Mamba2State:
+        """Return zeros.
+
+        Raises:
+            UnsupportedError: The layer sees the future.
+        """
+        if not self.causal:
+            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        return self._blank(batch)
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: Mamba2State
+    ) -> tuple[Float[Tensor, "b l d"], Mamba2State]:
+        """Continue over a piece of a sequence, chunk by chunk."""
+        z, xBC, dt = self.in_proj(u).split(self.parts, -1)
+        y, state = self._scanned(xBC, dt, state)
+        return self._gated(y, z), state
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: Mamba2State
+    ) -> tuple[Float[Tensor, "b d"], Mamba2State]:
+        """Advance one position."""
+        memory, window = state
+        z, xBC, dt = self.in_proj(u).split(self.parts, -1)
+        convolved, window = causal_conv_step(xBC, self.conv_weight, self.conv_bias, window)
+        x, drives = self._drives(F.silu(convolved), dt)
+        y, memory = ssd_step(*drives, memory)
+        return self._gated((y + self.D[:, None] * x).flatten(-2), z), (memory, window)
+
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
+        """Return the bytes of the heads' matrices and of the window."""
+        return tensor_bytes(self.initial_state(1))
+
+    def _scanned(self, xBC: Tensor, dt: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
+        memory, window = state
+        convolved = causal_conv(xBC, self.conv_weight, self.conv_bias, window, silu=True)
+        x, drives = self._drives(convolved, dt)
+        y, memory = ssd(*drives, memory)
+        return (y + self.D[:, None] * x).flatten(-2), (memory, last_inputs(xBC, window))
+
+    def _drives(self, xBC: Tensor, dt: Tensor) -> tuple[Tensor, Drives]:
+        """Return x, and what the scan takes: x times dt, log decays, B, C."""
+        x, B, C = xBC.split(self.channels, -1)
+        x = x.unflatten(-1, (self.heads, -1))
+        B, C = (part.unflatten(-1, (self.groups, -1)) for part in (B, C))
+        dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
+        return x, (x * dt[..., None], -dt * self.A_log.exp(), B, C)
+
+    def _gated(self, y: Tensor, z: Tensor) -> Tensor:
+        projected: Tensor = self.out_proj(self.norm(y * F.silu(z)))
+        return projected
+
+    def _blank(self, batch: int) -> Mamba2State:
+        window = batch, TAPS - 1, self.parts[1]
+        return self.D.new_zeros(batch, *self.matrix), self.D.new_zeros(window)
