@@ -1,0 +1,115 @@
+"""Hawk: the real-gated linear recurrent unit behind a short convolution, gated by a GELU branch.
+
+De et al. 2024, "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient
+Language Models", sections 2.3, 2.4 and 4.1: a_t = sigmoid(Lambda)^(c r_t), h_t = a_t h_{t-1} +
+sqrt(1 - a_t^2) (i_t x_t), gates r and i block-diagonal in x. Bidirectional stacks follow Blouir et
+al. 2024, "Birdie", section 5.1: layers whose states run half forwards and half backwards alternate
+with causal ones; see `baselines.ops.prefix_layer` for its mask. The convolution looks back over
+three positions whatever the mask, so packed samples need as many spacers between them.
+
+Axes: b batch, l length, d width, s states, k blocks, m inputs of the convolution's window.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from baselines.ops.causal_conv import causal_conv, last_inputs
+from baselines.ops.prefix_layer import PrefixLayer, Signals, Window, alternating
+from harness.api import Model, SpecError, Trunk
+
+TAPS = 4
+SHARPNESS = 8
+"""c, the paper's constant in the exponent of the decay."""
+STEEPEST = 1000.0
+"""Largest slope of the square root that gradients see, as in the released code and Birdie."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Hawk(Model):
+    """Real-gated linear recurrent unit."""
+
+    expand: float = 4 / 3
+    """States as a multiple of the width, rounded up to an even multiple of `blocks`."""
+    blocks: int = 16
+    """Blocks of the two gates' matrices."""
+
+    trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none", ffn=8 / 3, ffn_form="swiglu")
+    reference: ClassVar[str] = "de2024griffin, blouir2024birdie"
+
+    def __post_init__(self) -> None:
+        if not self.expand > 0 or self.blocks < 1:
+            raise SpecError(
+                f"expand and blocks must be positive, not {self.expand} and {self.blocks}."
+            )
+
+    def build(self, *, width: int, length: int, causal: bool) -> "HawkLayer":  # noqa: ARG002
+        """Build the first layer of a stack; it needs no length."""
+        unit = math.lcm(2, self.blocks)
+        states = unit * math.ceil(self.expand * width / unit)
+        return HawkLayer(width, states, self.blocks, causal=causal)
+
+    def stack(self, *, depth: int, width: int, length: int, causal: bool) -> Sequence["HawkLayer"]:
+        """Build layers that are causal, or bidirectional and causal in turn."""
+        ways = alternating(depth, causal=causal)
+        return [self.build(width=width, length=length, causal=way) for way in ways]
+
+
+@final
+class HawkLayer(PrefixLayer):
+    """The mixer of Hawk."""
+
+    def __init__(self, width: int, states: int, blocks: int, *, causal: bool) -> None:
+        super().__init__(width, states, TAPS - 1, causal=causal)
+        self.project = nn.Linear(width, 2 * states, bias=False)
+        self.conv = nn.Parameter(torch.empty(states, TAPS).uniform_(-0.5, 0.5))
+        size = states // blocks
+        self.W_a, self.W_x = (
+            nn.Parameter(torch.randn(blocks, size, size) / math.sqrt(size)) for _ in range(2)
+        )
+        self.b_a, self.b_x = (nn.Parameter(torch.zeros(states)) for _ in range(2))
+        # a^c = sigmoid(Lambda)^c is uniform between 0.9 and 0.999.
+        decay = torch.empty(states).uniform_(0.9, 0.999) ** (1 / SHARPNESS)
+        self.Lambda = nn.Parameter(decay.logit())
+
+    def signals(self, u: Float[Tensor, "b l d"], window: Window) -> Signals:
+        """Return a, sqrt(1 - a^2) i x and the GELU branch, with the convolution's next window."""
+        x, gate = self.project(u).chunk(2, -1)
+        convolved = causal_conv(x, self.conv, None, window)
+        r = (blockwise(convolved, self.W_a) + self.b_a).sigmoid()
+        i = (blockwise(convolved, self.W_x) + self.b_x).sigmoid()
+        log_a = SHARPNESS * F.logsigmoid(self.Lambda) * r
+        drive: Tensor = _Root.apply(-torch.expm1(2 * log_a)) * i * convolved  # type: ignore[no-untyped-call]
+        return log_a.exp(), drive, F.gelu(gate), last_inputs(x, window)
+
+
+def blockwise(x: Float[Tensor, "b l s"], weight: Float[Tensor, "k i i"]) -> Float[Tensor, "b l s"]:
+    """Multiply each block of features with its own matrix."""
+    rows = x.flatten(0, 1).unflatten(-1, (len(weight), -1)).transpose(0, 1)
+    y: Tensor = (rows @ weight).transpose(0, 1).reshape(x.shape)
+    return y
+
+
+class _Root(torch.autograd.Function):
+    """The square root, whose slope is bounded where a decay rounds to one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        root = x.sqrt()
+        ctx.save_for_backward(root)
+        return root
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (root,) = ctx.saved_tensors
+        slope: Tensor = (0.5 / root).clamp(max=STEEPEST)
+        return grad * slope
