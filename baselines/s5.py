@@ -2,7 +2,7 @@
 
 Smith, Warrington, Linderman 2023, "Simplified State Space Layers for Sequence Modeling" (arXiv
 2208.04933); initial values, discretisation and optimiser groups as in lindermanlab/S5.
-x' = Lambda x + B u, y = 2 Re(C x) + D u, one step size a mode. A bidirectional layer reads, with a C
+x' = Lambda x + B u, y = 2 Re(C x) + D u, a step size a mode. A bidirectional layer reads, with a C
 of twice the columns, the concatenated states of two scans, one of them over reversed time, which
 share Lambda and B (the released code's `apply_ssm`).
 
