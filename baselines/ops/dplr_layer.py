@@ -1,0 +1,110 @@
+"""The layer of a diagonal-plus-low-rank system: a long convolution, or a recurrence in steps.
+
+Axes: b batch, l length, d channels, k directions of time, n modes, s = 2n real states.
+"""
+
+from abc import abstractmethod
+from typing import cast, final
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor, nn
+
+from baselines.ops import dplr, krylov
+from baselines.ops.convolution import convolve
+from baselines.ops.dplr_steps import FORMS, Mode, Recurrence
+from harness.api import Mixer, UnsupportedError
+
+
+class DPLRLayer(Mixer):
+    """What does not depend on how the system is parameterised."""
+
+    def __init__(self, width: int, modes: int, mode: Mode, *, causal: bool) -> None:
+        super().__init__()
+        self.causal, self.mode, self.rate = causal, mode, 1.0
+        self.C = nn.Parameter(torch.randn(width, 1 if causal else 2, modes, 2) * 0.5**0.5)
+        self.D = nn.Parameter(torch.randn(width))
+        self._stepped: tuple[object, Recurrence | None] = None, None
+
+    @abstractmethod
+    def system(self) -> dplr.Discrete:
+        """Return every channel's discrete system, in double precision."""
+
+    @final
+    def kernel(self, length: int) -> Float[Tensor, "d k l"]:
+        """Return the taps of each direction, without the skip connection D."""
+        # A kernel must not follow an activation into half precision: it is made of parameters.
+        with torch.autocast(self.D.device.type, enabled=False):
+            return krylov.kernel(*dplr.dense(self.system()), dplr.reading(self._C()), length)
+
+    def forward(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b l d"]:
+        """Convolve; a bidirectional layer first clears the padding, which its future could see."""
+        if lengths is not None and not self.causal:
+            padding = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
+            u = u.masked_fill(padding[..., None], 0)
+        return convolve(u, self.kernel(u.shape[1]), self.D)
+
+    @final
+    def initial_state(self, batch: int) -> Tensor:
+        """Return zeros.
+
+        Raises:
+            UnsupportedError: The layer sees the future, or has no eigenvectors for mode=diagonal.
+        """
+        vector = self._C().real.new_zeros(batch, len(self.D), 2 * self.C.shape[2])
+        return self._recurrence().enter(vector)
+
+    @final
+    def step(self, u: Float[Tensor, "b d"], state: Tensor) -> tuple[Float[Tensor, "b d"], Tensor]:
+        """Advance the recurrence by one position."""
+        y, state = self._recurrence().step(u, state)
+        return torch.addcmul(y, self.D, u).to(u.dtype), state
+
+    @final
+    @torch.no_grad()
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: Tensor
+    ) -> tuple[Float[Tensor, "b l d"], Tensor]:
+        """Continue from a state by matrix products over chunks."""
+        form, reading = self._recurrence(), dplr.reading(self._C()[:, 0])
+        with torch.autocast(u.device.type, enabled=False):
+            system = dplr.dense(self.system())
+            y, vector = krylov.advance(*system, reading, u, form.leave(state))
+        return torch.addcmul(y, self.D, u).to(u.dtype), form.enter(vector)
+
+    @final
+    def resample(self, rate: float) -> None:
+        """Take steps so many times longer than those of the training."""
+        self.rate = rate
+
+    @final
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
+        """Return the bytes of a channel's states: twice as many if each has a complex number."""
+        state: Tensor = self.initial_state(1)
+        return state.untyped_storage().nbytes()
+
+    @final
+    def path(self) -> str:
+        """Name the form of the kernel and of the convolution."""
+        return "krylov+fft"
+
+    def _C(self) -> Complex[Tensor, "d k n"]:  # noqa: N802 - the paper's name
+        """Return C in the working precision, single at least."""
+        working = torch.promote_types(self.C.dtype, torch.float32)
+        return torch.view_as_complex(self.C.to(working))
+
+    @torch.no_grad()
+    def _recurrence(self) -> Recurrence:
+        """Return the form of steps, made anew only when a parameter or the rate has changed.
+
+        A parameter's version counts its changes in place, its address and type the others.
+        """
+        if not self.causal:
+            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        versions = ((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
+        present = self.rate, *versions
+        if self._stepped[0] != present:
+            self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0])
+        return cast("Recurrence", self._stepped[1])

@@ -1,0 +1,132 @@
+"""One step of a diagonal-plus-low-rank system in three forms: dense, linear or diagonal.
+
+Axes: b batch, d channels, n modes, r rank, s = 2n real states.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Literal, final
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from baselines.ops import dplr
+from harness.api import UnsupportedError
+
+Mode = Literal["linear", "dense", "diagonal"]
+
+
+class Recurrence(ABC):
+    """x_l = A x_{l-1} + B u_l, y_l = C x_l in coordinates of its own.
+
+    Args:
+        system: The discrete system in double precision.
+        C: What each channel reads, in the working precision.
+    """
+
+    @abstractmethod
+    def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None: ...
+
+    @abstractmethod
+    def step(self, u: Float[Tensor, "b d"], state: Tensor) -> tuple[Float[Tensor, "b d"], Tensor]:
+        """Return the output and the new state."""
+
+    @abstractmethod
+    def enter(self, vector: Float[Tensor, "b d s"]) -> Tensor:
+        """Return the state of a real vector."""
+
+    @abstractmethod
+    def leave(self, state: Tensor) -> Float[Tensor, "b d s"]:
+        """Return a state's real vector."""
+
+
+@final
+class Linear(Recurrence):
+    """The low rank is kept apart: O(n r) numbers and operations, one complex number a mode."""
+
+    def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None:
+        self.system = dplr.Discrete(*(part.to(C.dtype) for part in system))
+        self.C = 2 * C
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: Complex[Tensor, "b d n"]
+    ) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:
+        """Return the output and the new state."""
+        state = dplr.transition(self.system, state)
+        state = torch.addcmul(state, self.system.drive, u[..., None].to(state.dtype))
+        return (self.C * state).sum(-1).real, state
+
+    def enter(self, vector: Float[Tensor, "b d s"]) -> Complex[Tensor, "b d n"]:
+        """Return the modes."""
+        return dplr.as_complex(vector)
+
+    def leave(self, state: Complex[Tensor, "b d n"]) -> Float[Tensor, "b d s"]:
+        """Return real and imaginary parts."""
+        return dplr.as_real(state)
+
+
+@final
+class Dense(Recurrence):
+    """A matrix a channel: O(n^2), and one product for a whole batch."""
+
+    def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None:
+        self.C = dplr.reading(C)
+        self.A, self.B = (part.to(self.C.dtype) for part in dplr.dense(system))
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: Float[Tensor, "b d s"]
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d s"]]:
+        """Return the output and the new state."""
+        moved = (self.A @ state.permute(1, 2, 0)).permute(2, 0, 1)
+        state = torch.addcmul(moved, self.B, u[..., None]).contiguous()
+        return (self.C * state).sum(-1), state
+
+    def enter(self, vector: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
+        """Return it."""
+        return vector
+
+    def leave(self, state: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
+        """Return it."""
+        return state
+
+
+@final
+class Diagonal(Recurrence):
+    """A number a state in the basis of the discrete matrix's own eigenvectors.
+
+    Raises:
+        UnsupportedError: The eigenvectors are so nearly dependent that digits would be lost.
+    """
+
+    def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None:
+        A, B = dplr.dense(system)
+        values, vectors = torch.linalg.eig(A)
+        condition = torch.linalg.cond(vectors).max().item()
+        if not condition * torch.finfo(C.dtype).eps < 1e-4:
+            raise UnsupportedError(
+                f"The eigenvectors of the discrete state matrix have condition {condition:.0e}, "
+                "too many digits for mode=diagonal; use mode=linear or a smaller state."
+            )
+        self.back = vectors.to(C.dtype)
+        self.there = torch.linalg.inv(vectors).to(C.dtype)
+        self.pole = values.to(C.dtype)
+        self.B = (self.there @ B.to(C.dtype)[..., None]).squeeze(-1)
+        self.C = (dplr.reading(C)[:, None].to(C.dtype) @ self.back).squeeze(1)
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: Complex[Tensor, "b d s"]
+    ) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d s"]]:
+        """Return the output and the new state."""
+        state = torch.addcmul(self.pole * state, self.B, u[..., None].to(state.dtype))
+        return (self.C * state).sum(-1).real, state
+
+    def enter(self, vector: Float[Tensor, "b d s"]) -> Complex[Tensor, "b d s"]:
+        """Return the coefficients of the eigenvectors."""
+        return torch.einsum("dij,bdj->bdi", self.there, vector.to(self.there.dtype))
+
+    def leave(self, state: Complex[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
+        """Return the sum of the eigenvectors."""
+        return torch.einsum("dij,bdj->bdi", self.back, state).real
+
+
+FORMS: dict[Mode, type[Recurrence]] = {"linear": Linear, "dense": Dense, "diagonal": Diagonal}
