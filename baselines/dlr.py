@@ -1,7 +1,9 @@
 """DLR: a diagonal linear RNN whose poles all channels share, with no discretisation.
 
 Gupta, Mehta, Berant 2022, "Simplifying and Understanding State Space Models with Diagonal Linear
-RNNs". s_l = diag(exp(lambda)) s_{l-1} + u_l, y_l = Re <w, s_l> + D u_l.
+RNNs". s_l = diag(exp(lambda)) s_{l-1} + u_l, y_l = Re <w, s_l> + D u_l. Not causal: a second W with
+the same poles reads the future from the next position on, and the two are summed, as in the
+authors' code, whose variants `form` and `kernel` follow too.
 
 Axes: d channels, k kernels of one channel, n modes.
 """
@@ -11,16 +13,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Complex, Complex128
+from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.draws import log_uniform
 from harness.api import Group, Model, SpecError
 
-PARTS = {"real": (1,), "imag": (-1j,), "sum": (1 - 1j,), "prod": (1, -1j)}
+PARTS = {"real": (1,), "imag": (-1j,), "sum": (1 - 1j,), "prod": (1, -1j), "real-prod": (1, -1j)}
 """Factors whose products with a complex kernel have the wanted real parts."""
-LR = 8e-4
 
 
 @final
@@ -30,14 +32,20 @@ class DLR(Model):
 
     state: int = 1024
     """N, modes, as in the released configurations; roots of unity delay exactly if N >= length."""
-    kernel: Literal["real", "imag", "sum", "prod"] = "real"
-    """Real kernel made from the complex one: a part, their sum, or their product."""
+    kernel: Literal["real", "imag", "sum", "prod", "real-prod"] = "real"
+    """Real kernel made from the complex one: a part, their sum, their product, or the real part in
+    the first half of the channels and the product in the second."""
+    form: Literal["complex", "phase", "phase-real", "decay-real"] = "complex"
+    """Complex poles and weights; poles on the unit circle; these with real weights; real poles and
+    weights."""
+    init: Literal["omega", "randn"] = "omega"
+    """Initial phases: roots of unity, or standard normal."""
     dt_min: float = 1e-4
     """Smallest initial value of twice a mode's decay a step."""
     dt_max: float = 1e-1
 
-    lr: ClassVar[float] = LR
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("r", "theta", "W"), Group(lr=LR))
+    lr: ClassVar[float] = 8e-4
+    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("r", "theta", "W"), Group())
     reference: ClassVar[str] = "gupta2022dlr"
 
     def __post_init__(self) -> None:
@@ -45,6 +53,8 @@ class DLR(Model):
             raise SpecError(f"state must be positive, not {self.state}.")
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
+        if self.form == "decay-real" and self.kernel != "real":
+            raise SpecError("form=decay-real has no imaginary part: use kernel=real.")
 
     def build(self, *, width: int, length: int, causal: bool) -> "DLRLayer":  # noqa: ARG002
         """Build the layer; it needs no length."""
@@ -57,17 +67,45 @@ class DLRLayer(DiagonalLayer):
 
     def __init__(self, recipe: DLR, width: int, *, causal: bool) -> None:
         super().__init__(width, recipe.state, causal=causal)
-        self.product = recipe.kernel == "prod"
         self.parts = PARTS[recipe.kernel]
-        dt = log_uniform(recipe.dt_min, recipe.dt_max, self.modes).exp()
-        # The square root parameterisation: Re lambda = -r^2, theta the roots of unity.
-        self.r = nn.Parameter((dt / 2).sqrt())
-        self.theta = nn.Parameter(torch.arange(self.modes) * (2 * math.pi / self.modes))
-        self.W = nn.Parameter(torch.randn(width, self.directions, self.modes, 2) / self.modes)
+        self.plain = {"prod": 0, "real-prod": (width + 1) // 2}.get(recipe.kernel, width)
+        """Channels whose kernel is no product."""
+        shape: tuple[int, ...] = width, self.directions, self.modes
+        self.r = self.theta = None
+        if recipe.form in {"complex", "decay-real"}:
+            dt = log_uniform(recipe.dt_min, recipe.dt_max, self.modes).exp()
+            # The square root parameterisation: Re lambda = -r^2, theta the roots of unity.
+            self.r = nn.Parameter((dt / 2).sqrt())
+        if recipe.form != "decay-real":
+            turn = torch.arange(self.modes) * (2 * math.pi / self.modes)
+            self.theta = nn.Parameter(turn if recipe.init == "omega" else torch.randn(self.modes))
+        if recipe.form in {"complex", "phase"}:
+            shape = *shape, 2
+        self.W = nn.Parameter(torch.randn(shape) / self.modes)
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "1 n"]]:
         """Return the weights, once a part that the kernel needs, and exp(lambda)."""
-        pole = torch.complex(-self.r.double().square(), self.theta.double()).exp()
-        W = torch.view_as_complex(self.W)
+        none = torch.zeros(self.modes, dtype=torch.float64, device=self.D.device)
+        decay = none if self.r is None else self.r.double().square()
+        phase = none if self.theta is None else self.theta.double()
+        real = self.W.ndim == 3
+        W = torch.view_as_complex(F.pad(self.W[..., None], (0, 1)) if real else self.W)
         weight = torch.stack([W * part for part in self.parts], 2)
-        return weight.flatten(1, 2), pole[None]
+        return weight.flatten(1, 2), torch.complex(-decay, phase).exp()[None]
+
+    def kernel(self, length: int) -> Float[Tensor, "d k l"]:
+        """Multiply the two parts where the kernel is a product."""
+        taps = super().kernel(length)
+        if not self.obstacle():
+            return taps
+        real, imag = taps[:, ::2], taps[:, 1::2]
+        return torch.cat([real[: self.plain], (real * imag)[self.plain :]])
+
+    def obstacle(self) -> str:
+        """Say that a product of two kernels is no short recurrence."""
+        if len(self.parts) == 1:
+            return ""
+        return (
+            "A product of two kernels has as many poles as pairs of modes, so it has no step mode; "
+            "use kernel=real, imag or sum."
+        )

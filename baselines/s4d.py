@@ -1,12 +1,17 @@
 """S4D: every channel runs its own diagonal state space model, discretised from continuous time.
 
 Gu, Gupta, Goel, Ré 2022, "On the Parameterization and Initialization of Diagonal State Space
-Models". x' = A x + B u, y = 2 Re(C x) + D u with N/2 conjugate pairs kept once.
+Models". x' = A x + B u, y = 2 Re(C x) + D u with N/2 conjugate pairs kept once. Not causal: a
+second C reads the future from the next position on, and the two are summed, as in state-spaces/s4.
+`init=dfout` puts the poles on a circle in discrete time, with no step size: Solozabal et al. 2025,
+"Uncovering the Spectral Bias in Diagonal State Space Models", sections 4.2; its equations are
+reconstructed here from its prose, which does not say how the input is scaled.
 
-Axes: d channels, k directions, n modes.
+Axes: d channels, k directions, n modes, s independent sets of poles.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -16,7 +21,7 @@ from torch import Tensor, nn
 
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.draws import log_uniform
-from baselines.ops.hippo import legs
+from baselines.ops.poles import Init, circle, discretise, initial_poles
 from harness.api import Group, Model, SpecError
 
 
@@ -26,83 +31,113 @@ class S4D(Model):
     """Diagonal state space model."""
 
     state: int = 64
-    """N, states of a channel; even, since N/2 conjugate pairs are stored."""
-    init: Literal["legs", "inv", "lin", "real"] = "legs"
-    """Initial poles: of HiPPO-LegS, their closed form, Fourier-like, or without oscillation."""
+    """N, states of a channel; even, since N/2 conjugate pairs are stored (dfout: N/2 + 1)."""
+    init: Literal["legs", "inv", "lin", "real", "fout", "inv2", "quad", "random", "dfout"] = "legs"
+    """Initial poles: of HiPPO-LegS, closed forms, without oscillation, or on a circle."""
     disc: Literal["zoh", "bilinear"] = "zoh"
     """Discretisation: zero-order hold, or bilinear."""
+    real: Literal["exp", "relu", "none"] = "exp"
+    """What keeps the real part of A negative; with none it may cross zero."""
     dt_min: float = 1e-3
-    """Smallest initial step size; its range should hold 1 / length."""
+    """Smallest initial step size; its range should hold 1 / length. Of dfout, the damping."""
     dt_max: float = 1e-1
+    n_ssm: int = 0
+    """Independent sets of A and B, dealt out to the channels in turn; 0 for one a channel."""
+    bandlimit: float = 0.0
+    """Silence modes at or above this share of the Nyquist frequency; 0 for none."""
+    ssm_lr: float = 1e-3
+    """Learning rate of A and B; 0 leaves them as they begin."""
+    dt_lr: float = 1e-3
+    """Learning rate of the step sizes (of dfout, the damping); 0 leaves them as drawn."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(
-        ("A_re", "A_im", "B", "log_dt"), Group(lr=1e-3)
-    )
-    reference: ClassVar[str] = "gu2022s4d"
+    reference: ClassVar[str] = "gu2022s4d, solozabal2025dfout"
 
     def __post_init__(self) -> None:
         if self.state < 2 or self.state % 2:
             raise SpecError(f"state must be even and positive, not {self.state}.")
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
+        if min(self.n_ssm, self.bandlimit, self.ssm_lr, self.dt_lr) < 0:
+            raise SpecError("n_ssm, bandlimit, ssm_lr and dt_lr must not be negative.")
+        continuous = self.disc, self.real, self.n_ssm
+        if self.init == "dfout" and continuous != ("zoh", "exp", 0):
+            raise SpecError("init=dfout has discrete poles: leave disc, real and n_ssm alone.")
+
+    def groups(self) -> Mapping[str, Group]:
+        """Set the continuous system's rates apart, without decay; C trains like the rest."""
+        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
+        return {"A_re": slow, "A_im": slow, "B": slow, "log_dt": steps}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4DLayer":  # noqa: ARG002
-        """Build the layer; it needs no length."""
+        """Build the layer; it needs no length.
+
+        Raises:
+            SpecError: The width is no multiple of n_ssm.
+        """
+        if self.n_ssm and width % self.n_ssm:
+            raise SpecError(f"width must be a multiple of n_ssm={self.n_ssm}, not {width}.")
         return S4DLayer(self, width, causal=causal)
 
 
 @final
 class S4DLayer(DiagonalLayer):
-    """The mixer of S4D."""
+    """The mixer of S4D. With dfout, log_dt holds log(xi) and A_im the phases, and A_re is not."""
 
     def __init__(self, recipe: S4D, width: int, *, causal: bool) -> None:
-        super().__init__(width, recipe.state // 2, causal=causal)
-        self.disc = recipe.disc
-        A, B = initial_poles(recipe.init, recipe.state)
-        dtype = self.D.dtype
-        self.A_re = nn.Parameter(A.real.neg().log().to(dtype).repeat(width, 1))
-        self.A_im = nn.Parameter(A.imag.to(dtype).repeat(width, 1))
-        self.B = nn.Parameter(torch.stack([B, 0 * B], -1).to(dtype).repeat(width, 1, 1))
+        super().__init__(width, recipe.state // 2 + (recipe.init == "dfout"), causal=causal)
+        self.recipe = recipe
+        dtype, trained = self.D.dtype, recipe.ssm_lr > 0
+        if recipe.init == "dfout":
+            A_im = circle(recipe.state, width)
+            B = torch.ones_like(A_im)
+        else:
+            A, B = pole_sets(recipe.init, recipe.state, recipe.n_ssm or width)
+            A_re, A_im = A.real.neg(), A.imag
+            A_re = A_re.clamp(min=1e-4).log() if recipe.real == "exp" else A_re
+            self.A_re = nn.Parameter(A_re.to(dtype), trained)
+        self.A_im = nn.Parameter(A_im.to(dtype), trained)
+        self.B = nn.Parameter(torch.stack([B, 0 * B], -1).to(dtype), trained)
         self.C = nn.Parameter(torch.randn(width, self.directions, self.modes, 2) * math.sqrt(0.5))
-        self.log_dt = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, width))
+        drawn = log_uniform(recipe.dt_min, recipe.dt_max, width)
+        self.log_dt = nn.Parameter(drawn, recipe.dt_lr > 0)
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
         """Discretise: weight = 2 C Bbar, pole = Abar."""
-        A = torch.complex(-self.A_re.double().exp(), self.A_im.double())
         B = torch.view_as_complex(self.B.double())
         dt = self.log_dt.double().exp()[:, None]
-        pole, drive = discretise(A, B, dt, self.disc)
+        if self.recipe.init == "dfout":
+            phase = self.rate * self.A_im.double()
+            pole, drive = torch.complex(-self.rate / 2 * dt + 0 * phase, phase).exp(), B
+        else:
+            dt, A = self.rate * dt, torch.complex(-self.decay(), self.A_im.double())
+            A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
+            pole, drive = discretise(A, B, dt, self.recipe.disc)
+            phase = dt * A.imag
+        if self.recipe.bandlimit:
+            drive = drive.masked_fill(phase.abs() >= math.pi * self.recipe.bandlimit, 0)
         C = torch.view_as_complex(self.C)
         return 2 * C * drive.to(C.dtype)[:, None], pole
 
+    def decay(self) -> Tensor:
+        """Return minus the real part of A, in float64."""
+        raw = self.A_re.double()
+        if self.recipe.real == "exp":
+            return raw.exp()
+        return raw.relu() + 1e-4 if self.recipe.real == "relu" else raw
 
-def discretise(
-    A: Complex128[Tensor, "d n"],
-    B: Complex128[Tensor, "d n"],
-    dt: Float64[Tensor, "d 1"],
-    disc: Literal["zoh", "bilinear"],
-) -> tuple[Complex128[Tensor, "d n"], Complex128[Tensor, "d n"]]:
-    """Return Abar and Bbar of a diagonal system for steps of size dt."""
-    if disc == "zoh":
-        pole = (dt * A).exp()
-        return pole, B * (pole - 1) / A
-    half = dt * A / 2
-    return (1 + half) / (1 - half), dt * B / (1 - half)
+    def resample(self, rate: float) -> None:
+        """Take steps so many times longer."""
+        self.rate = rate
 
 
-def initial_poles(
-    init: Literal["legs", "inv", "lin", "real"], states: int
-) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return A and B of one channel; `real` is A_n = -(n + 1), as in state-spaces/s4."""
-    if init == "legs":
-        return legs(states)
-    n = torch.arange(states // 2, dtype=torch.float64)
-    decay, frequency = torch.full_like(n, -0.5), torch.zeros_like(n)
-    if init == "inv":
-        frequency = states / math.pi * (states / (2 * n + 1) - 1)
-    elif init == "lin":
-        frequency = math.pi * n
-    else:
-        decay = -(n + 1)
-    return torch.complex(decay, frequency), torch.ones_like(n)
+def pole_sets(
+    init: Init, states: int, sets: int
+) -> tuple[Complex128[Tensor, "s n"], Float64[Tensor, "s n"]]:
+    """Return A and B of independent systems, which differ in what is drawn only."""
+    drawn = sets if init == "random" else 1
+    A, B = (
+        torch.stack(part)
+        for part in zip(*(initial_poles(init, states) for _ in range(drawn)), strict=True)
+    )
+    return A.repeat(sets // drawn, 1), B.repeat(sets // drawn, 1)

@@ -118,4 +118,5 @@ def _spectrum(kernel: Tensor, skip: Tensor, length: int, size: int) -> Tensor:
         future = kernel[:, 1, : length - 1].flip(-1)
         gap = past.new_zeros(len(past), size - past.shape[-1] - future.shape[-1])
         past = torch.cat([past, gap, future], -1)
-    return torch.fft.rfft(past, n=size).add_(skip[:, None])
+    spectrum: Tensor = torch.fft.rfft(past, n=size).add_(skip[:, None])
+    return spectrum

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor
 
+from baselines.ops.layout import transposed
+
 
 def powers(
     pole: Complex128[Tensor, "g n"], count: int, dtype: torch.dtype
@@ -47,7 +49,7 @@ def kernel(
     """
     channels, kernels, modes = weight.shape
     block = _block(length, channels * kernels // len(pole))
-    coarse = powers(_power(pole, block), -(-length // block), weight.dtype)
+    coarse = powers(power(pole, block), -(-length // block), weight.dtype)
     # Re(x y) is the dot product of the real pairs of x and of conj(y).
     left = torch.view_as_real(weight[:, :, None] * coarse[:, None]).reshape(channels, -1, 2 * modes)
     right = torch.view_as_real(powers(pole.conj().resolve_conj(), block, weight.dtype)).flatten(2)
@@ -68,33 +70,47 @@ def textbook_kernel(
 
 
 def final_state(
-    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"]
+    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"], state: Complex[Tensor, "b d n"]
 ) -> Complex[Tensor, "b d n"]:
-    """Return sum_l pole^(L-1-l) u_l, the state after a sequence, without a loop over time.
+    """Return pole^L state + sum_l pole^(L-1-l) u_l, the state after a piece, without a loop.
 
     Blocks are summed by one batched real product, and the block sums by Horner's rule written out.
     """
     batch, length, channels = u.shape
     block = _block(length, batch * channels // len(pole))
     blocks = -(-length // block)
-    dtype = torch.promote_types(u.dtype, torch.complex64)
+    dtype = state.dtype
     fine = torch.view_as_real(powers(pole, block, dtype).flip(1)).flatten(2)
-    coarse = powers(_power(pole, block), blocks, dtype).flip(1)
-    rows = torch.nn.functional.pad(u.permute(2, 0, 1), (blocks * block - length, 0))
+    coarse = powers(power(pole, block), blocks, dtype).flip(1)
+    rows = torch.nn.functional.pad(transposed(u).transpose(0, 1), (blocks * block - length, 0))
     rows = rows.to(fine.dtype).reshape(channels, batch * blocks, block)
-    sums: Tensor = torch.view_as_complex((rows @ fine.squeeze(0)).unflatten(-1, (-1, 2)))
+    with torch.autocast(u.device.type, enabled=False):
+        products = rows @ fine.squeeze(0)
+    sums = torch.view_as_complex(products.unflatten(-1, (-1, 2)))
     sums = sums.unflatten(1, (batch, blocks))
-    return (sums * coarse[:, None]).sum(2).transpose(0, 1).contiguous()
+    added = (sums * coarse[:, None]).sum(2).transpose(0, 1)
+    return torch.addcmul(added, power(pole, length).to(dtype), state).contiguous()
 
 
 def naive_final_state(
-    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"]
+    pole: Complex128[Tensor, "g n"], u: Float[Tensor, "b l d"], state: Complex[Tensor, "b d n"]
 ) -> Complex[Tensor, "b d n"]:
-    """Return the state after a sequence by walking it, the twin of `final_state`."""
-    state = u.new_zeros(u.shape[0], u.shape[2], pole.shape[1], dtype=torch.complex128)
+    """Return the state after a piece by walking it, the twin of `final_state`."""
+    walked = state.to(torch.complex128)
     for position in range(u.shape[1]):
-        state = pole * state + u[:, position, :, None]
-    return state.to(torch.promote_types(u.dtype, torch.complex64))
+        walked = pole * walked + u[:, position, :, None]
+    return walked.to(state.dtype)
+
+
+def response(
+    weight: Complex[Tensor, "d n"],
+    pole: Complex128[Tensor, "g n"],
+    state: Complex[Tensor, "b d n"],
+    length: int,
+) -> Float[Tensor, "b l d"]:
+    """Return what a state still gives out over the next positions if no input comes."""
+    fading = weight * pole.to(weight.dtype) * state
+    return kernel(fading.transpose(0, 1), pole, length).permute(1, 2, 0)
 
 
 def step(
@@ -108,11 +124,15 @@ def step(
     return torch.einsum("dn,bdn->bd", weight, state).real.to(u.dtype), state
 
 
-def _power(pole: Tensor, exponent: int) -> Tensor:
-    """Raise to a power of two by squaring, which is exact at zero where a logarithm is not."""
-    for _ in range(exponent.bit_length() - 1):
-        pole = pole * pole
-    return pole
+def power(pole: Complex128[Tensor, "g n"], exponent: int) -> Complex128[Tensor, "g n"]:
+    """Raise to a power by squaring, which is exact at zero where a logarithm is not."""
+    raised = torch.ones_like(pole)
+    while exponent:
+        if exponent & 1:
+            raised = raised * pole
+        exponent >>= 1
+        pole = pole * pole if exponent else pole
+    return raised
 
 
 def _block(length: int, rows: int) -> int:

@@ -53,10 +53,32 @@ def test_conjugate_halves_stand_for_the_full_sum() -> None:
 
 @given(length=st.integers(1, 200), shared=st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_the_state_after_a_sequence_equals_the_walked_one(length: int, shared: bool) -> None:
+def test_the_state_after_a_piece_equals_the_walked_one(length: int, shared: bool) -> None:
     _, pole = system(shared)
-    u = torch.randn(2, length, 3, generator=stream("u", length), dtype=torch.float64)
-    torch.testing.assert_close(diagonal.final_state(pole, u), diagonal.naive_final_state(pole, u))
+    rng = stream("u", length)
+    u = torch.randn(2, length, 3, generator=rng, dtype=torch.float64)
+    state = torch.randn(2, 3, 5, generator=rng, dtype=torch.complex128)
+    torch.testing.assert_close(
+        diagonal.final_state(pole, u, state), diagonal.naive_final_state(pole, u, state)
+    )
+
+
+def test_a_state_left_alone_fades_as_the_steps_say() -> None:
+    weight, pole = system(shared=False)
+    state = torch.randn(2, 3, 5, generator=stream("state"), dtype=torch.complex128)
+    silence, outputs = torch.zeros(2, 3, dtype=torch.float64), []
+    left = diagonal.response(weight[:, 0], pole, state, 9)
+    for _ in range(9):
+        y, state = diagonal.step(weight[:, 0], pole, silence, state)
+        outputs.append(y)
+    torch.testing.assert_close(left, torch.stack(outputs, 1))
+
+
+@given(exponent=st.integers(0, 300))
+def test_powers_by_squaring_are_the_powers(exponent: int) -> None:
+    _, pole = system(shared=True)
+    raised = diagonal.power(pole, exponent)
+    torch.testing.assert_close(raised, (exponent * pole.log()).exp())
 
 
 @pytest.mark.parametrize("pole", [0.0, -0.25, 1.0, 1j])

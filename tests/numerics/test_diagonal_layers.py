@@ -1,5 +1,7 @@
-"""S4D and DLR: convolution, recurrence and step are one map."""
+"""S4D, DLR and DSS: convolution, recurrence, step and the chunked form are one map."""
 
+import copy
+import math
 from itertools import product
 
 import pytest
@@ -7,24 +9,59 @@ import torch
 from torch import Tensor
 
 from baselines.dlr import DLR
+from baselines.dss import DSS, DSSLayer
+from baselines.ops import chunked, diagonal_layer
 from baselines.ops.convolution import direct_convolve
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.s4d import S4D
-from harness.api import Model, UnsupportedError
+from harness.api import UnsupportedError
 from harness.seeding import scope, stream
 
+INITS = ("legs", "inv", "lin", "real", "fout", "inv2", "quad", "random")
 S4DS = [
-    S4D(state=6, init=init, disc=disc, dt_min=0.01)
-    for init, disc in product(("legs", "inv", "lin", "real"), ("zoh", "bilinear"))
+    *(
+        S4D(state=6, init=init, disc=disc, dt_min=0.01)
+        for init, disc in product(INITS, ("zoh", "bilinear"))
+    ),
+    S4D(state=6, real="relu"),
+    S4D(state=6, real="none"),
+    S4D(state=6, n_ssm=1, init="random"),
+    S4D(state=6, bandlimit=0.01, dt_min=0.01),
 ]
-DLRS = [DLR(state=5, kernel=kernel) for kernel in ("real", "imag", "sum")]
-PRODUCT = DLR(state=5, kernel="prod")
+DFOUT = S4D(state=6, init="dfout")
+DLRS = [
+    *(DLR(state=5, kernel=kernel) for kernel in ("real", "imag", "sum")),
+    *(DLR(state=5, form=form) for form in ("phase", "phase-real", "decay-real")),
+    DLR(state=5, init="randn"),
+]
+PRODUCTS = [DLR(state=5, kernel="prod"), DLR(state=5, kernel="real-prod")]
+DSSS = [
+    DSS(state=5, form=form, init=init)
+    for form, init in product(("exp", "softmax"), ("hippo", "lin", "randn"))
+]
+RECURRENT = [*S4DS, DFOUT, *DLRS, *DSSS]
+Recipe = S4D | DLR | DSS
 
 
-def layer(recipe: S4D | DLR, *, causal: bool = True) -> DiagonalLayer:
+def layer(recipe: Recipe, *, causal: bool = True) -> DiagonalLayer:
     """Build a float64 layer of width 3."""
     with scope("layer"):
         return recipe.build(width=3, length=10, causal=causal).double()
+
+
+def growing(recipe: DSS, *, causal: bool = True) -> DSSLayer:
+    """Build a layer of DSS of which two modes grow."""
+    mixer = layer(recipe, causal=causal)
+    with torch.no_grad():
+        mixer.A_re[:2] = torch.tensor([0.3, 40.0])
+    return mixer
+
+
+@pytest.fixture
+def always_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every layer in the chunked form, with chunks of four positions."""
+    monkeypatch.setattr(diagonal_layer, "CHUNKED_FROM", 0)
+    monkeypatch.setattr(chunked, "CHUNK", 4)
 
 
 def features(length: int) -> Tensor:
@@ -36,12 +73,21 @@ def features(length: int) -> Tensor:
 def test_s4d_equals_the_papers_recurrence_over_all_conjugate_states(recipe: S4D) -> None:
     mixer = layer(recipe)
     u = features(23)
-    A = torch.complex(-mixer.A_re.exp(), mixer.A_im)
+    decay = {"exp": mixer.A_re.exp(), "relu": mixer.A_re + 1e-4, "none": mixer.A_re}[recipe.real]
     A, B, C = (
         torch.cat([x, x.conj()], -1)
-        for x in (A, torch.view_as_complex(mixer.B), torch.view_as_complex(mixer.C)[:, 0])
+        for x in (
+            torch.complex(-decay, mixer.A_im).expand(3, -1),
+            torch.view_as_complex(mixer.B).expand(3, -1),
+            torch.view_as_complex(mixer.C)[:, 0],
+        )
     )
     dt = mixer.log_dt.exp()[:, None]
+    if recipe.bandlimit:
+        loud = dt * A.imag.abs() / (2 * math.pi) < recipe.bandlimit / 2
+        assert loud.any()
+        assert not loud.all()
+        C = C * loud
     if recipe.disc == "zoh":
         Abar, Bbar = (dt * A).exp(), ((dt * A).exp() - 1) / A * B
     else:
@@ -53,7 +99,21 @@ def test_s4d_equals_the_papers_recurrence_over_all_conjugate_states(recipe: S4D)
     torch.testing.assert_close(mixer(u), torch.stack(ys, 1))
 
 
-@pytest.mark.parametrize("recipe", DLRS, ids=str)
+def test_dfout_equals_the_papers_recurrence_on_its_circle() -> None:
+    mixer = layer(DFOUT)
+    u = features(23)
+    n, h = torch.arange(4.0, dtype=torch.float64), torch.arange(3.0, dtype=torch.float64)[:, None]
+    phase = 2 * math.pi * n / 6 + 2 * math.pi * h / (6 * 3)
+    torch.testing.assert_close(mixer.A_im.detach().float(), phase.float())
+    pole = torch.polar((-mixer.log_dt.exp()[:, None] / 2).exp().expand(3, 4), mixer.A_im)
+    C, x, ys = torch.view_as_complex(mixer.C)[:, 0], torch.zeros(2, 3, 4) + 0j, []
+    for u_t in u.unbind(1):
+        x = pole * x + u_t[..., None]
+        ys.append(2 * (C * x).sum(-1).real + mixer.D * u_t)
+    torch.testing.assert_close(mixer(u), torch.stack(ys, 1))
+
+
+@pytest.mark.parametrize("recipe", [r for r in DLRS if r.form == "complex"], ids=str)
 def test_dlr_equals_the_papers_sum(recipe: DLR) -> None:
     mixer = layer(recipe)
     u = features(11)
@@ -64,16 +124,82 @@ def test_dlr_equals_the_papers_sum(recipe: DLR) -> None:
     torch.testing.assert_close(mixer(u), direct_convolve(u, K[:, None], mixer.D))
 
 
-def test_the_product_kernel_multiplies_the_two_parts() -> None:
-    mixer = layer(PRODUCT)
-    real, imag = (layer(DLR(state=5, kernel=part)).kernel(9) for part in ("real", "imag"))
-    torch.testing.assert_close(mixer.kernel(9), real * imag)
+def test_the_simpler_forms_of_dlr_equal_their_sums() -> None:
+    lags = torch.arange(9, dtype=torch.float64)
+    phase, phase_real, decay_real = (
+        layer(DLR(state=5, form=form)) for form in ("phase", "phase-real", "decay-real")
+    )
+    turns = phase.theta[:, None] * lags
+    W = torch.view_as_complex(phase.W)
+    torch.testing.assert_close(phase.kernel(9), (W @ torch.exp(1j * turns)).real)
+    torch.testing.assert_close(phase_real.kernel(9), phase_real.W @ turns.cos())
+    fading = torch.exp(-decay_real.r.square()[:, None] * lags)
+    torch.testing.assert_close(decay_real.kernel(9), decay_real.W @ fading)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_product_kernels_multiply_the_two_parts(causal: bool) -> None:
+    whole, half, real, imag = (
+        layer(DLR(state=5, kernel=kernel), causal=causal).kernel(9)
+        for kernel in ("prod", "real-prod", "real", "imag")
+    )
+    torch.testing.assert_close(whole, real * imag)
+    torch.testing.assert_close(half, torch.cat([real[:2], (real * imag)[2:]]))
+
+
+def test_roots_of_unity_hold_dlrs_one_hot_kernel() -> None:
+    mixer = DLR(state=32).build(width=3, length=32, causal=True).double()
+    with torch.no_grad():
+        mixer.r.zero_()
+        mixer.theta.copy_(2 * math.pi / 32 * torch.arange(32).double())
+        lags = torch.tensor([0, 7, 31])
+        turns = -2 * math.pi / 32 * torch.outer(lags, torch.arange(32)).double()
+        mixer.W.copy_(
+            torch.view_as_real(torch.polar(torch.full_like(turns, 1 / 32), turns))[:, None]
+        )
+    torch.testing.assert_close(mixer.kernel(32)[:, 0], torch.eye(32, dtype=torch.float64)[lags])
+
+
+@pytest.mark.parametrize("length", [10, 4, 17])
+@pytest.mark.parametrize("form", ["exp", "softmax"])
+def test_dss_equals_the_papers_kernel(form: str, length: int) -> None:
+    mixer = layer(DSS(state=5, form=form, init="lin", dt_min=0.3, dt_max=0.5))
+    real = -mixer.A_re.exp() if form == "exp" else mixer.A_re
+    lam = torch.complex(real, mixer.A_im)
+    z = mixer.log_dt.exp()[:, None, None] * lam[:, None] * torch.arange(length).double()
+    w = torch.view_as_complex(mixer.W)[:, 0]
+    if form == "exp":
+        step = (mixer.log_dt.exp()[:, None] * lam).exp()
+        K = (w * (step - 1) / lam)[:, None] @ z.exp()
+    else:
+        built = mixer.log_dt.exp()[:, None, None] * lam[:, None] * torch.arange(10).double()
+        K = (w / lam)[:, None] @ (z.exp() / built.exp().sum(-1, keepdim=True))
+    torch.testing.assert_close(mixer.kernel(length), K.real, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [10, 4, 17])
+def test_growing_modes_of_dss_have_the_softmax_as_written(length: int) -> None:
+    recipe = DSS(state=5, dt_min=0.3, dt_max=0.5)
+    mixer = growing(recipe)
+    lam = torch.complex(mixer.A_re, mixer.A_im)
+    z = mixer.log_dt.exp()[:, None, None] * lam[:, None] * torch.arange(10).double()
+    w = (torch.view_as_complex(mixer.W)[:, 0] / lam)[:, None]
+    largest = z.real.amax(-1, keepdim=True)
+    softmax = (z - largest).exp() / (z - largest).exp().sum(-1, keepdim=True)
+    K = (w[..., :2] @ softmax[:, :2]).real
+    decaying = layer(recipe)
+    with torch.no_grad():
+        decaying.W[:, :, :2] = 0
+    expected = decaying.kernel(length)
+    taps = min(length, 10)
+    expected[..., :taps] += K[..., :taps]
+    torch.testing.assert_close(mixer.kernel(length), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [1, 9, 32])
-@pytest.mark.parametrize("recipe", [*S4DS, *DLRS], ids=str)
+@pytest.mark.parametrize("recipe", RECURRENT, ids=str)
 def test_steps_and_prefill_continue_what_the_whole_sequence_gives(
-    recipe: S4D | DLR, length: int
+    recipe: Recipe, length: int
 ) -> None:
     mixer = layer(recipe)
     u = features(length + 4)
@@ -86,8 +212,110 @@ def test_steps_and_prefill_continue_what_the_whole_sequence_gives(
         torch.testing.assert_close(y, whole[:, position])
 
 
-@pytest.mark.parametrize("recipe", [S4DS[0], DLRS[0], PRODUCT], ids=str)
-def test_a_bidirectional_layer_equals_its_two_direct_sums(recipe: S4D | DLR) -> None:
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("recipe", [S4DS[0], DFOUT, DLRS[0], DSSS[0]], ids=str)
+def test_pieces_that_carry_their_state_make_up_the_whole(
+    recipe: Recipe, chunks: bool, request: pytest.FixtureRequest
+) -> None:
+    mixer, u = layer(recipe), features(31)
+    whole = mixer(u)
+    if chunks:
+        request.getfixturevalue("always_chunked")
+    state, outputs = mixer.initial_state(2), []
+    for piece in u.split((9, 1, 21), 1):
+        y, state = mixer.advance(piece, state)
+        outputs.append(y)
+    assert mixer.path() == ("chunked" if chunks else "split+fft")
+    torch.testing.assert_close(torch.cat(outputs, 1), whole)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("recipe", [S4DS[0], S4DS[-2], DFOUT, DLRS[0], *DSSS[::3]], ids=str)
+def test_both_forms_are_one_map_with_one_gradient(
+    recipe: Recipe, causal: bool, request: pytest.FixtureRequest
+) -> None:
+    mixer, u = layer(recipe, causal=causal), features(31)
+    lengths = torch.tensor([31, 20])
+    direction = torch.randn(2, 31, 3, generator=stream("to"), dtype=torch.float64)
+    direction[1, 20:] = 0
+    found = []
+    for form in ("split+fft", "chunked"):
+        if form == "chunked":
+            request.getfixturevalue("always_chunked")
+        y = mixer(u, lengths) * (direction != 0)
+        assert mixer.path() == form
+        found.append((y, torch.autograd.grad((y * direction).sum(), list(mixer.parameters()))))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_the_form_follows_the_length_and_the_modes() -> None:
+    short, long = torch.zeros(1, 8191, 1), torch.zeros(1, 8192, 1)
+    for recipe, causal, u, form in (
+        (S4D(), True, short, "split+fft"),
+        (S4D(), True, long, "chunked"),
+        (S4D(), False, long, "split+fft"),
+        (DLR(), True, long, "split+fft"),
+        (DLR(state=8, kernel="prod"), True, long, "split+fft"),
+        (DLR(state=8), True, long, "chunked"),
+    ):
+        mixer = recipe.build(width=1, length=8, causal=causal)
+        with torch.no_grad():
+            mixer(u)
+        assert mixer.path() == form
+
+
+@pytest.mark.parametrize("recipe", [S4DS[0], S4DS[1], DSSS[0], DSSS[3]], ids=str)
+def test_half_the_samples_at_twice_the_step_hold_half_the_kernel(recipe: Recipe) -> None:
+    mixer = recipe.build(width=3, length=4000, causal=True).double()
+    with torch.no_grad():
+        mixer.log_dt.fill_(-9.0)
+    fine = mixer.kernel(4000)
+    mixer.resample(2.0)
+    coarse = mixer.kernel(2000)
+    assert (coarse - 2 * fine[..., ::2]).norm() / coarse.norm() < 0.01
+    mixer.resample(1.0)
+    torch.testing.assert_close(mixer.kernel(4000), fine)
+
+
+def test_dfout_turns_and_fades_twice_as_far_at_twice_the_rate() -> None:
+    mixer = layer(DFOUT)
+    fine = mixer.kernel(20)
+    mixer.resample(2.0)
+    torch.testing.assert_close(mixer.kernel(10), fine[..., ::2])
+
+
+def test_steps_follow_the_rate() -> None:
+    mixer, u = layer(S4DS[0]), features(6)
+    mixer.step(u[:, 0], mixer.initial_state(2))
+    mixer.resample(2.0)
+    state, outputs = mixer.initial_state(2), []
+    for u_t in u.unbind(1):
+        y, state = mixer.step(u_t, state)
+        outputs.append(y)
+    torch.testing.assert_close(torch.stack(outputs, 1), mixer(u))
+
+
+def test_dlr_knows_no_step_size() -> None:
+    with pytest.raises(UnsupportedError, match="step size"):
+        layer(DLRS[0]).resample(2.0)
+
+
+@pytest.mark.parametrize("recipe", [S4D(state=8), DLR(state=8), DSS(state=8)], ids=str)
+@pytest.mark.parametrize("causal", [True, False])
+def test_float32_keeps_four_digits_at_262144_steps(recipe: Recipe, causal: bool) -> None:
+    with scope("long"):
+        single = recipe.build(width=1, length=262_144, causal=causal)
+    double = copy.deepcopy(single).double()
+    u = torch.randn(1, 262_144, 1, generator=stream("long"))
+    with torch.no_grad():
+        y, expected = single(u), double(u.double())
+        taps, kernel = single.kernel(262_144), double.kernel(262_144)
+    assert (y - expected).norm() / expected.norm() < 1e-4
+    assert (taps - kernel).norm() / kernel.norm() < 1e-4
+
+
+@pytest.mark.parametrize("recipe", [S4DS[0], DLRS[0], *PRODUCTS], ids=str)
+def test_a_bidirectional_layer_equals_its_two_direct_sums(recipe: Recipe) -> None:
     mixer = layer(recipe, causal=False)
     u = features(13)
     kernel = mixer.kernel(20)
@@ -95,8 +323,8 @@ def test_a_bidirectional_layer_equals_its_two_direct_sums(recipe: S4D | DLR) -> 
     torch.testing.assert_close(mixer(u), direct_convolve(u, kernel, mixer.D))
 
 
-@pytest.mark.parametrize("recipe", [S4DS[0], DLRS[0]], ids=str)
-def test_padding_reaches_no_valid_position_from_either_side(recipe: S4D | DLR) -> None:
+@pytest.mark.parametrize("recipe", [S4DS[0], DLRS[0], DSSS[3]], ids=str)
+def test_padding_reaches_no_valid_position_from_either_side(recipe: Recipe) -> None:
     mixer = layer(recipe, causal=False)
     u = features(9)
     padded = u.clone()
@@ -107,9 +335,17 @@ def test_padding_reaches_no_valid_position_from_either_side(recipe: S4D | DLR) -
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("recipe", [*S4DS, *DLRS, PRODUCT], ids=str)
-def test_every_gradient_is_the_derivative(recipe: S4D | DLR, causal: bool) -> None:
-    mixer = layer(recipe, causal=causal)
+@pytest.mark.parametrize("recipe", [*S4DS[-5:], DFOUT, *DLRS[:4], *PRODUCTS, *DSSS[::3]], ids=str)
+def test_every_gradient_is_the_derivative(recipe: Recipe, causal: bool) -> None:
+    check_gradients(layer(recipe, causal=causal))
+
+
+def test_growing_modes_have_gradients_too() -> None:
+    check_gradients(growing(DSS(state=3), causal=False))
+
+
+def check_gradients(mixer: DiagonalLayer) -> None:
+    """Compare every gradient with finite differences."""
     names = [name for name, _ in mixer.named_parameters()]
 
     def run(u: Tensor, *parameters: Tensor) -> Tensor:
@@ -121,14 +357,19 @@ def test_every_gradient_is_the_derivative(recipe: S4D | DLR, causal: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("recipe", "causal", "reason"), [(S4DS[0], False, "future"), (PRODUCT, True, "kernel=real")]
+    ("mixer", "reason"),
+    [
+        (layer(S4DS[0], causal=False), "future"),
+        (layer(PRODUCTS[0]), "kernel=real"),
+        (layer(PRODUCTS[1]), "kernel=real"),
+        (growing(DSS(state=5)), "form=exp"),
+    ],
 )
-def test_a_layer_without_step_mode_says_why(recipe: Model, causal: bool, reason: str) -> None:
-    mixer = recipe.build(width=3, length=4, causal=causal)
+def test_a_layer_without_step_mode_says_why(mixer: DiagonalLayer, reason: str) -> None:
     for ask in (
         lambda: mixer.initial_state(1),
         lambda: mixer.state_bytes(4),
-        lambda: mixer.prefill(torch.zeros(1, 4, 3)),
+        lambda: mixer.prefill(torch.zeros(1, 4, 3).double()),
     ):
         with pytest.raises(UnsupportedError, match=reason):
             ask()

@@ -1,78 +1,18 @@
 """Recipes of the baselines: options, initial values, groups, and the simple models."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
 from baselines.chance import Chance, Constant
-from baselines.dlr import DLR
 from baselines.lstm import LSTM
-from baselines.s4d import S4D
-from harness.api import OneLabel, PairLabel, SpecError, StepLabels, UnsupportedError, Values
+from harness.api import OneLabel, PairLabel, StepLabels, UnsupportedError, Values
 from harness.loading import load_task
 from harness.seeding import scope, stream
 
 
 def draw(*shape: int) -> Tensor:
     return torch.randn(shape, generator=stream("draw"), dtype=torch.float64)
-
-
-def test_s4d_draws_step_sizes_log_uniformly_in_their_range() -> None:
-    with scope("init"):
-        log_dt = S4D().build(width=4096, length=8, causal=True).log_dt
-    low, high = math.log(1e-3), math.log(1e-1)
-    assert low <= log_dt.min()
-    assert log_dt.max() <= high
-    counts = torch.histc(log_dt, 4, low, high) / 4096
-    assert (counts - 0.25).abs().max() < 0.05
-
-
-def test_dlr_starts_at_decaying_roots_of_unity() -> None:
-    with scope("init"):
-        layer = DLR(state=512).build(width=8, length=8, causal=True)
-    twice = 2 * layer.r.square()
-    assert 0.99e-4 < twice.min() < 2e-4
-    assert 0.05 < twice.max() < 1.01e-1
-    torch.testing.assert_close(layer.theta.diff(), torch.full((511,), 2 * math.pi / 512))
-    assert layer.W.std().item() == pytest.approx(1 / 512, rel=0.05)
-
-
-def test_s4d_draws_c_with_unit_variance() -> None:
-    with scope("init"):
-        layer = S4D().build(width=256, length=8, causal=False)
-    assert layer.C.shape == (256, 2, 32, 2)
-    assert layer.C.square().sum(-1).mean().item() == pytest.approx(1, rel=0.03)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "apart"),
-    [(S4D(), {"A_re", "A_im", "B", "log_dt"}), (DLR(), {"r", "theta", "W"})],
-)
-def test_the_papers_parameters_train_apart_without_decay(recipe: S4D | DLR, apart: set) -> None:
-    names = {name for name, _ in recipe.build(width=4, length=8, causal=True).named_parameters()}
-    assert set(recipe.apart) == apart
-    assert apart < names
-    assert {group.weight_decay for group in recipe.apart.values()} == {0.0}
-
-
-def test_s4d_counts_the_papers_parameters() -> None:
-    layer = S4D(state=64).build(width=128, length=8, causal=False)
-    C, own, dt, D = 2 * 128 * 32 * 2, 128 * 32 * 2, 128, 128
-    assert sum(p.numel() for p in layer.parameters()) == C + 2 * own + dt + D
-
-
-def test_parameters_are_real() -> None:
-    for recipe in (S4D(), DLR()):
-        layer = recipe.build(width=4, length=8, causal=True)
-        assert not any(p.is_complex() for p in layer.parameters())
-
-
-@pytest.mark.parametrize("options", [{"state": 7}, {"state": 0}, {"dt_min": 0.0}, {"dt_min": 1.0}])
-def test_s4d_refuses_impossible_options(options: dict) -> None:
-    with pytest.raises(SpecError):
-        S4D(**options)
 
 
 @pytest.mark.parametrize("causal", [True, False])

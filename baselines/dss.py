@@ -1,0 +1,121 @@
+"""DSS: diagonal state spaces, whose poles all channels share and each channel scales by its step.
+
+Gupta, Gu, Berant 2022, "Diagonal State Spaces are as Effective as Structured State Spaces". With
+z = exp(dt lambda), `exp`: K_l = Re sum_n w (z - 1) / lambda z^l, Re lambda < 0 by an exponential.
+`softmax`: lambda is free and the powers z^l are divided by their sum over the length L that the
+layer is built for, K_l = Re sum_n w / lambda softmax_l(dt lambda l). Modes that decay go on beyond
+L; modes that grow have L taps, and no step mode. Not causal: a second W reads the future from the
+next position on, and the two are summed. One step size serves both parts of lambda.
+
+Axes: d channels, k directions, n modes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from jaxtyping import Complex, Complex128, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.ops import diagonal
+from baselines.ops.diagonal_layer import DiagonalLayer
+from baselines.ops.draws import log_uniform
+from baselines.ops.hippo import legs
+from harness.api import Group, Model, SpecError
+
+SMALL = 1e-7
+"""Squared size from which a reciprocal is kept finite, as in the authors' code."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DSS(Model):
+    """Diagonal state space."""
+
+    state: int = 64
+    """N, modes; none is the conjugate of another."""
+    form: Literal["softmax", "exp"] = "softmax"
+    """Divide the powers of a pole by their sum, or keep poles decaying."""
+    init: Literal["hippo", "lin", "randn"] = "hippo"
+    """Initial frequencies: the N positive ones of HiPPO-LegS with 2N states, pi n, or normal."""
+    dt_min: float = 1e-3
+    """Smallest initial step size."""
+    dt_max: float = 1e-1
+
+    lr: ClassVar[float] = 0.01
+    apart: ClassVar[dict[str, Group]] = dict.fromkeys(
+        ("A_re", "A_im", "W", "log_dt"), Group(lr=1e-3)
+    )
+    reference: ClassVar[str] = "gupta2022dss"
+
+    def __post_init__(self) -> None:
+        if self.state < 1:
+            raise SpecError(f"state must be positive, not {self.state}.")
+        if not 0 < self.dt_min <= self.dt_max:
+            raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
+
+    def build(self, *, width: int, length: int, causal: bool) -> "DSSLayer":
+        """Build the layer; softmax divides by the sum over this length."""
+        return DSSLayer(self, width, length, causal=causal)
+
+
+@final
+class DSSLayer(DiagonalLayer):
+    """The mixer of DSS."""
+
+    def __init__(self, recipe: DSS, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, recipe.state, causal=causal)
+        self.form, self.length = recipe.form, length
+        self.span = length
+        """Taps that the softmax divides by, at the rate of the inputs."""
+        frequency = initial_frequencies(recipe.init, self.modes).to(self.D.dtype)
+        decay = torch.full_like(frequency, -0.5)
+        self.A_re = nn.Parameter(decay.neg().log() if self.form == "exp" else decay)
+        self.A_im = nn.Parameter(frequency)
+        self.W = nn.Parameter(torch.randn(width, self.directions, self.modes, 2))
+        self.log_dt = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, width))
+
+    def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
+        """Return weights and poles; a growing mode's are those of its taps from last to first."""
+        real, W = self.A_re.double(), torch.view_as_complex(self.W)
+        A = torch.complex(-real.exp() if self.form == "exp" else real, self.A_im.double())
+        dt = self.rate * self.log_dt.double().exp()[:, None]
+        inward = torch.where(self.growing(), -1.0, 1.0)
+        pole = (inward * dt * A).exp()
+        scale = (pole - 1) * A.conj() / A.abs().square().clamp(min=SMALL)
+        if self.form == "softmax":
+            total = A * (diagonal.power(pole, self.span) - 1)
+            scale = (pole - 1) * total.conj() / (total.abs().square() + SMALL)
+        return W * scale.to(W.dtype)[:, None], pole
+
+    def growing(self) -> Tensor:
+        """Say which modes grow, (n,); with exp none does."""
+        return (self.A_re > 0) & (self.form == "softmax")
+
+    def kernel(self, length: int) -> Float[Tensor, "d k l"]:
+        """Read the taps of growing modes backwards, from the length built for."""
+        if not self.obstacle():
+            return super().kernel(length)
+        (weight, pole), growing = self.system(), self.growing()
+        decaying = diagonal.kernel(weight.masked_fill(growing, 0), pole, length)
+        backwards = diagonal.kernel(weight.masked_fill(~growing, 0), pole, self.span).flip(-1)
+        return decaying + F.pad(backwards, (0, length - self.span))
+
+    def obstacle(self) -> str:
+        """Say that a mode grows."""
+        if not self.growing().any():
+            return ""
+        return "A mode of DSS grows with time here, so it has no step mode; use form=exp."
+
+    def resample(self, rate: float) -> None:
+        """Take steps so many times longer, and so many times fewer."""
+        self.rate, self.span = rate, max(1, round(self.length / rate))
+
+
+def initial_frequencies(init: Literal["hippo", "lin", "randn"], modes: int) -> Float[Tensor, " n"]:
+    """Return the imaginary parts of lambda, whose real parts begin at -1/2."""
+    if init == "hippo":
+        return legs(2 * modes)[0].imag
+    return math.pi * torch.arange(modes) if init == "lin" else torch.randn(modes)
