@@ -55,7 +55,7 @@ class MambaLayer(Mixer):
         """Advance one position."""
         x, z = self.in_proj(u).chunk(2, -1)
         y, state = self.selection.step(x, state)
-        return self._gated(y, z), state
+        return self.out_proj(y * F.silu(z)), state
 
     def initial_state(self, batch: int) -> SelectionState:
         """Return zeros.
