@@ -1,0 +1,206 @@
+"""What is measured: our layers and steps, other people's, textbook forms, and bare operators.
+
+Every side is built for the same width, state and length as the one beside it, with the same inputs.
+A side's text is `KIND:NAME`: `layer:s4d[state=64]` and `step:lstm` are ours, `products:lstm` are
+the bare matrix products of the same block, `peer:mambapy` is anything else.
+
+Axes: b batch, l length, d width, n modes.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.backbone import Block, feed_forward
+from harness.contract.model import Model
+from harness.contract.network import Mixer
+from harness.loading import load_model
+from harness.seeding import scope, stream
+from harness.spec import UnsupportedError
+
+from .ask import Ask
+from .textbook import CauchyS4, TextbookS4D
+
+STATE, SCAN_STATE = 64, 16
+"""States of the linear models, and of Mamba, in every comparison."""
+LONG = 65_536
+"""Positions at which models are asked whether their state still grows."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is called, and how to ask which implementation ran."""
+
+    call: Callable[[], object]
+    path: Callable[[], str] = str
+
+
+def prepared(side: str, ask: Ask) -> Workload:
+    """Build a side: its weights and its inputs, so that a call does nothing but what is timed."""
+    kind, _, name = side.partition(":")
+    with scope("peers", "init"):
+        if kind == "peer":
+            made = PEERS[name](ask)
+            return layer_work(made, ask) if isinstance(made, nn.Module) else Workload(made)
+        if kind == "layer":
+            mixer = mixer_of(name, ask.width, ask.length)
+            return layer_work(mixer, ask)
+        block = block_of(name, ask.width, ask.length)
+        return step_work(block, ask) if kind == "step" else Workload(products(block))
+
+
+def layer_work(layer: nn.Module, ask: Ask) -> Workload:
+    """Call a layer on one sequence: forward without gradients, or forward and backward."""
+    u = torch.randn(1, ask.length, ask.width, generator=stream("peers", "inputs"))
+    path = layer.path if isinstance(layer, Mixer) else str
+    if ask.call == "forward":
+        layer.eval()
+        return Workload(torch.no_grad()(lambda: layer(u)), path)
+    u.requires_grad_()
+    slope = torch.randn(u.shape, generator=stream("peers", "slope"))
+    leaves = [u, *layer.parameters()]
+
+    def call() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        layer(u).backward(slope)
+
+    return Workload(call, path)
+
+
+def step_work(block: Block, ask: Ask) -> Workload:
+    """Generate behind a context, a position a call; the state goes on from call to call."""
+    context = torch.randn(1, ask.length, ask.width, generator=stream("peers", "inputs"))
+    with torch.no_grad():
+        state = block.mixer.prefill(context)
+    u = context[:, -1].clone()
+
+    @torch.no_grad()
+    def call() -> None:
+        nonlocal state
+        _, state = block.step(u, state)
+
+    return Workload(call, block.mixer.path)
+
+
+def products(block: Block) -> Callable[[], object]:
+    """Multiply a vector by every matrix of a block once: what no step can leave out."""
+    weights = matrices(block)
+    pairs = [(weight, torch.ones(weight.shape[1]), torch.empty(len(weight))) for weight in weights]
+
+    @torch.no_grad()
+    def call() -> None:
+        for weight, vector, out in pairs:
+            torch.mv(weight, vector, out=out)
+
+    return call
+
+
+def matrices(block: nn.Module) -> list[Tensor]:
+    """Return every parameter with two axes or more, as its first axis by the rest.
+
+    Complex ones are stored as pairs of reals, so theirs count twice.
+    """
+    return [p.detach().flatten(1) for p in block.parameters() if p.ndim > 1]
+
+
+@cache
+def block_of(name: str, width: int, length: int) -> Block:
+    """Build the block that the backbone puts around a model's mixer, ready for steps.
+
+    One for both sides that ask for it, so that the bare products find the weights where the step
+    finds them.
+    """
+    model = load_model(name)
+    assert isinstance(model, Model)
+    mixer = mixer_of(name, width, length)
+    ffn = model.feed_forward(width=width, layer=0) or feed_forward(model.trunk, width, 0.0)
+    return Block(mixer, ffn, model.trunk, width, 0.0).eval()
+
+
+def mixer_of(name: str, width: int, length: int) -> Mixer:
+    """Build a model's causal layer."""
+    model = load_model(name)
+    assert isinstance(model, Model)
+    return model.build(width=width, length=length, causal=True)
+
+
+def traits(name: str) -> dict[str, bool]:
+    """Ask a model whether it has a layer, steps, and a state that the length does not grow."""
+    model = load_model(name)
+    if not isinstance(model, Model):
+        return {"layer": False, "steps": False, "bounded": False}
+    mixer = mixer_of(name, 64, LONG)
+    try:
+        bounded = mixer.state_bytes(4 * LONG) <= mixer.state_bytes(LONG)
+    except UnsupportedError:
+        return {"layer": True, "steps": False, "bounded": True}
+    return {"layer": True, "steps": True, "bounded": bounded}
+
+
+def textbook_s4d(ask: Ask) -> nn.Module:
+    """Build S4D as its paper's appendix does, beside our own."""
+    return TextbookS4D(mixer_of(f"s4d[state={STATE}]", ask.width, ask.length))
+
+
+def cauchy_s4(ask: Ask) -> nn.Module:
+    """Build S4 with its paper's kernel."""
+    return CauchyS4(mixer_of(f"s4[state={STATE}]", ask.width, ask.length), ask.length)
+
+
+def mambapy(ask: Ask) -> nn.Module:
+    """Build the block of the package mambapy, with its parallel scan."""
+    package = importlib.import_module("mambapy.mamba")
+    config = package.MambaConfig(d_model=ask.width, n_layers=1, d_state=SCAN_STATE)
+    block: nn.Module = package.MambaBlock(config)
+    return block
+
+
+def transformers(ask: Ask) -> nn.Module:
+    """Build the mixer of the package transformers, on its path without kernels."""
+    package = importlib.import_module("transformers.models.mamba.modeling_mamba")
+    config = package.MambaConfig(
+        hidden_size=ask.width, state_size=SCAN_STATE, num_hidden_layers=1, use_mambapy=False
+    )
+    mixer: nn.Module = package.MambaMixer(config, 0)
+    return mixer
+
+
+def s5_pytorch(ask: Ask) -> nn.Module:
+    """Build the layer of the package s5-pytorch, which keeps every complex state."""
+    layer: nn.Module = importlib.import_module("s5").S5(ask.width, STATE)
+    return layer
+
+
+def selective_scan(ask: Ask) -> Callable[[], object]:
+    """Scan random inputs without gradient, over as many channels as a block has inside."""
+    operators: Any = importlib.import_module("baselines.ops.selective_scan")
+    channels, rng = 2 * ask.width, stream("peers", "inputs")
+    x, dt = (torch.rand(1, ask.length, channels, generator=rng) for _ in range(2))
+    B, C = (torch.randn(1, ask.length, SCAN_STATE, generator=rng) for _ in range(2))
+    A = -torch.arange(1.0, SCAN_STATE + 1).repeat(channels, 1)
+    system = operators.Selective(dt=dt * 0.1, A=A, B=B, C=C, D=torch.ones(channels))
+    return torch.no_grad()(lambda: operators.selective_scan(x, system))
+
+
+def exponentials(ask: Ask) -> Callable[[], object]:
+    """Take torch's `exp` of as many numbers as a block's scan has, into memory held already."""
+    numbers = torch.rand(ask.length, 2 * ask.width * SCAN_STATE)
+    out = torch.empty_like(numbers)
+    return lambda: torch.exp(numbers, out=out)
+
+
+PEERS: dict[str, Callable[[Ask], nn.Module | Callable[[], object]]] = {
+    "textbook-s4d": textbook_s4d,
+    "cauchy-s4": cauchy_s4,
+    "mambapy": mambapy,
+    "transformers": transformers,
+    "s5-pytorch": s5_pytorch,
+    "selective-scan": selective_scan,
+    "exp": exponentials,
+}
