@@ -114,8 +114,7 @@ class PairLabel(Outputs):
 class StepLabels(Outputs):
     """A class for every position. Predictions (b, l, c), targets (b, l), some of them `IGNORED`.
 
-    Accuracy is over all labelled positions of the split, macro-F1 the mean over classes of the
-    split's own confusion matrix.
+    Every score is made once over the whole split, not averaged over batches.
     """
 
     classes: int
@@ -142,19 +141,34 @@ class StepLabels(Outputs):
         )
 
     def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Keep each example's confusion matrix, flattened: (b, c * c), rows are true classes."""
-        valid = targets != IGNORED
-        cell = targets.clamp(min=0) * self.classes + predictions.argmax(-1)
-        counts = torch.zeros(len(targets), self.classes**2, dtype=torch.float64)
-        return counts.scatter_add_(1, cell.cpu(), valid.cpu().double())
+        """Count for each example and class what is right, true and predicted: (b, 3 c + 1).
+
+        The last figure is 1 if every labelled position is right.
+        """
+        labels, guesses = targets.cpu(), predictions.argmax(-1).cpu()
+        valid, right = labels != IGNORED, labels == guesses
+        counts = torch.zeros(len(labels), 3, self.classes, dtype=torch.float64)
+        true = labels.clamp(min=0)
+        for row, (classes, counted) in enumerate(((true, right), (true, valid), (guesses, valid))):
+            counts[:, row].scatter_add_(1, classes, counted.double())
+        whole = (right | ~valid).all(1, keepdim=True)
+        return torch.cat([counts.flatten(1), whole.double()], 1)
 
     def score(self, examined: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
-        """Return accuracy and macro-F1 of the pooled confusion matrix."""
-        confusion = examined.sum(0).view(self.classes, self.classes)
-        right = confusion.diagonal()
-        f1 = 2 * right / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
+        """Reduce over the whole split.
+
+        Returns:
+            `accuracy` over labelled positions; `macro_accuracy`, the mean over classes that occur
+            or are predicted of the share that is right; `sequence_accuracy`, the share of examples
+            without an error; `macro_f1`, the mean over all classes.
+        """
+        right, true, guessed = examined[:, :-1].sum(0).view(3, self.classes)
+        seen = true + guessed > 0
+        f1 = 2 * right / (true + guessed).clamp(min=1)
         return {
-            "accuracy": (right.sum() / confusion.sum()).item(),
+            "accuracy": (right.sum() / true.sum()).item(),
+            "macro_accuracy": (right / true.clamp(min=1))[seen].mean().item(),
+            "sequence_accuracy": examined[:, -1].mean().item(),
             "macro_f1": f1.mean().item(),
         }
 

@@ -24,7 +24,7 @@ SAMPLE = 64
 
 
 def fingerprint(task: LearningTask) -> str:
-    """Hash what a task's data begin with: 8 examples of each split, two training batches, sizes.
+    """Hash what a task's data begin with: 8 examples of each set, two training batches, sizes.
 
     Returns:
         The hexadecimal SHA-256 of shapes, types and bytes; the same on every machine.
@@ -46,6 +46,8 @@ def _parts(task: LearningTask) -> Iterator[Batch]:
         yield Batch(torch.tensor(len(whole)), torch.tensor(0))
         yield whole[:8]
     yield from islice(task.train_batches(BATCH), 2)
+    for made in task.evaluations().values():
+        yield made().batch[:8]
 
 
 @check
@@ -144,6 +146,27 @@ def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
 
 
 @check
+def further_sets_ask_the_same(task: LearningTask) -> None:
+    """Its further evaluations have legal inputs and targets, and the same ones every time."""
+    if not task.evaluations():
+        raise NotApplicableError("It has no further evaluations.")
+    for name, made in task.evaluations().items():
+        batch = made().batch
+        if not torch.equal(batch.inputs, made().batch.inputs):
+            raise CheckError(f"The set {name!r} is another one when it is made again.")
+        few = batch[:BATCH]
+        try:
+            task.inputs.encoder(1)(few.inputs)
+            loss = task.outputs.loss(_blank(task, few), few.targets).item()
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise CheckError(f"The set {name!r} is not what the task says: {error}") from error
+        if not math.isfinite(loss):
+            raise CheckError(
+                f"The targets of the set {name!r} are not finite, or none is labelled."
+            )
+
+
+@check
 def batches_have_their_size(task: LearningTask) -> None:
     """Training batches have the size asked for and do not repeat at once."""
     first, second = islice(task.train_batches(BATCH), 2)
@@ -211,6 +234,7 @@ LEARNING_CHECKS: tuple[Check, ...] = (
     leaves_global_generators_alone,
     inputs_are_what_it_says,
     targets_are_what_it_says,
+    further_sets_ask_the_same,
     batches_have_their_size,
     splits_share_no_example,
     oracle_scores_perfectly,

@@ -108,6 +108,19 @@ def test_macro_f1_is_the_mean_of_the_classes_f1():
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
 
+def test_step_labels_are_scored_by_position_by_class_and_by_sequence():
+    """Class 3 neither occurs nor is predicted, class 2 is predicted and never true."""
+    targets = torch.tensor([[0, 0, 0, 1], [1, IGNORED, 0, IGNORED]])
+    predictions = one_hot(torch.tensor([[0, 0, 2, 1], [1, 2, 0, 3]]), 4)
+
+    scores = StepLabels(4).score(StepLabels(4).examine(predictions, targets), 1)
+
+    assert scores["accuracy"] == pytest.approx(5 / 6)
+    assert scores["macro_accuracy"] == pytest.approx((3 / 4 + 1 + 0) / 3)
+    assert scores["sequence_accuracy"] == 0.5
+    assert scores["macro_f1"] == pytest.approx((6 / 7 + 1 + 0 + 0) / 4)
+
+
 def test_balanced_loss_gives_every_class_an_equal_say():
     outputs = StepLabels(2, balanced=True)
     targets = torch.tensor([[0] * 9 + [1]])

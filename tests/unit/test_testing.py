@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import (
+    IGNORED,
     Batch,
+    Evaluation,
     GeneratedTask,
     Inputs,
     MeasuredTask,
@@ -36,6 +38,7 @@ from harness.api import (
     Values,
     Workload,
 )
+from harness.seeding import stream
 from harness.testing import Check, CheckError, NotApplicableError, checks_for, run_checks
 from harness.testing.learning import LEARNING_CHECKS
 from harness.testing.measured import MEASURED_CHECKS
@@ -356,6 +359,10 @@ def parity(bits: Tensor) -> Tensor:
     return bits.sum(1) % 2
 
 
+def apart() -> torch.Generator:
+    return stream("further")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parity(GeneratedTask):
     """A right task, of which every part can be replaced by a wrong one."""
@@ -370,6 +377,9 @@ class Parity(GeneratedTask):
     outputs: Outputs = field(default=OneLabel(2))
     chance: float = 0.5
     solve: Callable[[Tensor], Tensor] = parity
+    further: Callable[["Parity"], Callable[[], Batch]] = lambda task: (
+        lambda: task.sample(9, apart())
+    )
 
     max_length = 40
     causal = True
@@ -381,8 +391,26 @@ class Parity(GeneratedTask):
     def train_batches(self, size: int) -> Iterator[Batch]:
         return self.batches(self, size) if self.batches else super().train_batches(size)
 
+    def evaluations(self) -> dict[str, Callable[[], Evaluation]]:
+        made = self.further(self)
+        return {"more": lambda: Evaluation(made())}
+
     def oracle(self, batch: Batch) -> Tensor | None:
         return nn.functional.one_hot(self.solve(batch.inputs), 2).float()
+
+
+def moving_on(task: Parity) -> Callable[[], Batch]:
+    """Keep one stream, so that a second call draws what comes after the first."""
+    rng = apart()
+    return lambda: task.sample(9, rng)
+
+
+def labels_out_of_range(task: Parity) -> Callable[[], Batch]:
+    return lambda: Batch(task.sample(9, apart()).inputs, torch.full((9,), 2))
+
+
+def nothing_labelled(task: Parity) -> Callable[[], Batch]:
+    return lambda: Batch(task.sample(9, apart()).inputs, torch.full((9,), IGNORED))
 
 
 def from_torch(n: int, rng: torch.Generator) -> Tensor:
@@ -432,6 +460,9 @@ def table(n: int, rng: torch.Generator) -> Tensor:
 
 
 BROKEN_TASKS: list[tuple[str, dict[str, Any], str]] = [
+    ("further-sets-ask-the-same", {"further": moving_on}, "'more' is another one when"),
+    ("further-sets-ask-the-same", {"further": labels_out_of_range}, "'more' is not what the task"),
+    ("further-sets-ask-the-same", {"further": nothing_labelled}, "'more' are not finite, or none"),
     ("draws-only-from-its-stream", {"draw": from_torch}, "data change when torch's, numpy's or"),
     ("draws-only-from-its-stream", {"draw": from_numpy}, "data change when torch's, numpy's or"),
     ("draws-only-from-its-stream", {"draw": from_python}, "data change when torch's, numpy's or"),
