@@ -40,9 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             path.write_text(after)
         elif after != before:
             wrong.append(f"{path.name} is not up to date")
-        wrong += [
-            f"{path.name} has no {name!r}" for name in parts if f"<!-- {name} -->" not in before
-        ]
+        lacking = [name for name in parts if f"<!-- {name} -->\n" not in before]
+        wrong += [f"{path.name} has no marker {name!r}" for name in lacking]
     sys.stderr.writelines(f"{sentence}; run python tools/model_pages.py.\n" for sentence in wrong)
     return int(bool(wrong))
 
@@ -111,7 +110,7 @@ def cost(name: str) -> str:
     calls = {"forward": "forward pass", "train": "training step"}
     rows = [
         [f"{calls[row['call']]}, {extent(row, 'length')}", amount(row, "seconds", units.seconds),
-         amount(row, "peak_bytes", units.memory)]
+         units.memory(float(row["peak_bytes"] or 0) or None)]
         for row in long
     ]  # fmt: skip
     rows += [

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for and write tables and figures.
 
     Returns:
-        0, or 2 if no row has the name that was asked for.
+        0; 1 if a model cannot be built; 2 if no row has the name that was asked for.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--only", metavar="ROW", help="such as peers/s4d, 'long/*', steps/mamba")
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve(traits=given.traits)
     # Which models are asked for is known only from themselves, and they take seconds to build.
     models = {} if given.only and given.only.startswith("peers/") else parent.traits()
+    if isinstance(models, str):
+        sys.stderr.write(f"The models cannot be asked. {models}\n")
+        return 1
     rows = all_rows(models, quick=given.quick)
     chosen = {
         table: [row for row in several if fnmatch(f"{table}/{row.name}", given.only or "*")]
