@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
 from baselines.ops.dplr_steps import FORMS, Mode, Recurrence
+from baselines.ops.versions import version
 from harness.api import Mixer, UnsupportedError
 
 
@@ -97,14 +98,10 @@ class DPLRLayer(Mixer):
 
     @torch.no_grad()
     def _recurrence(self) -> Recurrence:
-        """Return the form of steps, made anew only when a parameter or the rate has changed.
-
-        A parameter's version counts its changes in place, its address and type the others.
-        """
+        """Return the form of steps, made anew only when a parameter or the rate has changed."""
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        versions = ((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
-        present = self.rate, *versions
+        present = self.rate, version(self.parameters())
         if self._stepped[0] != present:
             self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0])
         return cast("Recurrence", self._stepped[1])

@@ -35,8 +35,13 @@ def test_parameters_are_counted_by_sets_channels_and_rank(init: str, rank: int) 
     sizes = {name: p.numel() for name, p in mixer.named_parameters()}
     a_set = 2 * 8  # half the states
     assert sizes == {
-        **{"A_re": a_set, "A_im": a_set, "B": 2 * a_set, "P": 2 * a_set * rank},
-        **{"C": 8 * 2 * 8 * 2, "D": 8, "log_dt": 8},
+        "A_re": a_set,
+        "A_im": a_set,
+        "B": 2 * a_set,
+        "P": 2 * a_set * rank,
+        "C": 8 * 2 * 8 * 2,
+        "D": 8,
+        "log_dt": 8,
     }
     assert not any(p.is_complex() for p in mixer.parameters())
 
