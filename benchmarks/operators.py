@@ -49,3 +49,29 @@ class Convolution(Timed):
 
     def time_convolution(self, length: int) -> None:
         self.convolve(self.u, self.kernel, self.skip)
+
+
+class LongDiagonalSystem(Timed):
+    """Forward and backward of 32 diagonal systems of 16 modes in chunks."""
+
+    version = "1"
+    params = ([16_384, 65_536],)
+    param_names = ("length",)
+
+    def setup(self, length: int) -> None:
+        with a_commit_that_has_it():
+            import torch  # noqa: PLC0415
+
+            from baselines.ops.chunked import chunked  # noqa: PLC0415
+            from harness.seeding import stream  # noqa: PLC0415
+        rng = stream("benchmarks")
+        angle = torch.rand(CHANNELS, MODES, generator=rng, dtype=torch.float64)
+        self.pole = torch.polar(torch.full_like(angle, 0.999), angle)
+        self.weight = torch.randn(CHANNELS, 1, MODES, generator=rng, dtype=torch.complex64)
+        self.weight.requires_grad_()
+        self.u = torch.randn(1, length, CHANNELS, generator=rng)
+        self.skip = torch.zeros(CHANNELS)
+        self.form = chunked
+
+    def time_long_diagonal_system(self, length: int) -> None:
+        self.form(self.u, self.weight, self.pole, self.skip).sum().backward()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from baselines.ops import convolution, diagonal
+from baselines.ops import chunked, convolution, diagonal
 from harness.seeding import stream
 
 
@@ -36,3 +36,27 @@ def test_a_causal_convolution(benchmark: Any, length: int) -> None:
     skip = torch.randn(64, generator=rng)
     y = timed(benchmark, lambda: convolution.convolve(u, kernel, skip))
     torch.testing.assert_close(y[:, 0], u[:, 0] * (kernel[:, 0, 0] + skip), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", ["chunked", "split"])
+def test_a_training_step_of_a_long_diagonal_system(benchmark: Any, form: str) -> None:
+    benchmark.group = "diagonal system, training step, 32,768"
+    rng = stream("perf")
+    angle = torch.rand(32, 16, generator=rng, dtype=torch.float64)
+    pole = torch.polar(torch.full_like(angle, 0.999), angle)
+    weight = torch.randn(32, 1, 16, generator=rng, dtype=torch.complex64).requires_grad_()
+    u = torch.randn(1, 32_768, 32, generator=rng, requires_grad=True)
+    skip = torch.zeros(32)
+
+    def train() -> torch.Tensor:
+        if form == "chunked":
+            y = chunked.chunked(u, weight, pole, skip)
+        else:
+            y = convolution.convolve(u, diagonal.kernel(weight, pole, 32_768), skip)
+        u.grad = weight.grad = None
+        y.sum().backward()
+        return y
+
+    y = timed(benchmark, train).detach()
+    first = u[:, 0] * weight.sum(-1).real[:, 0]
+    torch.testing.assert_close(y[:, 0], first.detach(), rtol=1e-3, atol=1e-3)
