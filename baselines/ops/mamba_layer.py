@@ -68,6 +68,18 @@ class MambaLayer(Mixer):
         state: SelectionState = self.selection.initial_state(batch)
         return state
 
+    def resample(self, rate: float) -> None:
+        """Refuse other rates than that of the training.
+
+        Raises:
+            UnsupportedError: The rate is not one.
+        """
+        if rate != 1:
+            raise UnsupportedError(
+                "The convolution of Mamba counts samples, not time, so the layer follows no other "
+                "sampling rate."
+            )
+
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
         """Return the bytes of the convolution's last inputs and of the scan's states."""
         return sum(part.numel() * part.element_size() for part in self.initial_state(1))

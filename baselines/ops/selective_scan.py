@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from baselines.ops import native, native_scan
+from baselines.ops.walk import walked
 
 Form = Literal["native", "mamba_ssm", "chunked"]
 CHUNK = 64
@@ -65,7 +66,11 @@ def selective_scan(
     dtype = torch.promote_types(system.A.dtype, torch.float32)
     x, system = x.to(dtype), system.to(dtype)
     if form == "mamba_ssm":
-        return _mamba_ssm_scan(x, system)
+        columns = (part.mT.contiguous() for part in (x, system.dt))
+        kernel = import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
+        B, C = system.B.mT, system.C.mT
+        y, last = kernel(*columns, system.A, B, C, system.D, return_last_state=True)
+        return y.mT, last
     if state is None:
         state = x.new_zeros(len(x), *system.A.shape)
     if form == "chunked":
@@ -89,15 +94,17 @@ def chunked_scan(
 ) -> Scanned:
     """Scan in torch, the states of one chunk at a time, the twin of the compiled form.
 
-    Inside a chunk pairs (decay, drive) are composed over distances 1, 2, 4 and so on; nothing is
-    ever divided by a product of decays, which may be zero. The gradient recomputes each chunk.
+    Nothing is ever divided by a product of decays, which may be zero. The gradient recomputes each
+    chunk from the state before it.
     """
-    s, outputs = system, [x[:, :0]]
-    for start in range(0, x.shape[1], CHUNK):
-        at = slice(start, start + CHUNK)
-        part = replace(s, dt=s.dt[:, at], B=s.B[:, at], C=s.C[:, at])
+    s, outputs = system, []
+    # The gradient of a split is one tensor; those of slices would be a whole sequence each.
+    for part, dt, B, C in zip(*(t.split(CHUNK, 1) for t in (x, s.dt, s.B, s.C)), strict=True):
         y, state = checkpoint(
-            _chunk, x[:, at], part, state, use_reentrant=False, preserve_rng_state=False
+            _chunk,
+            *(part, replace(s, dt=dt, B=B, C=C), state),
+            use_reentrant=False,
+            preserve_rng_state=False,
         )
         outputs.append(y)
     return torch.cat(outputs, 1) + s.D * x, state
@@ -119,26 +126,12 @@ def _chunk(x: Tensor, s: Selective, state: Tensor) -> Scanned:
     """Return what a chunk's states give, and the last of them."""
     decay = (s.dt[..., None] * s.A).exp()
     drive = (s.dt * x)[..., None] * s.B[:, :, None]
-    drive = torch.cat([drive[:, :1] + decay[:, :1] * state[:, None], drive[:, 1:]], 1)
-    reach = 1
-    while reach < x.shape[1]:
-        carried = torch.addcmul(drive[:, reach:], decay[:, reach:], drive[:, :-reach])
-        drive = torch.cat([drive[:, :reach], carried], 1)
-        decay = torch.cat([decay[:, :reach], decay[:, reach:] * decay[:, :-reach]], 1)
-        reach *= 2
+    states = walked(decay, drive, state)
     # A view of the last state would keep all of them.
-    return (drive * _read(s.C, s.gain)).sum(-1), drive[:, -1].clone()
+    last = states[:, -1].clone() if x.shape[1] else state
+    return (states * _read(s.C, s.gain)).sum(-1), last
 
 
 def _read(C: Tensor, gain: Tensor | None) -> Tensor:
     """Return what multiplies the states, (b, l, 1 or d, n)."""
     return C[:, :, None] if gain is None else C[:, :, None] * gain
-
-
-def _mamba_ssm_scan(x: Tensor, system: Selective) -> Scanned:
-    """Scan by the authors' CUDA kernel, which wants time innermost."""
-    kernel = import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    s = system
-    columns = (part.mT.contiguous() for part in (x, s.dt))
-    y, last = kernel(*columns, s.A, s.B.mT, s.C.mT, s.D, return_last_state=True)
-    return y.mT, last

@@ -130,6 +130,13 @@ def test_a_bidirectional_layer_has_no_steps() -> None:
         built(Mamba(), causal=False).initial_state(1)
 
 
+def test_it_follows_no_other_sampling_rate() -> None:
+    layer = built(Mamba())
+    layer.resample(1.0)
+    with pytest.raises(UnsupportedError, match="counts samples"):
+        layer.resample(2.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
