@@ -7,13 +7,13 @@ Axes: b batch, l length, d width, c channels.
 
 from typing import final
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops import native
 from baselines.ops.gates import gated
+from baselines.ops.reversal import reversed_valid
 from baselines.ops.selection import Selection, SelectionForm, SelectionState
 from harness.api import Mixer, UnsupportedError
 
@@ -37,8 +37,8 @@ class MambaLayer(Mixer):
         x, z = self._projected(u)
         y, _ = self.selection(x)
         if self.backward_selection is not None:
-            back, _ = self.backward_selection(reverse(x, lengths))
-            y = (y + reverse(back, lengths)) / 2
+            back, _ = self.backward_selection(reversed_valid(x, lengths))
+            y = (y + reversed_valid(back, lengths)) / 2
         return self._gated(y, z)
 
     def advance(
@@ -97,16 +97,3 @@ class MambaLayer(Mixer):
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         mapped: Tensor = self.out_proj(gated(y, z))
         return mapped
-
-
-def reverse(
-    x: Float[Tensor, "b l c"], lengths: Int[Tensor, " b"] | None = None
-) -> Float[Tensor, "b l c"]:
-    """Turn the valid positions of each sequence round, and leave its padding where it is."""
-    if lengths is None:
-        return x.flip(1)
-    position = torch.arange(x.shape[1], device=x.device)
-    mirrored = lengths[:, None] - 1 - position
-    order = torch.where(mirrored < 0, position, mirrored)
-    rows = order + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]
-    return x.flatten(0, 1).index_select(0, rows.flatten()).view_as(x)

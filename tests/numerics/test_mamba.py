@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from baselines.mamba import Mamba
 from baselines.ops.gates import gated, softplus
-from baselines.ops.mamba_layer import MambaLayer, reverse
+from baselines.ops.mamba_layer import MambaLayer
 from baselines.ops.selection import Selection
 from harness.seeding import scope, stream
 
@@ -55,13 +55,11 @@ def test_both_directions_are_averaged_behind_one_gate() -> None:
     torch.testing.assert_close(layer(u), expected)
 
 
-def test_turning_round_is_undone_by_turning_round_and_leaves_padding_in_place() -> None:
-    x, lengths = drawn(3, 5, 2), torch.tensor([5, 2, 0])
-    turned = reverse(x, lengths)
-    torch.testing.assert_close(reverse(turned, lengths), x)
-    torch.testing.assert_close(turned[0], x[0].flip(0))
-    torch.testing.assert_close(turned[1], x[1][[1, 0, 2, 3, 4]])
-    torch.testing.assert_close(turned[2], x[2])
+def test_the_backward_direction_starts_at_the_last_valid_position() -> None:
+    layer, u = built(causal=False), drawn(3, 5, 8)
+    padded = layer(u, torch.tensor([5, 2, 1]))
+    for row, length in enumerate((5, 2, 1)):
+        torch.testing.assert_close(padded[row, :length], layer(u[row : row + 1, :length])[0])
 
 
 @pytest.mark.parametrize("scale", [1, 30])

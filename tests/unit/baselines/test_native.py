@@ -1,6 +1,10 @@
 """The compiled operator is optional: what runs without it, and who says so."""
 
+import ctypes
 import importlib.util
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -52,6 +56,38 @@ def test_a_library_that_cannot_be_loaded_is_no_library(
     (tmp_path / ("_native" + native.EXTENSION_SUFFIXES[0])).write_text("no library")
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
     assert native.library.__wrapped__() is None
+
+
+def build(root: Path, into: Path, compiler: str) -> list[Path]:
+    """Build the extension with a compiler, and return the libraries that there are then."""
+    done = subprocess.run(
+        [sys.executable, "setup.py", "build_ext", "--build-lib", into, "--build-temp", into],
+        cwd=root,
+        env=os.environ | {"CC": compiler, "CXX": compiler, "CFLAGS": "-O0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return list(into.rglob("_native*"))
+
+
+def test_where_there_is_no_compiler_the_build_succeeds_without_the_library(
+    root: Path, tmp_path: Path
+) -> None:
+    assert build(root, tmp_path, "no-such-compiler") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_a_compiler_without_openmp_builds_the_library_all_the_same(
+    root: Path, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-fopenmp*) exit 1;; esac\nexec g++ "$@"\n')
+    compiler.chmod(0o755)
+    (library,) = [path for path in build(root, tmp_path, str(compiler)) if path.suffix == ".so"]
+    assert ctypes.CDLL(str(library)).scan_chunk() > 0
 
 
 def test_an_installation_without_a_compiler_has_no_library(
