@@ -1,7 +1,10 @@
 """Softmax attention: fused forms, and the textbook form as their twin.
 
-Axes: b batch, h heads, l queries, m keys, e features of a head. Layout (b, l, h, e), as xformers
-has it and as the projections leave it.
+There may be fewer heads of keys and values than of queries: each then serves as many neighbours
+(arXiv 2305.13245). There may be fewer queries than keys: the queries are the last positions.
+
+Axes: b batch, h heads of queries, g heads of keys and values, l queries, m keys, e features of a
+head. Layout (b, l, h, e), as xformers has it and as the projections leave it.
 """
 
 import torch
@@ -9,11 +12,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+QUERIES = 1024
+"""Queries that share a mask when some keys lie before all of them."""
+
 
 def attend(
     q: Float[Tensor, "b l h e"],
-    k: Float[Tensor, "b m h e"],
-    v: Float[Tensor, "b m h e"],
+    k: Float[Tensor, "b m g e"],
+    v: Float[Tensor, "b m g e"],
     valid: Bool[Tensor, "b m"] | None = None,
     *,
     causal: bool = False,
@@ -25,18 +31,35 @@ def attend(
         k: Keys.
         v: Values.
         valid: Keys that may be seen; None for all. A mask may cost torch its flash kernel.
-        causal: Whether query i sees keys up to i only.
+        causal: Whether a position sees keys up to its own only.
     """
-    mask = None if valid is None else valid[:, None, None]
+    if not causal or q.shape[1] == k.shape[1]:
+        return _fused(q, k, v, None if valid is None else valid[:, None, None], causal=causal)
+    # torch counts both from the first, so here it needs a mask; blocks of queries keep it small.
+    mixed, end = [], k.shape[1] - q.shape[1]
+    for rows in q.split(QUERIES, 1):
+        end += rows.shape[1]
+        seen = torch.ones(rows.shape[1], end, dtype=torch.bool, device=q.device)
+        mask = seen.tril(end - rows.shape[1])
+        if valid is not None:
+            mask = mask & valid[:, None, None, :end]
+        mixed.append(_fused(rows, k[:, :end], v[:, :end], mask))
+    return torch.cat(mixed, 1)
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    grouped = q.shape[2] != k.shape[2]
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    mixed = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped
+    )
     return mixed.transpose(1, 2)
 
 
 def attend_xformers(
     q: Float[Tensor, "b l h e"],
-    k: Float[Tensor, "b m h e"],
-    v: Float[Tensor, "b m h e"],
+    k: Float[Tensor, "b l g e"],
+    v: Float[Tensor, "b l g e"],
     lengths: Int[Tensor, " b"] | None = None,
     *,
     causal: bool = False,
@@ -47,6 +70,7 @@ def attend_xformers(
     """
     from xformers.ops import fmha  # noqa: PLC0415 - on a CPU it has no operator, so it stays out
 
+    k, v = (x.repeat_interleave(q.shape[2] // x.shape[2], 2) for x in (k, v))
     if lengths is None:
         bias = fmha.attn_bias.LowerTriangularMask() if causal else None
         mixed: Tensor = fmha.memory_efficient_attention(q, k, v, attn_bias=bias)
@@ -62,17 +86,18 @@ def attend_xformers(
 
 def naive_attend(
     q: Float[Tensor, "b l h e"],
-    k: Float[Tensor, "b m h e"],
-    v: Float[Tensor, "b m h e"],
+    k: Float[Tensor, "b m g e"],
+    v: Float[Tensor, "b m g e"],
     valid: Bool[Tensor, "b m"] | None = None,
     *,
     causal: bool = False,
 ) -> Float[Tensor, "b l h e"]:
     """Attend as Vaswani et al. 2017 write it, with all (l, m) scores held."""
+    k, v = (x.repeat_interleave(q.shape[2] // x.shape[2], 2) for x in (k, v))
     scores = torch.einsum("blhe,bmhe->bhlm", q, k) / q.shape[-1] ** 0.5
     if valid is not None:
         scores = scores.masked_fill(~valid[:, None, None], -torch.inf)
     if causal:
-        future = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).triu(1)
-        scores = scores.masked_fill(future, -torch.inf)
+        future = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device)
+        scores = scores.masked_fill(future.triu(1 + k.shape[1] - q.shape[1]), -torch.inf)
     return torch.einsum("bhlm,bmhe->blhe", scores.softmax(-1), v)

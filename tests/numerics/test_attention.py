@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops.attention import attend, naive_attend
+from baselines.ops.attention_layer import BLOCK, AttentionLayer
 from baselines.ops.rotary import rotate
-from baselines.transformer import BLOCK, Attention, Transformer
+from baselines.transformer import Transformer
 from harness.api import SpecError, tensor_bytes
 from harness.seeding import scope, stream
 
@@ -22,7 +23,7 @@ def heads(length: int) -> list[Tensor]:
     return [torch.randn(shape, generator=rng, dtype=torch.float64).requires_grad_() for _ in "qkv"]
 
 
-def layer(backend: str = "auto", *, causal: bool = True) -> Attention:
+def layer(backend: str = "auto", *, causal: bool = True) -> AttentionLayer:
     """Build a float64 layer of width 16."""
     with scope("layer"):
         recipe = Transformer(backend=backend)
@@ -73,7 +74,7 @@ def test_steps_and_prefill_continue_what_the_whole_sequence_gives(length: int) -
     u = torch.randn(2, length + 3, 16, generator=stream("u"), dtype=torch.float64)
     whole = mixer(u)
     state = mixer.prefill(u[:, :length])
-    torch.testing.assert_close(state, super(Attention, mixer).prefill(u[:, :length]))
+    torch.testing.assert_close(state, super(AttentionLayer, mixer).prefill(u[:, :length]))
     for position in range(length, length + 3):
         y, state = mixer.step(u[:, position], state)
         torch.testing.assert_close(y, whole[:, position])

@@ -5,57 +5,13 @@ import torch
 from torch import Tensor
 
 from baselines.chance import Chance, Constant
-from baselines.lstm import LSTM
 from harness.api import OneLabel, PairLabel, StepLabels, UnsupportedError, Values
 from harness.loading import load_task
-from harness.seeding import scope, stream
+from harness.seeding import stream
 
 
 def draw(*shape: int) -> Tensor:
     return torch.randn(shape, generator=stream("draw"), dtype=torch.float64)
-
-
-@pytest.mark.parametrize("causal", [True, False])
-def test_the_lstm_equals_the_equations_step_by_step(causal: bool) -> None:
-    with scope("init"):
-        layer = LSTM().build(width=3, length=6, causal=causal).double()
-    u = draw(2, 6, 3)
-    weights = dict(layer.lstm.named_parameters())
-
-    def walk(sequence: Tensor, suffix: str) -> Tensor:
-        h = c = sequence.new_zeros(2, 3)
-        out = []
-        for u_t in sequence.unbind(1):
-            gates = u_t @ weights[f"weight_ih_l0{suffix}"].mT + weights[f"bias_ih_l0{suffix}"]
-            gates = gates + h @ weights[f"weight_hh_l0{suffix}"].mT + weights[f"bias_hh_l0{suffix}"]
-            i, f, g, o = gates.chunk(4, -1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            out.append(h)
-        return torch.stack(out, 1)
-
-    hidden = walk(u, "")
-    if not causal:
-        hidden = torch.cat([hidden, walk(u.flip(1), "_reverse").flip(1)], -1)
-    torch.testing.assert_close(layer(u), layer.out(hidden))
-
-
-def test_the_lstms_steps_and_prefill_continue_the_sequence() -> None:
-    layer = LSTM().build(width=3, length=6, causal=True).double()
-    u = draw(2, 6, 3)
-    state = layer.prefill(u[:, :5])
-    torch.testing.assert_close(state, super(type(layer), layer).prefill(u[:, :5]))
-    torch.testing.assert_close(layer.step(u[:, 5], state)[0], layer(u)[:, 5])
-
-
-def test_padding_reaches_no_valid_position_of_the_lstm() -> None:
-    layer = LSTM().build(width=3, length=6, causal=False).double()
-    u = draw(2, 6, 3)
-    padded = u.clone()
-    padded[1, 4:] = 1e6
-    y = layer(padded, torch.tensor([6, 4]))
-    torch.testing.assert_close(y[0], layer(u)[0])
-    torch.testing.assert_close(y[1:, :4], layer(u[1:, :4]))
 
 
 def test_chance_predicts_the_majority_and_the_mean() -> None:

@@ -1,0 +1,83 @@
+"""Jamba: Mamba layers with one of attention among them, and a gated feed-forward map after each.
+
+Lieber et al. 2024, "Jamba: A Hybrid Transformer-Mamba Language Model". Of every 8 layers, number 4
+(from 0) is attention with fewer heads of keys and values; it has no positions, which the Mamba
+layers before it bring. Fewer than 8 layers have one of attention in the middle, number n // 2, a
+single layer none. dt, B and C of Mamba pass an RMS norm each. Not causal (the paper has no such
+form), attention is full and Mamba runs in both directions, as in `mamba`. The sizes are those of
+the released model, except for the heads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import nn
+
+from baselines.ops.attention_layer import AttentionLayer
+from baselines.ops.experts import Experts
+from baselines.ops.heads import Heads
+from baselines.ops.mamba_layer import MambaLayer
+from baselines.ops.selection import SelectionForm
+from harness.api import Group, Mixer, Model, SpecError, Trunk
+
+PERIOD, OFFSET = 8, 4
+HIDDEN = 3.5
+"""Hidden width of the feed-forward map: 14,336 for a width of 4,096."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Jamba(Model):
+    """Mamba with some attention."""
+
+    heads: int = 4
+    kv_heads: int = 1
+    """Heads of keys and values, each for a group of the queries' heads."""
+    state: int = 16
+    """N, states of a Mamba layer's channel."""
+    experts: int = 0
+    """Feed-forward maps of every second layer, among which a router chooses; 0 for a single one."""
+    top: int = 2
+    """Experts that each position goes through."""
+
+    trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none", ffn=HIDDEN, ffn_form="swiglu")
+    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("A_log", "D"), Group())
+    reference: ClassVar[str] = "lieber2024jamba, gu2023mamba, ainslie2023gqa"
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.kv_heads, self.state) < 1 or self.heads % self.kv_heads:
+            raise SpecError(
+                f"heads, kv_heads and state must be positive, and kv_heads divide heads, not "
+                f"{self.heads}, {self.kv_heads}, {self.state}."
+            )
+        if self.experts < 0 or self.top < 1 or (self.experts and self.top > self.experts):
+            raise SpecError(
+                f"top must be between 1 and experts, or experts 0, not {self.top} of {self.experts}."
+            )
+
+    def build(self, *, width: int, length: int, causal: bool) -> MambaLayer:  # noqa: ARG002
+        """Build a Mamba layer, which most layers are; it needs no length."""
+        return MambaLayer(SelectionForm(state=self.state, normed=True), width, causal=causal)
+
+    def stack(self, *, depth: int, width: int, length: int, causal: bool) -> Sequence[Mixer]:
+        """Build the layers, attention where it belongs.
+
+        Raises:
+            SpecError: The width does not divide into the heads of attention.
+        """
+        offset = OFFSET if depth >= PERIOD else depth // 2
+        mixers: list[Mixer] = []
+        for layer in range(depth):
+            if depth > 1 and layer % PERIOD == offset:
+                heads = Heads(width, self.heads, self.kv_heads, "none")
+                mixers.append(AttentionLayer(width, heads, "auto", causal=causal))
+            else:
+                mixers.append(self.build(width=width, length=length, causal=causal))
+        return mixers
+
+    def feed_forward(self, *, width: int, layer: int) -> nn.Module | None:
+        """Build experts for the odd layers, if there are any."""
+        if not self.experts or layer % 2 == 0:
+            return None
+        return Experts(width, round(HIDDEN * width), self.experts, self.top)

@@ -1,0 +1,141 @@
+"""Local attention: softmax attention to the position's own window and its neighbours.
+
+The sequence is cut into windows of `chunk` positions. A query sees its own window up to itself and
+the whole window before; not causal, its own and both neighbours. A sequence no longer than a window
+gets full attention. This is the attention baseline of Gupta, Mehta, Berant 2022 (DLR), with rotary
+positions; their trainable temperature and the residual inside their layer are left out, since the
+backbone brings its own.
+
+Axes: b batch, l length, d width, h heads, e features of a head, w two windows.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from baselines.ops.attention import attend
+from baselines.ops.heads import Heads
+from baselines.ops.windows import attend_causal_windows, attend_windows
+from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError
+
+Windows = tuple[Float[Tensor, "b w h e"], Float[Tensor, "b w h e"], Int[Tensor, ""]]
+"""Keys and values of the last one to two windows, and how many positions there were so far."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LocalAttention(Model):
+    """Attention within windows and to their neighbours."""
+
+    heads: int = 4
+    chunk: int = 1024
+    """Positions of a window."""
+
+    trunk: ClassVar[Trunk] = Trunk(mix="none", ffn=4.0)
+    reference: ClassVar[str] = "gupta2022dlr, su2021roformer"
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.chunk) < 1:
+            raise SpecError(f"heads and chunk must be positive, not {self.heads} and {self.chunk}.")
+
+    def build(self, *, width: int, length: int, causal: bool) -> "LocalLayer":  # noqa: ARG002
+        """Build the layer; it needs no length.
+
+        Raises:
+            SpecError: The width does not divide into the heads.
+        """
+        heads = Heads(width, self.heads, self.heads, "rotary")
+        return LocalLayer(width, heads, self.chunk, causal=causal)
+
+
+@final
+class LocalLayer(Mixer):
+    """Multi-head attention within windows."""
+
+    def __init__(self, width: int, heads: Heads, chunk: int, *, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.chunk, self.causal = heads, chunk, causal
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b l d"]:
+        """Attend; a causal layer needs no mask for padding, which lies in the future."""
+        q, k, v = self.heads(u)
+        if self.causal:
+            mixed = attend_causal_windows(q, k, v, self.chunk)
+        else:
+            mixed = attend_windows(q, k, v, lengths, self.chunk)
+        mapped: Tensor = self.out(mixed.flatten(2))
+        return mapped
+
+    def initial_state(self, batch: int) -> Windows:
+        """Return an empty cache of two windows.
+
+        Raises:
+            UnsupportedError: The layer sees the future.
+        """
+        if not self.causal:
+            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        shape = batch, 2 * self.chunk, self.heads.heads, self.heads.features
+        empty = self.out.weight.new_zeros(shape)
+        return empty, empty.clone(), torch.tensor(0)
+
+    def step(self, u: Float[Tensor, "b d"], state: Windows) -> tuple[Float[Tensor, "b d"], Windows]:
+        """Write the position's key and value into the cache, in place, and attend over it.
+
+        When it is full, the older window makes room.
+        """
+        keys, values, count = state
+        q, k, v = self.heads(u[:, None], int(count))
+        at = self._held(int(count))
+        keys[:, at], values[:, at] = k[:, 0], v[:, 0]
+        mixed = attend(q, keys[:, : at + 1], values[:, : at + 1])
+        if at + 1 == 2 * self.chunk:
+            for cache in (keys, values):
+                cache[:, : self.chunk] = cache[:, self.chunk :]
+        return self.out(mixed.flatten(1)), (keys, values, count + 1)
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: Windows
+    ) -> tuple[Float[Tensor, "b l d"], Windows]:
+        """Attend over what the cache holds and the piece, whose windows go on from its own."""
+        q, k, v = self.heads(u, int(state[2]))
+        k, v = self._joined(state, k, v)
+        mixed = attend_causal_windows(q, k, v, self.chunk)
+        return self.out(mixed.flatten(2)), self._kept(state, k, v, u.shape[1])
+
+    def prefill(self, u: Float[Tensor, "b l d"]) -> Windows:
+        """Return the cache after a sequence, without attending."""
+        state = self.initial_state(len(u))
+        _, k, v = self.heads(u)
+        return self._kept(state, *self._joined(state, k, v), u.shape[1])
+
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
+        """Return the bytes of two windows and of the counter."""
+        return sum(part.nbytes for part in self.initial_state(1))
+
+    def path(self) -> str:
+        """Name the form of attention."""
+        return "sdpa-windows"
+
+    def _held(self, count: int) -> int:
+        """Return how many of so many positions the cache holds."""
+        return count - max(0, (count // self.chunk - 1) * self.chunk)
+
+    def _joined(self, state: Windows, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values, count = state
+        held = self._held(int(count))
+        keys, values = keys[:, :held].to(k.dtype), values[:, :held].to(v.dtype)
+        return torch.cat([keys, k], 1), torch.cat([values, v], 1)
+
+    def _kept(self, state: Windows, k: Tensor, v: Tensor, length: int) -> Windows:
+        """Return the cache after a piece, out of what was in it and the piece."""
+        keys, values, count = state
+        held = self._held(int(count) + length)
+        first = k.shape[1] - held
+        keys[:, :held], values[:, :held] = k[:, first:], v[:, first:]
+        return keys, values, count + length

@@ -1,0 +1,149 @@
+"""Attention whose weights are products of positive features, so that sums over keys can be carried.
+
+y_i = sum_j phi_q(q_i).phi_k(k_j) v_j / sum_j phi_q(q_i).phi_k(k_j), over all j, or over j <= i
+(Katharopoulos et al. 2020, "Transformers are RNNs", equations 4 to 6 and 16 to 20). The state
+sum_j phi_k(k_j) [v_j, 1]^T holds both sums.
+
+Axes: b batch, l length, h heads, e features of a head, f features of the kernel, w = e + 1.
+"""
+
+from abc import ABC, abstractmethod
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.ops.recompute import in_pieces
+
+CHUNK = 64
+"""Positions whose scores are held at once; between chunks only the state goes on."""
+PIECE = 4096
+"""Positions of the whole batch whose features are held at once."""
+
+
+class FeatureMap(nn.Module, ABC):
+    """Two maps of (..., e) to (..., f) numbers that are not negative."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        """f, features of the kernel."""
+
+    @abstractmethod
+    def queries(self, q: Tensor) -> Tensor:
+        """Map queries, each up to a factor of its own, which cancels."""
+
+    @abstractmethod
+    def keys(self, k: Tensor) -> Tensor:
+        """Map keys, all up to one factor."""
+
+
+def causal_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    state: Float[Tensor, "b h f w"],
+    features: FeatureMap,
+) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b h f w"]]:
+    """Attend to the past in chunks: scores within one, the carried state before it.
+
+    Time and memory are linear in the length; the gradient computes features and scores anew.
+
+    Returns:
+        The mixed values, and the state after the last position.
+    """
+    recurrence = partial(_continued, features)
+    return in_pieces(recurrence, _rows(q), state, (q, k, _with_ones(v)))
+
+
+def global_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    valid: Bool[Tensor, "b l"] | None,
+    features: FeatureMap,
+) -> Float[Tensor, "b l h e"]:
+    """Attend to all valid positions: one state for every query."""
+    values = _with_ones(v)
+    if valid is not None:
+        values = values.masked_fill(~valid[..., None, None], 0)
+    nothing = values.new_zeros(len(v), v.shape[2], features.count, values.shape[-1])
+    _, state = in_pieces(partial(_summed, features), _rows(q), nothing, (k, values))
+    return in_pieces(partial(_read, features), _rows(q), state, (q,))[0]
+
+
+def step(
+    q: Float[Tensor, "b h e"],
+    k: Float[Tensor, "b h e"],
+    v: Float[Tensor, "b h e"],
+    state: Float[Tensor, "b h f w"],
+    features: FeatureMap,
+) -> tuple[Float[Tensor, "b h e"], Float[Tensor, "b h f w"]]:
+    """Advance one position of the recurrence."""
+    state = state + features.keys(k)[..., None] * _with_ones(v)[..., None, :]
+    return _ratio((features.queries(q)[..., None, :] @ state).squeeze(-2)), state
+
+
+def quadratic_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    valid: Bool[Tensor, "b l"] | None,
+    features: FeatureMap,
+    *,
+    causal: bool,
+) -> Float[Tensor, "b l h e"]:
+    """Attend with all scores held, the twin of `causal_attend` and `global_attend`."""
+    scores = torch.einsum("blhf,bmhf->bhlm", features.queries(q), features.keys(k))
+    if valid is not None:
+        scores = scores * valid[:, None, None]
+    scores = scores.tril() if causal else scores
+    return torch.einsum("bhlm,bmhe->blhe", scores / scores.sum(-1, keepdim=True), v)
+
+
+def _continued(
+    features: FeatureMap, state: Tensor, q: Tensor, k: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attend within a piece and to what the state holds; padding has no weight among the values."""
+    length = q.shape[1]
+    chunk = min(CHUNK, length)
+    q, k, values = (_chunked(x, chunk) for x in (q, k, values))
+    q, k = features.queries(q), features.keys(k)
+    states = torch.cat([state[:, :, None], k.mT @ values], 2).cumsum(2)
+    sums = (q @ k.mT).tril() @ values + q @ states[:, :, :-1]
+    # The last state is copied, or it would keep the memory of all of them.
+    return _ratio(sums).permute(0, 2, 3, 1, 4).flatten(1, 2)[:, :length], states[:, :, -1].clone()
+
+
+def _summed(
+    features: FeatureMap, state: Tensor, k: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Add a piece to the state, and put nothing out."""
+    return values[..., :0], state + torch.einsum("blhf,blhw->bhfw", features.keys(k), values)
+
+
+def _read(features: FeatureMap, state: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """Read a state for the queries of a piece."""
+    return _ratio(torch.einsum("blhf,bhfw->blhw", features.queries(q), state)), state
+
+
+def _with_ones(v: Tensor) -> Tensor:
+    return F.pad(v, (0, 1), value=1.0)
+
+
+def _ratio(sums: Tensor) -> Tensor:
+    """Divide by the sum of the weights, which may underflow where all features vanish."""
+    return sums[..., :-1] / sums[..., -1:].clamp(min=torch.finfo(sums.dtype).tiny)
+
+
+def _rows(q: Tensor) -> int:
+    return CHUNK * max(1, PIECE // (CHUNK * len(q)))
+
+
+def _chunked(x: Tensor, chunk: int) -> Tensor:
+    """Cut (b, l, h, e) into (b, h, chunks, chunk, e), with zeros at the end."""
+    padded = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % chunk))
+    chunks: Tensor = padded.unflatten(1, (-1, chunk))
+    return chunks.permute(0, 3, 1, 2, 4)

@@ -1,0 +1,94 @@
+"""Performer: softmax attention estimated by positive random features, in linear time.
+
+Choromanski et al. 2021, "Rethinking Attention with Performers" (FAVOR+). With orthogonal random
+directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)] (lemma 1), q and k scaled by
+e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum over all keys.
+
+The paper's code subtracts the largest exponent of all keys, which lets a position see the future's
+magnitude; here nothing is subtracted from keys, whose exponents are at most |w|^2/2 anyway.
+
+Axes: f random features, e features of a head.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from baselines.ops.heads import Heads, Positions
+from baselines.ops.kernel_attention import FeatureMap
+from baselines.ops.kernel_layer import KernelLayer
+from harness.api import Model, SpecError, Trunk
+
+LARGEST = 80.0
+"""Exponent above which float32 would overflow; only heads of some 128 features come near it."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Performer(Model):
+    """Attention by positive orthogonal random features."""
+
+    heads: int = 4
+    features: int = 128
+    """Random directions, the same for all heads: more of them estimate softmax attention better."""
+    positions: Positions = "rotary"
+    """Turn queries and keys, add sinusoids to the input of every layer, or leave positions out."""
+
+    trunk: ClassVar[Trunk] = Trunk(mix="none", ffn=4.0)
+    reference: ClassVar[str] = "choromanski2021performer"
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.features) < 1:
+            raise SpecError(
+                f"heads and features must be positive, not {self.heads} and {self.features}."
+            )
+
+    def build(self, *, width: int, length: int, causal: bool) -> KernelLayer:  # noqa: ARG002
+        """Build the layer and draw its directions; it needs no length.
+
+        Raises:
+            SpecError: The width does not divide into the heads.
+        """
+        heads = Heads(width, self.heads, self.heads, self.positions)
+        features = RandomFeatures(self.features, heads.features)
+        return KernelLayer(width, heads, features, causal=causal)
+
+
+@final
+class RandomFeatures(FeatureMap):
+    """exp(w.x - |x|^2/2) for fixed directions w."""
+
+    directions: Tensor
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__(count)
+        self.register_buffer("directions", orthogonal_directions(count, size))
+
+    def queries(self, q: Float[Tensor, "... e"]) -> Float[Tensor, "... f"]:
+        """Map queries, each divided by its largest feature, which cancels, as |q|^2/2 does."""
+        exponent = (q / q.shape[-1] ** 0.25) @ self.directions.mT
+        largest = exponent.detach().amax(-1, keepdim=True)
+        return (exponent - largest).exp()
+
+    def keys(self, k: Float[Tensor, "... e"]) -> Float[Tensor, "... f"]:
+        """Map keys."""
+        k = k / k.shape[-1] ** 0.25
+        exponent = k @ self.directions.mT - k.square().sum(-1, keepdim=True) / 2
+        return exponent.clamp(max=LARGEST).exp()
+
+
+def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:
+    """Draw normal vectors that are orthogonal to each other in blocks of `size`.
+
+    Each has the norm of an independent normal vector, so one by one they are normal (section 2.4).
+    """
+    blocks = []
+    for _ in range(-(-count // size)):
+        basis, triangle = torch.linalg.qr(torch.randn(size, size))
+        # Signs make the basis uniform over all rotations.
+        blocks.append(basis * triangle.diagonal().sign())
+    norms = torch.randn(count, size).norm(dim=-1, keepdim=True)
+    return torch.cat(blocks, 1).mT[:count] * norms
