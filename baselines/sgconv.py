@@ -77,8 +77,8 @@ class SGConvLayer(Mixer):
         working = torch.promote_types(self.pieces.dtype, torch.float32)
         # A kernel must not follow an activation into half precision: it is made of parameters.
         with torch.autocast(self.D.device.type, enabled=False):
-            pieces, decay = self.pieces.to(working), self.decay.to(working)
-            return multiscale_kernel(pieces, decay, length) / self.norm
+            pieces = self.pieces.to(working) / self.norm.to(working)
+            return multiscale_kernel(pieces, self.decay.to(working), length)
 
     def forward(
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None

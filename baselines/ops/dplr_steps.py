@@ -1,6 +1,6 @@
 """One step of a diagonal-plus-low-rank system in three forms: dense, linear or diagonal.
 
-Axes: b batch, d channels, n modes, r rank, s = 2n real states.
+Axes: b batch, d channels, n modes, s = 2n real states; r is the rank.
 """
 
 from abc import ABC, abstractmethod
@@ -42,27 +42,37 @@ class Recurrence(ABC):
 
 @final
 class Linear(Recurrence):
-    """The low rank is kept apart: O(n r) numbers and operations, one complex number a mode."""
+    """The low rank is kept apart: O(n r) numbers and operations.
+
+    All but the rotation by the poles is done in real numbers, in which a coupling or an output is
+    one dot product, and in place, as a step of a wide layer takes as long as its passes.
+    """
 
     def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None:
-        self.system = dplr.Discrete(*(part.to(C.dtype) for part in system))
-        self.C = 2 * C
+        self.pole = system.pole.to(C.dtype)
+        right = dplr.reading(system.right).to(C.real.dtype)
+        left = dplr.as_real(system.left).to(C.real.dtype)
+        self.low_rank = list(zip(right.unbind(1), left.unbind(1), strict=True))
+        self.B = dplr.as_real(system.drive).to(C.real.dtype)
+        self.C = dplr.reading(C)
 
     def step(
-        self, u: Float[Tensor, "b d"], state: Complex[Tensor, "b d n"]
-    ) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:
+        self, u: Float[Tensor, "b d"], state: Float[Tensor, "b d s"]
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d s"]]:
         """Return the output and the new state."""
-        state = dplr.transition(self.system, state)
-        state = torch.addcmul(state, self.system.drive, u[..., None].to(state.dtype))
-        return (self.C * state).sum(-1).real, state
+        moved = dplr.as_real(self.pole * dplr.as_complex(state))
+        for right, left in self.low_rank:
+            moved.addcmul_(left, (right * state).sum(-1, keepdim=True), value=-1)
+        moved.addcmul_(self.B, u[..., None].to(moved.dtype))
+        return (self.C * moved).sum(-1), moved
 
-    def enter(self, vector: Float[Tensor, "b d s"]) -> Complex[Tensor, "b d n"]:
-        """Return the modes."""
-        return dplr.as_complex(vector)
+    def enter(self, vector: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
+        """Return it."""
+        return vector
 
-    def leave(self, state: Complex[Tensor, "b d n"]) -> Float[Tensor, "b d s"]:
-        """Return real and imaginary parts."""
-        return dplr.as_real(state)
+    def leave(self, state: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
+        """Return it."""
+        return state
 
 
 @final
@@ -78,7 +88,7 @@ class Dense(Recurrence):
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d s"]]:
         """Return the output and the new state."""
         moved = (self.A @ state.permute(1, 2, 0)).permute(2, 0, 1)
-        state = torch.addcmul(moved, self.B, u[..., None]).contiguous()
+        state = torch.addcmul(moved, self.B, u[..., None].to(moved.dtype)).contiguous()
         return (self.C * state).sum(-1), state
 
     def enter(self, vector: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:

@@ -33,9 +33,9 @@ def multiscale_kernel(
             break
         factor = 1 << max(0, number - 1)
         # The last piece may be cut; one number more than is seen keeps its interpolation right.
-        seen = piece[..., : math.ceil((length - reach) / factor) + 1]
+        seen = piece[..., : math.ceil((length - reach) / factor) + 1] * weight
         wide = F.interpolate(seen, scale_factor=factor, mode="linear") if factor > 1 else seen
-        stretched.append(wide[..., : min(length - reach, factor * piece.shape[-1])] * weight)
+        stretched.append(wide[..., : min(length - reach, factor * piece.shape[-1])])
         reach, weight = reach + factor * piece.shape[-1], weight / decay[:, None, None]
     return torch.cat(stretched, -1)
 
