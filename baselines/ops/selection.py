@@ -80,7 +80,7 @@ class Selection(nn.Module):
         self, x: Float[Tensor, "b l c"], state: SelectionState | None = None
     ) -> tuple[Float[Tensor, "b l c"], SelectionState]:
         """Scan a sequence, or what continues one; returns the state after it too."""
-        past, before = self.initial_state(len(x)) if state is None else state
+        past, before = (None, None) if state is None else state
         seen = causal_conv(x, self.conv.weight[:, 0], self.conv.bias, past, silu=True)
         dt, B, C = self.selected(seen)
         system = Selective(
@@ -91,7 +91,8 @@ class Selection(nn.Module):
             D=self.D,
             gain=self.gain(),
         )
-        y, after = selective_scan(seen, system, None if state is None else before)
+        y, after = selective_scan(seen, system, before)
+        past = self.initial_state(len(x))[0] if past is None else past
         return y, (last_inputs(x, past), after)
 
     def step(

@@ -8,8 +8,6 @@ Axes: b batch, l length, d channels, n states.
 """
 
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -17,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from baselines.ops import native, native_scan
+from baselines.ops import authors_kernels, native, native_scan
 from baselines.ops.walk import walked
 
 Form = Literal["native", "mamba_ssm", "chunked"]
@@ -66,11 +64,8 @@ def selective_scan(
     dtype = torch.promote_types(system.A.dtype, torch.float32)
     x, system = x.to(dtype), system.to(dtype)
     if form == "mamba_ssm":
-        columns = (part.mT.contiguous() for part in (x, system.dt))
-        kernel = import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-        B, C = system.B.mT, system.C.mT
-        y, last = kernel(*columns, system.A, B, C, system.D, return_last_state=True)
-        return y.mT, last
+        s = system
+        return authors_kernels.scan(x, s.dt, s.A, s.B, s.C, s.D)
     if state is None:
         state = x.new_zeros(len(x), *system.A.shape)
     if form == "chunked":
@@ -82,9 +77,9 @@ def selective_scan(
 def scan_form(x: Tensor, *, plain: bool) -> Form:
     """Say which form scans a tensor: on CUDA the authors' kernel if it is installed.
 
-    That one knows float32 only, no first state and no gain, which is what `plain` asks for.
+    That one knows no first state and no gain, which is what `plain` says.
     """
-    if x.is_cuda and plain and x.dtype != torch.float64 and find_spec("mamba_ssm"):
+    if plain and authors_kernels.has_scan(x):
         return "mamba_ssm"
     return "native" if x.device.type == "cpu" and native.level() else "chunked"
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from baselines.mamba import Mamba
-from baselines.ops import native, selective_scan
+from baselines.ops import authors_kernels, causal_conv, native, selective_scan
 from harness.seeding import scope, stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
@@ -130,7 +130,7 @@ class OnCuda(torch.Tensor):
 def test_on_cuda_the_authors_kernel_runs_where_it_is_installed_and_can(
     plain: bool, dtype: torch.dtype, installed: bool, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selective_scan, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(authors_kernels, "find_spec", lambda name: installed or None)
     monkeypatch.setattr(selective_scan.native, "level", lambda: "")
     x = torch.zeros(1, dtype=dtype).as_subclass(OnCuda)
     assert selective_scan.scan_form(x, plain=plain) == form
@@ -157,6 +157,37 @@ def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.Mo
     expected = layer(u)
     monkeypatch.setattr(selective_scan, "scan_form", lambda x, *, plain: "mamba_ssm")
     torch.testing.assert_close(layer(u), expected)
+
+
+@pytest.mark.parametrize(
+    ("taps", "dtype", "continues", "fits"),
+    [
+        (4, torch.float32, False, True),
+        (5, torch.float32, False, False),
+        (4, torch.float64, False, False),
+        (4, torch.float32, True, False),
+    ],
+)
+def test_on_cuda_the_authors_convolution_runs_where_it_is_installed_and_can(
+    taps: int, dtype: torch.dtype, continues: bool, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weight = torch.randn(2, 9, 3, dtype=dtype), torch.randn(3, taps, dtype=dtype)
+    state = torch.randn(2, taps - 1, 3, dtype=dtype) if continues else None
+    expected = causal_conv.naive_causal_conv(x, weight, None, state, silu=True)
+    calls = []
+
+    def causal_conv1d_fn(x, weight, bias, *, activation):
+        assert (x.shape, activation) == ((2, 3, 9), "silu")
+        calls.append(1)
+        return causal_conv.naive_causal_conv(x.mT, weight, bias, silu=True).mT
+
+    module = ModuleType("causal_conv1d")
+    module.causal_conv1d_fn = causal_conv1d_fn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "causal_conv1d", module)
+    monkeypatch.setattr(authors_kernels, "find_spec", lambda name: True)
+    y = causal_conv.causal_conv(x.as_subclass(OnCuda), weight, None, state, silu=True)
+    torch.testing.assert_close(y.as_subclass(torch.Tensor), expected)
+    assert calls == [1] * fits
 
 
 @pytest.mark.cuda
