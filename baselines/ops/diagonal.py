@@ -79,9 +79,8 @@ def final_state(
     batch, length, channels = u.shape
     block = _block(length, batch * channels // len(pole))
     blocks = -(-length // block)
-    dtype = state.dtype
-    fine = torch.view_as_real(powers(pole, block, dtype).flip(1)).flatten(2)
-    coarse = powers(power(pole, block), blocks, dtype).flip(1)
+    fine = torch.view_as_real(powers(pole, block, state.dtype).flip(1)).flatten(2)
+    coarse = powers(power(pole, block), blocks, state.dtype).flip(1)
     rows = torch.nn.functional.pad(transposed(u).transpose(0, 1), (blocks * block - length, 0))
     rows = rows.to(fine.dtype).reshape(channels, batch * blocks, block)
     with torch.autocast(u.device.type, enabled=False):
@@ -89,7 +88,7 @@ def final_state(
     sums = torch.view_as_complex(products.unflatten(-1, (-1, 2)))
     sums = sums.unflatten(1, (batch, blocks))
     added = (sums * coarse[:, None]).sum(2).transpose(0, 1)
-    return torch.addcmul(added, power(pole, length).to(dtype), state).contiguous()
+    return torch.addcmul(added, power(pole, length).to(state.dtype), state).contiguous()
 
 
 def naive_final_state(
@@ -113,15 +112,25 @@ def response(
     return kernel(fading.transpose(0, 1), pole, length).permute(1, 2, 0)
 
 
+def pairs(weight: Complex[Tensor, "d n"]) -> Float[Tensor, "d n 2"]:
+    """Return what `step` multiplies real pairs by: Re(x y) is their dot product with conj(y)'s."""
+    return torch.view_as_real(weight.conj().resolve_conj())
+
+
 def step(
-    weight: Complex[Tensor, "d n"],
+    weight: Float[Tensor, "d n 2"],
     pole: Complex[Tensor, "g n"],
     u: Float[Tensor, "b d"],
     state: Complex[Tensor, "b d n"],
-) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:
-    """Advance one position; returns the output and the new state."""
-    state = torch.addcmul(u[..., None].to(state.dtype), pole.to(state.dtype), state)
-    return torch.einsum("dn,bdn->bd", weight, state).real.to(u.dtype), state
+) -> Float[Tensor, "b d"]:
+    """Advance the state by one position, in place, and return the output.
+
+    A state of many modes is larger than the cache, so memory is what a step waits for.
+    """
+    torch.addcmul(u[..., None].to(state.dtype), pole, state, out=state)
+    with torch.autocast(u.device.type, enabled=False):
+        y = torch.einsum("dn,bdn->bd", weight.flatten(1), torch.view_as_real(state).flatten(2))
+    return y.to(u.dtype)
 
 
 def power(pole: Complex128[Tensor, "g n"], exponent: int) -> Complex128[Tensor, "g n"]:

@@ -101,16 +101,16 @@ class DiagonalLayer(Mixer):
         return (self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype),)
 
     @final
+    @torch.no_grad()
     def step(
         self, u: Float[Tensor, "b d"], state: DiagonalState
     ) -> tuple[Float[Tensor, "b d"], DiagonalState]:
-        """Advance the recurrence by one position."""
-        weight, pole = self._present_system()
-        y, advanced = diagonal.step(weight, pole, u, state[0])
-        return torch.addcmul(y, self.D, u), (advanced,)
+        """Advance the recurrence by one position, in the state's memory."""
+        y = diagonal.step(*self._present_system(), u, state[0])
+        return torch.addcmul(y, self.D, u).to(u.dtype), state
 
     @torch.no_grad()
-    def _present_system(self) -> tuple[Complex[Tensor, "d n"], Complex[Tensor, "g n"]]:
+    def _present_system(self) -> tuple[Float[Tensor, "d n 2"], Complex[Tensor, "g n"]]:
         """Return the system for steps, discretised anew only when a parameter has changed.
 
         A parameter's version counts its changes in place, its address and type the others.
@@ -119,7 +119,7 @@ class DiagonalLayer(Mixer):
         present = self.rate, *versions
         if self._stepped[0] != present:
             weight, pole = self.system()
-            self._stepped = present, (weight[:, 0], pole.to(weight.dtype))
+            self._stepped = present, (diagonal.pairs(weight[:, 0]), pole.to(weight.dtype))
         system: tuple[Tensor, Tensor] = self._stepped[1]
         return system
 

@@ -80,3 +80,15 @@ def test_a_swapped_copy_shares_nothing_with_its_source(shape: tuple[int, int, in
     assert swapped.is_contiguous()
     assert torch.equal(swapped, x.mT)
     assert swapped.data_ptr() != x.data_ptr()
+
+
+def test_float32_keeps_four_digits_at_262144_steps() -> None:
+    rng = stream("long")
+    u = torch.randn(1, 262_144, 1, generator=rng)
+    kernel, skip = torch.randn(1, 2, 262_144, generator=rng), torch.ones(1)
+    single = convolve(u, kernel, skip)
+    double = convolve(u.double(), kernel.double(), skip.double())
+    assert single.dtype == torch.float32
+    assert (single - double).norm() / double.norm() < 1e-5
+    last = double[0, -1, 0] - u[0, -1, 0].double()
+    torch.testing.assert_close(last, (kernel[0, 0].flip(0).double() * u[0, :, 0].double()).sum())

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.dlr import DLR
 from baselines.dss import DSS, DSSLayer
@@ -16,6 +16,8 @@ from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.s4d import S4D
 from harness.api import UnsupportedError
 from harness.seeding import scope, stream
+from harness.spec import Protocol
+from harness.train import parameter_groups
 
 INITS = ("legs", "inv", "lin", "real", "fout", "inv2", "quad", "random")
 S4DS = [
@@ -353,7 +355,8 @@ def check_gradients(mixer: DiagonalLayer) -> None:
         return torch.func.functional_call(mixer, state, (u,))
 
     parameters = [p.detach().clone().requires_grad_() for p in mixer.parameters()]
-    assert torch.autograd.gradcheck(run, (features(5).requires_grad_(), *parameters))
+    leaves = (features(5).requires_grad_(), *parameters)
+    assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize(
@@ -394,3 +397,32 @@ def test_steps_follow_a_parameter_that_changed_in_place_and_one_that_changed_its
     layer, u = layer.double(), u.double()
     torch.testing.assert_close(stepped(), layer(u))
     assert not torch.allclose(first.double(), stepped())
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *(S4D(state=8, init=init) for init in (*INITS, "dfout")),
+        *(S4D(state=8, real=real) for real in ("relu", "none")),
+        *(DLR(state=16, kernel=kernel) for kernel in ("real", "prod")),
+        *(DSS(state=8, form=form) for form in ("exp", "softmax")),
+    ],
+    ids=str,
+)
+@pytest.mark.slow
+def test_a_thousand_steps_on_random_labels_stay_finite(recipe: Recipe) -> None:
+    with scope("noise"):
+        mixer = recipe.build(width=8, length=64, causal=False)
+        network = nn.Sequential(nn.Linear(1, 8), mixer, nn.GELU(), nn.Linear(8, 2))
+    groups = parameter_groups(network, recipe, Protocol())
+    optimizer = torch.optim.AdamW(groups)
+    rng = stream("noise")
+    for _ in range(1000):
+        inputs = torch.randn(16, 64, 1, generator=rng)
+        labels = torch.randint(2, (16,), generator=rng)
+        loss = nn.functional.cross_entropy(network(inputs).mean(1), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert loss.isfinite()
+    assert all(p.isfinite().all() for p in network.parameters())
