@@ -94,56 +94,57 @@ class _CausalConv(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, state: Tensor, silu: bool
     ) -> Tensor:
-        ctx.save_for_backward(x, weight, bias, state)
+        # Rows of taps must be without gaps: torch has no vectors for the others.
+        taps = weight.T.contiguous()
+        ctx.save_for_backward(x, taps, bias, state)
         ctx.silu = silu
         y = x.new_empty(x.shape)
-        for start, stop in _blocks(x, weight):
-            block = _convolved(_window(x, state, start, stop), weight, bias)
-            y[:, start:stop] = F.silu(block, inplace=True) if silu else block
+        for start, stop in _blocks(x, taps):
+            block = _convolved(_window(x, state, start, stop), taps, bias, y[:, start:stop])
+            if silu:
+                F.silu(block, inplace=True)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, state = ctx.saved_tensors
-        later = state.shape[1]
-        flipped, zero = weight.flip(1), torch.zeros_like(bias)
-        grad_x, grad_weight = x.new_empty(x.shape), torch.zeros_like(weight)
-        grad_bias = zero.clone()
+        x, taps, bias, state = ctx.saved_tensors
+        flipped, zero, later = taps.flip(0), torch.zeros_like(bias), state.shape[1]
+        grad_x, grad_taps, grad_bias = x.new_empty(x.shape), torch.zeros_like(taps), zero.clone()
         # The gradient of an input gathers those of the outputs up to k - 1 positions later.
         after = torch.zeros_like(state)
-        for start, stop in reversed(list(_blocks(x, weight))):
+        for start, stop in reversed(list(_blocks(x, taps))):
             window, inner = _window(x, state, start, stop), grad[:, start:stop]
             if ctx.silu:
-                before = _convolved(window, weight, bias)
+                before = _convolved(window, taps, bias, torch.empty_like(inner))
                 inner = torch.ops.aten.silu_backward(inner, before)
-            for tap in range(weight.shape[1]):
-                grad_weight[:, tap] += (inner * window[:, tap : tap + stop - start]).sum((0, 1))
+            for lag in range(len(taps)):
+                grad_taps[lag] += (inner * window[:, lag : lag + stop - start]).sum((0, 1))
             grad_bias += inner.sum((0, 1))
             joined = torch.cat([inner, after], 1)
-            grad_x[:, start:stop] = _convolved(joined, flipped, zero)
+            _convolved(joined, flipped, zero, grad_x[:, start:stop])
             after = joined[:, :later]
         padded = torch.cat([torch.zeros_like(state), after], 1)
-        return grad_x, grad_weight, grad_bias, _convolved(padded, flipped, zero), None
+        grad_state = _convolved(padded, flipped, zero, torch.empty_like(state))
+        return grad_x, grad_taps.T, grad_bias, grad_state, None
 
 
-def _blocks(x: Tensor, weight: Tensor) -> Iterator[tuple[int, int]]:
+def _blocks(x: Tensor, taps: Tensor) -> Iterator[tuple[int, int]]:
     batch, length, channels = x.shape
-    rows = max(weight.shape[1], BLOCK // max(1, batch * channels))
+    rows = max(len(taps), BLOCK // max(1, batch * channels))
     return ((start, min(start + rows, length)) for start in range(0, length, rows))
 
 
 def _window(x: Tensor, state: Tensor, start: int, stop: int) -> Tensor:
     """Return a block with the inputs before it."""
-    if start == 0:
-        return torch.cat([state, x[:, :stop]], 1)
-    return x[:, start - state.shape[1] : stop]
+    first = start - state.shape[1]
+    return x[:, first:stop] if start else torch.cat([state, x[:, :stop]], 1)
 
 
-def _convolved(window: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the outputs of a block from its inputs and those before it."""
-    rows = window.shape[1] - weight.shape[1] + 1
-    y = torch.addcmul(bias, window[:, :rows], weight[:, 0])
-    for tap in range(1, weight.shape[1]):
-        y.addcmul_(window[:, tap : tap + rows], weight[:, tap])
-    return y
+def _convolved(window: Tensor, taps: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Return the outputs of a block, in `out`, from its inputs and those before it."""
+    rows = out.shape[1]
+    torch.addcmul(bias, window[:, :rows], taps[0], out=out)
+    for lag in range(1, len(taps)):
+        out.addcmul_(window[:, lag : lag + rows], taps[lag])
+    return out

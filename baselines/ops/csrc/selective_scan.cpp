@@ -4,12 +4,13 @@
 //   y_t[d]   = D[d] x_t[d] + sum_n C_t[n] gain[n,d] h_t[n,d]
 //
 // Channels are the lanes of vectors and innermost in every array; time is walked in chunks. Forward
-// keeps the states at the chunks' beginnings only; backward recomputes those inside a chunk, walks it
-// from its end, and so needs memory of order (b, l, d) like the arguments.
+// keeps the states at the chunks' beginnings only; backward recomputes those inside a chunk, walks
+// it from its end, and so needs memory of order (b, l, d) like the arguments.
 //
-// A plain C interface, so that it compiles in seconds and fits every version of torch. Kernels are
+// A plain C interface, so that it needs no headers and fits every version of torch. Kernels are
 // templates over the width of a vector, instantiated for each instruction set behind a `target`
-// attribute; the caller picks one at run time.
+// attribute; the caller picks one at run time. 2^z is the only function they need, since A comes
+// multiplied by log2(e).
 
 #include <cstdint>
 #include <cstring>
@@ -323,8 +324,10 @@ INLINE void backward(const Scan &s, int64_t task) {
             load(skip, (const Real *)s.skip + channel + v * width, PADDED);
             for (int64_t t = 0; t < steps; ++t) {
                 const int64_t at = offset + t * s.channels + v * width, count = members - v * width;
-                store((Real *)s.grad_x + at, Vec(skip * strip.grad[t] + strip.dt[t] * strip.by_drive[t]), count);
-                store((Real *)s.grad_dt + at, Vec(strip.x[t] * strip.by_drive[t] + strip.by_rate[t] * Real(LN2)), count);
+                const Vec by_x = skip * strip.grad[t] + strip.dt[t] * strip.by_drive[t];
+                const Vec by_dt = strip.x[t] * strip.by_drive[t] + strip.by_rate[t] * Real(LN2);
+                store((Real *)s.grad_x + at, by_x, count);
+                store((Real *)s.grad_dt + at, by_dt, count);
             }
         }
     }
