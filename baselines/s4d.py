@@ -4,8 +4,9 @@ Gu, Gupta, Goel, Ré 2022, "On the Parameterization and Initialization of Diagon
 Models". x' = A x + B u, y = 2 Re(C x) + D u with N/2 conjugate pairs kept once. Not causal: a
 second C reads the future from the next position on, and the two are summed, as in state-spaces/s4.
 `init=dfout` puts the poles on a circle in discrete time, with no step size: Solozabal et al. 2025,
-"Uncovering the Spectral Bias in Diagonal State Space Models", sections 4.2; its equations are
-reconstructed here from its prose, which does not say how the input is scaled.
+"Uncovering the Spectral Bias in Diagonal State Space Models", section 4.2; its equations are
+reconstructed here from its prose, which does not say how the input is scaled: here as by a
+zero-order hold whose step is the damping, so that only frequencies are free of it.
 
 Axes: d channels, k directions, n modes, s independent sets of poles.
 """
@@ -82,7 +83,7 @@ class S4D(Model):
 
 @final
 class S4DLayer(DiagonalLayer):
-    """The mixer of S4D. With dfout, log_dt holds log(xi) and A_im the phases, and A_re is not."""
+    """The mixer of S4D. With dfout log_dt is log(xi), A_im the phases of a step, and A_re -1/2."""
 
     def __init__(self, recipe: S4D, width: int, *, causal: bool) -> None:
         super().__init__(width, recipe.state // 2 + (recipe.init == "dfout"), causal=causal)
@@ -106,21 +107,21 @@ class S4DLayer(DiagonalLayer):
         """Discretise: weight = 2 C Bbar, pole = Abar."""
         B = torch.view_as_complex(self.B.double())
         dt = self.log_dt.double().exp()[:, None]
-        if self.recipe.init == "dfout":
-            phase = self.rate * self.A_im.double()
-            pole, drive = torch.complex(-self.rate / 2 * dt + 0 * phase, phase).exp(), B
-        else:
-            dt, A = self.rate * dt, torch.complex(-self.decay(), self.A_im.double())
-            A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
-            pole, drive = discretise(A, B, dt, self.recipe.disc)
-            phase = dt * A.imag
+        frequency = self.A_im.double() / (dt if self.recipe.init == "dfout" else 1)
+        A = torch.complex(-self.decay(), frequency)
+        A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
+        dt = self.rate * dt
+        pole, drive = discretise(A, B, dt, self.recipe.disc)
         if self.recipe.bandlimit:
-            drive = drive.masked_fill(phase.abs() >= math.pi * self.recipe.bandlimit, 0)
+            aliased = (dt * A.imag).abs() >= math.pi * self.recipe.bandlimit
+            drive = drive.masked_fill(aliased, 0)
         C = torch.view_as_complex(self.C)
         return 2 * C * drive.to(C.dtype)[:, None], pole
 
     def decay(self) -> Tensor:
         """Return minus the real part of A, in float64."""
+        if self.recipe.init == "dfout":
+            return torch.full_like(self.A_im, 0.5, dtype=torch.float64)
         raw = self.A_re.double()
         if self.recipe.real == "exp":
             return raw.exp()
