@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHUNK = 128
-"""Positions that one Toeplitz product mixes: twice the usual 64 states, where the products inside
-chunks and those between them cost the same."""
+"""Positions that one Toeplitz product mixes: twice the usual 64 states, where what is done inside
+chunks and between them costs about the same."""
 PIECE = 8192
 """Positions that are run at once, so that their numbers stay near the processor."""
 

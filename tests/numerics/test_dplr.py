@@ -119,6 +119,21 @@ def test_advancing_equals_walking(length: int, batch: int) -> None:
     torch.testing.assert_close(krylov.advance(*given), krylov.naive_advance(*given))
 
 
+@given(length=st.integers(1, 40))
+def test_advancing_has_the_gradients_of_walking(length: int) -> None:
+    system, C, dt = drawn(1)
+    rng = stream("gradients", length)
+    u = torch.randn(2, length, CHANNELS, generator=rng, dtype=torch.float64)
+    state = torch.randn(2, CHANNELS, 2 * MODES, generator=rng, dtype=torch.float64)
+    dense = dplr.dense(dplr.discretise(system, dt))
+    leaves = [leaf.requires_grad_() for leaf in (*dense, dplr.reading(C)[:, 0], u, state)]
+    found, expected = (
+        torch.autograd.grad(y.sin().sum() + last.square().sum(), leaves)
+        for y, last in (form(*leaves) for form in (krylov.advance, krylov.naive_advance))
+    )
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(("chunk", "piece"), [(1, 1), (4, 8), (8, 64), (32, 32)])
 def test_chunks_and_pieces_of_every_size_give_the_same(
     monkeypatch: pytest.MonkeyPatch, chunk: int, piece: int
