@@ -180,6 +180,15 @@ def test_what_must_not_grow_is_told_where_it_grows():
     assert cells[-2:] == ["5.00 GiB (too much)", "5.50x (<= 5, MISSED)"]
 
 
+def test_a_step_may_grow_only_where_the_state_does():
+    ssm, attention = tables.all_rows(TRAITS, quick=False)["steps"]
+
+    assert [line["wanted_longer"] for line in ssm.lines(answers())] == [None, 1.25]
+    assert [line["wanted_products"] for line in ssm.lines(answers())] == [2.0, 2.0]
+    assert [line["wanted_longer"] for line in attention.lines(answers())] == [None, None]
+    assert [line["wanted_products"] for line in attention.lines(answers())] == [2.0, None]
+
+
 def test_every_table_has_a_figure_and_nothing_has_none():
     rows = tables.all_rows(TRAITS, quick=False)
     known = {

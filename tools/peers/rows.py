@@ -17,6 +17,8 @@ Find = Callable[[Ask], Stored | None]
 Line = dict[str, Any]
 MOST_LONGER, MOST_BYTES = 5.0, 4 * 2**30
 """How much longer four times the positions may take, and what a process may hold meanwhile."""
+MOST_GROWTH = 1.25
+"""How much longer a step may take behind a longer context: less is within two runs' noise."""
 MOST_PRODUCTS = 2.0
 """How much longer than its bare matrix products a step may take."""
 UNMEASURED = Answer(reason="It was not measured.")
@@ -159,7 +161,7 @@ class Step:
             "times_products": ratio(seconds, bare),
             "wanted_products": MOST_PRODUCTS if self.bounded or not last else None,
             "times_longer": ratio(seconds, short.median(step)) if last else None,
-            "bounded": self.bounded,
+            "wanted_longer": MOST_GROWTH if self.bounded and last else None,
             "path": answer.path, "reason": answer.reason, **place(find(ask)),
         }  # fmt: skip
 

@@ -57,7 +57,7 @@ COLUMNS = {
     ),
     "steps": (
         "model", "context", "width", "step_s", "precision", "products_s", "times_products",
-        "wanted_products", "times_longer", "bounded", "path", "reason", *PLACE,
+        "wanted_products", "times_longer", "wanted_longer", "path", "reason", *PLACE,
     ),
 }  # fmt: skip
 
@@ -144,7 +144,7 @@ def step_cells(line: Line) -> list[str]:
         f"{line['context']:,}",
         units.seconds(line["step_s"]) if line["step_s"] else line["reason"],
         beside(line["times_products"], line["wanted_products"], least=False),
-        f"{line['times_longer']:.2f}x" if line["times_longer"] else "",
+        beside(line["times_longer"], line["wanted_longer"], least=False),
     ]
 
 
