@@ -1,8 +1,8 @@
 """Performer: softmax attention estimated by positive random features, in linear time.
 
 Choromanski et al. 2021, "Rethinking Attention with Performers" (FAVOR+). With orthogonal random
-directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)] (lemma 1), q and k scaled by
-e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum over all keys.
+directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)] (lemma 1); q and k are
+multiplied by e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum over all keys.
 
 The paper's code subtracts the largest exponent of all keys, which lets a position see the future's
 magnitude; here nothing is subtracted from keys, whose exponents are at most |w|^2/2 anyway.
@@ -71,13 +71,15 @@ class RandomFeatures(FeatureMap):
         """Map queries, each divided by its largest feature, which cancels, as |q|^2/2 does."""
         exponent = (q / q.shape[-1] ** 0.25) @ self.directions.mT
         largest = exponent.detach().amax(-1, keepdim=True)
-        return (exponent - largest).exp()
+        feature: Tensor = (exponent - largest).exp()
+        return feature
 
     def keys(self, k: Float[Tensor, "... e"]) -> Float[Tensor, "... f"]:
         """Map keys."""
         k = k / k.shape[-1] ** 0.25
         exponent = k @ self.directions.mT - k.square().sum(-1, keepdim=True) / 2
-        return exponent.clamp(max=LARGEST).exp()
+        feature: Tensor = exponent.clamp(max=LARGEST).exp()
+        return feature
 
 
 def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:

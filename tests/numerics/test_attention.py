@@ -11,6 +11,7 @@ from torch import Tensor
 from baselines.ops.attention import attend, naive_attend
 from baselines.ops.attention_layer import BLOCK, AttentionLayer
 from baselines.ops.rotary import rotate
+from baselines.ops.sinusoidal import sinusoids
 from baselines.transformer import Transformer
 from harness.api import SpecError, tensor_bytes
 from harness.seeding import scope, stream
@@ -137,3 +138,71 @@ def test_fused_attention_holds_no_square_of_scores() -> None:
         attend(q, q, q, causal=True)
     largest = max(event.cpu_memory_usage for event in profile.events())
     assert largest < length * length
+
+
+@given(l=st.integers(1, 9), past=st.integers(0, 9), groups=st.sampled_from([1, 2, 4]))
+def test_shared_heads_and_last_queries_equal_the_textbook_form_and_its_gradients(
+    l: int, past: int, groups: int
+) -> None:
+    rng = stream("grouped", l, past)
+    shapes = [(2, l, 4, 2), (2, l + past, groups, 2), (2, l + past, groups, 2)]
+    leaves = [
+        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        for shape in shapes
+    ]
+    fused, naive = (form(*leaves, causal=True) for form in (attend, naive_attend))
+    torch.testing.assert_close(fused, naive)
+    direction = torch.randn(fused.shape, generator=rng, dtype=torch.float64)
+    torch.testing.assert_close(
+        torch.autograd.grad((fused * direction).sum(), leaves),
+        torch.autograd.grad((naive * direction).sum(), leaves),
+    )
+
+
+def test_queries_after_a_past_are_masked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baselines.ops.attention.QUERIES", 2)
+    q, k, v = (x.detach() for x in heads(9))
+    torch.testing.assert_close(
+        attend(q[:, 4:], k, v, causal=True), naive_attend(q, k, v, causal=True)[:, 4:]
+    )
+
+
+def test_heads_that_share_keys_equal_full_attention_with_copied_maps() -> None:
+    shared = Transformer(kv_heads=2).build(width=16, length=8, causal=True).double()
+    full = layer()
+    with torch.no_grad():
+        q, k, v = shared.heads.project.weight.split((16, 8, 8))
+        copies = [x.unflatten(0, (2, 4)).repeat_interleave(2, 0).flatten(0, 1) for x in (k, v)]
+        full.heads.project.weight.copy_(torch.cat([q, *copies]))
+        q, k, v = shared.heads.project.bias.split((16, 8, 8))
+        copies = [x.unflatten(0, (2, 4)).repeat_interleave(2, 0).flatten() for x in (k, v)]
+        full.heads.project.bias.copy_(torch.cat([q, *copies]))
+        full.out.load_state_dict(shared.out.state_dict())
+    u = torch.randn(2, 9, 16, generator=stream("u"), dtype=torch.float64)
+    torch.testing.assert_close(shared(u), full(u))
+
+
+@pytest.mark.parametrize("width", [6, 7])
+def test_sinusoids_are_the_papers(width: int) -> None:
+    table = sinusoids(torch.arange(3, 12), width, torch.float64)
+    for position, feature in ((3, 0), (7, 3), (11, width - 1)):
+        angle = position / 10_000 ** (feature // 2 * 2 / width)
+        expected = math.cos(angle) if feature % 2 else math.sin(angle)
+        assert table[position - 3, feature].item() == pytest.approx(expected, rel=1e-12)
+
+
+@given(first=st.integers(0, 7), positions=st.sampled_from(["rotary", "sinusoidal", "none"]))
+def test_a_sequence_in_two_pieces_equals_one_pass(first: int, positions: str) -> None:
+    mixer = Transformer(positions=positions).build(width=16, length=8, causal=True).double()
+    u = torch.randn(2, 8, 16, generator=stream("u"), dtype=torch.float64)
+    before, state = mixer.advance(u[:, :first], mixer.initial_state(2))
+    after, state = mixer.advance(u[:, first:], state)
+    torch.testing.assert_close(torch.cat([before, after], 1), mixer(u))
+    assert int(state[2]) == 8
+
+
+def test_without_positions_bidirectional_attention_knows_no_order() -> None:
+    mixer = Transformer(positions="none").build(width=16, length=8, causal=False).double()
+    u = torch.randn(2, 8, 16, generator=stream("u"), dtype=torch.float64)
+    order = torch.randperm(8, generator=stream("order"))
+    torch.testing.assert_close(mixer(u[:, order]), mixer(u)[:, order])

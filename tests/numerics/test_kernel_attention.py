@@ -1,0 +1,168 @@
+"""Kernel attention: chunked, quadratic and recurrent forms are one map; FAVOR+ tends to softmax."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from baselines.linear_attention import EluPlusOne, LinearAttention
+from baselines.ops import kernel_attention as ka
+from baselines.ops.kernel_layer import KernelLayer
+from baselines.performer import Performer, RandomFeatures, orthogonal_directions
+from baselines.transformer import Transformer
+from harness.api import tensor_bytes
+from harness.seeding import scope, stream
+
+RECIPES = [LinearAttention(), Performer(features=6), Performer(features=9, positions="sinusoidal")]
+
+
+def heads(length: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    rng = stream("heads", length)
+    draws = (torch.randn(2, length, 2, 3, generator=rng, dtype=torch.float64) for _ in "qkv")
+    return [draw.to(dtype).requires_grad_() for draw in draws]
+
+
+def feature_map(kind: str) -> ka.FeatureMap:
+    with scope("features"):
+        return EluPlusOne(3) if kind == "elu" else RandomFeatures(5, 3).double()
+
+
+def layer(recipe: LinearAttention | Performer, *, causal: bool = True) -> KernelLayer:
+    with scope("layer"):
+        return recipe.build(width=16, length=8, causal=causal).double()
+
+
+def agree(fast: Tensor, naive: Tensor, leaves: list[Tensor]) -> None:
+    torch.testing.assert_close(fast, naive)
+    direction = torch.randn(fast.shape, generator=stream("to"), dtype=torch.float64)
+    torch.testing.assert_close(
+        torch.autograd.grad((fast * direction).sum(), leaves),
+        torch.autograd.grad((naive * direction).sum(), leaves),
+    )
+
+
+@given(length=st.integers(1, 150), kind=st.sampled_from(["elu", "random"]))
+def test_the_chunked_form_equals_the_square_and_its_gradients(length: int, kind: str) -> None:
+    leaves, features = heads(length), feature_map(kind)
+    fast, _ = ka.causal_attend(*leaves, torch.zeros(2, 2, features.count, 4).double(), features)
+    agree(fast, ka.quadratic_attend(*leaves, None, features, causal=True), leaves)
+
+
+@pytest.mark.parametrize("kind", ["elu", "random"])
+def test_pieces_carry_the_state_and_its_gradient(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ka, "CHUNK", 4)
+    monkeypatch.setattr(ka, "PIECE", 16)
+    leaves, features = heads(37), feature_map(kind)
+    state = torch.rand(2, 2, features.count, 4, dtype=torch.float64, generator=stream("state"))
+    state.requires_grad_()
+    fast, last = ka.causal_attend(*leaves, state, features)
+    walked, outputs = state, []
+    for at in range(37):
+        y, walked = ka.step(*(x[:, at] for x in leaves), walked, features)
+        outputs.append(y)
+    torch.testing.assert_close(last, walked)
+    agree(fast, torch.stack(outputs, 1), [*leaves, state])
+    agree(
+        ka.global_attend(*leaves, None, features),
+        ka.quadratic_attend(*leaves, None, features, causal=False),
+        leaves,
+    )
+
+
+@given(length=st.integers(1, 20), valid=st.integers(1, 20), kind=st.sampled_from(["elu", "random"]))
+def test_one_state_for_all_queries_equals_the_square(length: int, valid: int, kind: str) -> None:
+    leaves, features = heads(length), feature_map(kind)
+    seen = torch.arange(length) < torch.tensor([[length], [valid]])
+    fast = ka.global_attend(*leaves, seen, features)
+    agree(fast, ka.quadratic_attend(*leaves, seen, features, causal=False), leaves)
+
+
+def test_linear_attention_equals_the_papers_sums() -> None:
+    q, k, v = (x.detach() for x in heads(7))
+    fast, _ = ka.causal_attend(q, k, v, torch.zeros(2, 2, 3, 4).double(), EluPlusOne(3))
+
+    def phi(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x + 1, x.exp())
+
+    for i in range(7):
+        weights = [(phi(q[:, i]) * phi(k[:, j])).sum(-1, keepdim=True) for j in range(i + 1)]
+        above = sum(weight * v[:, j] for j, weight in enumerate(weights))
+        torch.testing.assert_close(fast[:, i], above / sum(weights))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+@pytest.mark.parametrize("first", [0, 1, 64, 70])
+def test_steps_and_pieces_continue_the_sequence(
+    recipe: LinearAttention | Performer, first: int
+) -> None:
+    mixer = layer(recipe)
+    u = torch.randn(2, 70, 16, generator=stream("u"), dtype=torch.float64)
+    whole = mixer(u)
+    before, state = mixer.advance(u[:, :first], mixer.initial_state(2))
+    after, last = mixer.advance(u[:, first:], state)
+    torch.testing.assert_close(torch.cat([before, after], 1), whole)
+    for position in range(first, 70):
+        y, state = mixer.step(u[:, position], state)
+        torch.testing.assert_close(y, whole[:, position])
+    torch.testing.assert_close(state, last)
+    assert tensor_bytes(mixer.float().initial_state(1)) == mixer.state_bytes(70)
+
+
+def test_the_performer_tends_to_softmax_attention() -> None:
+    softmax = Transformer().build(width=16, length=8, causal=True)
+    u = torch.randn(2, 12, 16, generator=stream("u"))
+    errors = []
+    for count in (64, 16_384):
+        with scope("performer", count):
+            mixer = Performer(features=count).build(width=16, length=8, causal=True)
+        mixer.load_state_dict(softmax.state_dict(), strict=False)
+        errors.append((mixer(u) - softmax(u)).norm() / softmax(u).norm())
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0] / 4
+
+
+def test_directions_are_orthogonal_in_blocks_and_normal_one_by_one() -> None:
+    with scope("directions"):
+        directions = orthogonal_directions(4000, 8).double()
+    blocks = directions.unflatten(0, (-1, 8))
+    products = blocks @ blocks.mT
+    off = products - torch.diag_embed(products.diagonal(dim1=-2, dim2=-1))
+    assert off.abs().max() < 1e-4
+    torch.testing.assert_close(
+        directions.mT @ directions / 4000, torch.eye(8).double(), atol=0.08, rtol=0
+    )
+    assert directions.mean(0).abs().max() < 0.06
+    assert directions.square().sum(-1).var().item() == pytest.approx(16, rel=0.15)
+
+
+def test_a_key_of_the_future_however_large_moves_no_bit_of_the_past() -> None:
+    mixer = layer(Performer(features=6)).float()
+    u = torch.randn(1, 9, 16, generator=stream("u"))
+    changed = u.clone()
+    changed[:, 5:] *= 1e4
+    assert torch.equal(mixer(changed)[:, :5], mixer(u)[:, :5])
+
+
+def test_a_large_head_overflows_nowhere() -> None:
+    features = RandomFeatures(4, 256)
+    with torch.no_grad():
+        features.directions.copy_(torch.eye(4, 256) * 16)
+    # The key whose exponent |w|^2 / 2 = 128 is the largest that any has.
+    k = 256**0.25 * features.directions[None, :, None]
+    y, _ = ka.causal_attend(k, k, k, torch.zeros(1, 1, 4, 257), features)
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["elu", "random"])
+def test_float32_keeps_four_digits_at_262144_steps(kind: str) -> None:
+    features = feature_map(kind)
+    q, k, v = (x.detach()[:1, :, :1] for x in heads(262_144, torch.float64))
+    state = torch.zeros(1, 1, features.count, 4).double()
+    exact, _ = ka.causal_attend(q, k, v, state, features)
+    single, _ = ka.causal_attend(q.float(), k.float(), v.float(), state.float(), features.float())
+    for part in (slice(None), slice(-4096, None)):
+        difference = (single.double() - exact)[:, part].norm() / exact[:, part].norm()
+        assert difference < 1e-4
