@@ -11,6 +11,7 @@ whole network itself.
 
 from harness.contract.block import Group, Trunk
 from harness.contract.data import Batch, Inputs, Signal, Tokens
+from harness.contract.drawn import DrawnTask
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
@@ -35,6 +36,7 @@ __all__ = [
     "Assembler",
     "Batch",
     "Bench",
+    "DrawnTask",
     "Evaluation",
     "GeneratedTask",
     "Group",

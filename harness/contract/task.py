@@ -101,6 +101,9 @@ class LearningTask(Task):
     def split(self, split: Split) -> Batch:
         """Return a whole split as one batch; of endless training data, a sample."""
 
+    shortcuts: ClassVar[Mapping[str, float]] = {}
+    """Scores that ways around the question reach, by name, from the lowest to the highest."""
+
     def evaluations(self) -> Mapping[str, Callable[[], Evaluation]]:
         """Return further sets by name, each made when it is its turn: longer, coarser, fuller."""
         return {}

@@ -5,6 +5,8 @@ import math
 import warnings
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from harness.contract.data import Batch
 from harness.contract.task import LearningTask, Split, StoredTask
+from harness.pieces import elsewhere
 from harness.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb, positions
@@ -31,13 +34,18 @@ def fingerprint(task: LearningTask) -> str:
     """
     digest = hashlib.sha256()
     StoredTask.split.cache_clear()
-    for part in _parts(task):
+    for part in _drawn_anew(task):
         for tensor in (part.inputs, part.targets, part.lengths):
             if tensor is not None:
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.contiguous().numpy().tobytes())
         digest.update(b"|")
     return digest.hexdigest()
+
+
+def _drawn_anew(task: LearningTask) -> Iterator[Batch]:
+    with TemporaryDirectory() as folder, elsewhere(Path(folder)):
+        yield from _parts(task)
 
 
 def _parts(task: LearningTask) -> Iterator[Batch]:
@@ -67,7 +75,7 @@ def leaves_global_generators_alone(task: LearningTask) -> None:
     """Reading its data moves or seeds neither torch's nor numpy's global generator."""
     StoredTask.split.cache_clear()
     before = positions()
-    for _ in _parts(task):
+    for _ in _drawn_anew(task):
         pass
     after = positions()
     moved = [name for name, position in before.items() if after[name] != position]

@@ -1,14 +1,14 @@
 """Write the whole sequence again from the features of its last position: compression.
 
 Source: arXiv 2403.17844, its probe "compression". The marker at the end is among the labels, as
-there: a free hit, one of `length` positions.
+there: a free hit.
 
 Axes: b batch, l positions, d width, c classes.
 """
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 import torch
 from jaxtyping import Float
@@ -147,5 +147,4 @@ class Decoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b l c"]:
         """Add every place's code and map."""
-        decoded: Tensor = self.map(x[:, None] + self.places)
-        return decoded
+        return cast("Tensor", self.map(x[:, None] + self.places))

@@ -1,0 +1,1 @@
+"""Long Range Arena (arXiv 2011.04006)."""

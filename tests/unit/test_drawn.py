@@ -1,0 +1,124 @@
+"""What takes long to draw is drawn once, piece by piece, and kept whole or not at all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
+from harness.pieces import elsewhere, kept, piece_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ragged(DrawnTask):
+    """Sequences of different lengths; how often they are drawn is counted."""
+
+    top: int = 300
+    drawn: ClassVar[list[int]] = []
+    examples: ClassVar = {"train": 10, "validation": 3, "test": 7}
+    piece: ClassVar[int] = 4
+    inputs = property(lambda self: Tokens(self.top))
+    outputs = property(lambda self: StepLabels(self.top))
+    max_length = property(lambda self: 9)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def sample(self, n, rng):
+        self.drawn.append(n)
+        length = int(torch.randint(3, 10, (), generator=rng))
+        inputs = torch.randint(self.top, (n, length), generator=rng)
+        return Batch(inputs, inputs - 7, torch.full((n,), length))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    Ragged.drawn.clear()
+    with elsewhere(tmp_path):
+        yield tmp_path
+
+
+def test_a_split_is_drawn_in_pieces_and_read_back_as_it_was(folder: Path) -> None:
+    first, second = Ragged().split("test"), Ragged().split("test")
+
+    assert Ragged.drawn == [4, 3]
+    assert len(first) == 7
+    assert first.inputs.dtype == first.targets.dtype == torch.int64
+    for one, other in zip(vars(first).values(), vars(second).values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_shorter_pieces_are_padded_and_their_padding_carries_no_label(folder: Path) -> None:
+    whole = Ragged().split("test")
+    assert whole.lengths is not None
+    lengths = whole.lengths.unique().tolist()
+    padding = torch.arange(whole.inputs.shape[1]) >= whole.lengths[:, None]
+
+    assert len(lengths) == 2
+    assert (whole.inputs[padding] == 0).all()
+    assert (whole.targets[padding] == IGNORED).all()
+    assert torch.equal(whole.targets[~padding], whole.inputs[~padding] - 7)
+
+
+def test_an_interrupted_drawing_goes_on_where_it_stopped(folder: Path) -> None:
+    task = Ragged()
+    before = task.split("test")
+    [*_, last] = sorted(folder.rglob("*.npz"))
+    last.write_bytes(last.read_bytes()[:50])
+    Ragged.drawn.clear()
+
+    assert torch.equal(task.split("test").inputs, before.inputs)
+    assert Ragged.drawn == [3]
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file, **arrays) -> None:
+        file.write(b"some of it")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        Ragged().split("test")
+
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_pieces_take_as_few_bytes_as_their_numbers_need(folder: Path) -> None:
+    for top, dtype in ((100, torch.uint8), (300, torch.int16), (40_000, torch.int32)):
+        task = Ragged(top=top)
+        [(name, draw), *_] = task.pieces("validation")
+        piece = kept(task.key, name, draw)
+
+        assert piece.inputs.dtype == dtype
+        assert piece_path(task.key, name).is_file()
+
+
+def test_options_and_versions_have_folders_of_their_own(folder: Path) -> None:
+    keys = {Ragged().key, Ragged(top=299).key, type("Newer", (Ragged,), {"version": 2})().key}
+
+    assert len(keys) == 3
+
+
+def test_an_epoch_shows_every_example_at_most_once_and_the_next_one_in_another_order(
+    folder: Path,
+) -> None:
+    task = Ragged()
+    pieces = [kept(task.key, *piece).inputs.long() for piece in task.pieces("train")]
+    known = {tuple(row.tolist()) for piece in pieces for row in piece}
+    batches = list(islice(task.train_batches(2), 10))
+    shown = [tuple(row.tolist()) for batch in batches for row in batch.inputs]
+
+    assert len(known) == 10
+    assert set(shown[:10]) == set(shown[10:]) == known
+    assert shown[:10] != shown[10:]
+    assert [len(batch) for batch in batches] == [2] * 10
+
+
+def test_a_batch_larger_than_a_piece_is_a_piece(folder: Path) -> None:
+    assert len(next(Ragged().train_batches(64))) == 4
