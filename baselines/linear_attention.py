@@ -1,8 +1,8 @@
 """Linear attention: the softmax replaced by a product of features, so the past fits in a state.
 
 Katharopoulos et al. 2020, "Transformers are RNNs: Fast Autoregressive Transformers with Linear
-Attention", with phi(x) = elu(x) + 1 (equation 7). Not causal, all queries read one sum over all
-keys (equation 6). Sinusoidal positions are added to the input of every layer.
+Attention", with phi(x) = elu(x) + 1. Not causal, all queries read one sum over all
+keys. Sinusoidal positions are added to the input of every layer.
 """
 
 from dataclasses import dataclass

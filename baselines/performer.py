@@ -1,8 +1,9 @@
 """Performer: softmax attention estimated by positive random features, in linear time.
 
 Choromanski et al. 2021, "Rethinking Attention with Performers" (FAVOR+). With orthogonal random
-directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)] (lemma 1); q and k are
-multiplied by e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum over all keys.
+directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)]; q and k are
+multiplied by e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum
+over all keys.
 
 The paper's code subtracts the largest exponent of all keys, which lets a position see the future's
 magnitude; here nothing is subtracted from keys, whose exponents are at most |w|^2/2 anyway.
@@ -85,7 +86,7 @@ class RandomFeatures(FeatureMap):
 def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:
     """Draw normal vectors that are orthogonal to each other in blocks of `size`.
 
-    Each has the norm of an independent normal vector, so one by one they are normal (section 2.4).
+    Each has the norm of an independent normal vector, so one by one they are normal.
     """
     blocks = []
     for _ in range(-(-count // size)):

@@ -1,7 +1,7 @@
 """Mixture of experts: each position goes through the few experts that a router prefers.
 
 As in Jamba (Lieber et al. 2024), whose code takes the softmax over all experts, keeps the largest
-weights as they are, and drops no position. Axes: n positions, d width.
+weights as they are, and drops no position. Axis: d width.
 """
 
 from typing import final
@@ -21,7 +21,7 @@ class Expert(nn.Module):
         self.project = nn.Linear(width, 2 * hidden, bias=False)
         self.out = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Map positions."""
         value, gate = self.project(x).chunk(2, -1)
         mapped: Tensor = self.out(value * F.silu(gate))

@@ -1,7 +1,7 @@
 """Attention whose weights are products of positive features, so that sums over keys can be carried.
 
 y_i = sum_j phi_q(q_i).phi_k(k_j) v_j / sum_j phi_q(q_i).phi_k(k_j), over all j, or over j <= i
-(Katharopoulos et al. 2020, "Transformers are RNNs", equations 4 to 6 and 16 to 20). The state
+(Katharopoulos et al. 2020, "Transformers are RNNs"). The state
 sum_j phi_k(k_j) [v_j, 1]^T holds both sums.
 
 Axes: b batch, l length, h heads, e features of a head, f features of the kernel, w = e + 1.

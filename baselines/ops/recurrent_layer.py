@@ -1,6 +1,6 @@
 """The layer around torch's own recurrent networks: their loop, one direction or both, and a map.
 
-Axes: b batch, l length, d width.
+Axes: b batch, l length, d width, k directions.
 """
 
 from typing import Any, final
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from harness.api import Mixer, UnsupportedError, tensor_bytes
 
-RecurrentState = Float[Tensor, "1 b d"] | tuple[Float[Tensor, "1 b d"], Float[Tensor, "1 b d"]]
+RecurrentState = Float[Tensor, "k b d"] | tuple[Float[Tensor, "k b d"], Float[Tensor, "k b d"]]
 """Hidden features, and an LSTM's cells."""
 
 

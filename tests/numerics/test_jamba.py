@@ -1,4 +1,4 @@
-"""Jamba: where attention sits, experts against their twin, steps and pieces of the whole network."""
+"""Jamba: where attention sits, experts against their twin, and the whole network in pieces."""
 
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """Local attention: windows equal the masked square, in output, gradients, steps and pieces."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -34,10 +36,8 @@ def test_windows_equal_the_masked_square_and_its_gradients(
     length: int, chunk: int, causal: bool
 ) -> None:
     leaves = heads(length)
-    if causal:
-        fast = attend_causal_windows(*leaves, chunk)
-    else:
-        fast = attend_windows(*leaves, None, chunk)
+    form = attend_causal_windows if causal else partial(attend_windows, lengths=None)
+    fast = form(*leaves, chunk=chunk)
     naive = naive_windows(*leaves, chunk, causal=causal)
     torch.testing.assert_close(fast, naive)
     direction = torch.randn(fast.shape, generator=stream("to"), dtype=torch.float64)
