@@ -60,7 +60,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
         head, opening, rest = text.partition(f"<!-- {name} -->\n")
         between, closing, tail = rest.partition(f"<!-- /{name} -->\n")
         tail = tail if closing else between
-        text = f"{head}{opening}{part}\n<!-- /{name} -->\n{tail}" if opening else text
+        text = f"{head}{opening}\n{part}\n\n<!-- /{name} -->\n{tail}" if opening else text
     return text
 
 

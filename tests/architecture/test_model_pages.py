@@ -52,11 +52,11 @@ def test_a_part_is_put_behind_its_marker_once_and_nothing_else_moves():
     once = model_pages.filled(page, {"options": "| a |", "cost": "None."})
 
     assert once == (
-        "# x\n\n<!-- options -->\n| a |\n<!-- /options -->\n\n## Cost\n"
-        "<!-- cost -->\nNone.\n<!-- /cost -->\n"
+        "# x\n\n<!-- options -->\n\n| a |\n\n<!-- /options -->\n\n## Cost\n"
+        "<!-- cost -->\n\nNone.\n\n<!-- /cost -->\n"
     )
     assert model_pages.filled(once, {"options": "| a |", "cost": "None."}) == once
-    assert "| b |\n<!-- /options -->" in model_pages.filled(once, {"options": "| b |"})
+    assert "| b |\n\n<!-- /options -->" in model_pages.filled(once, {"options": "| b |"})
 
 
 def test_the_options_are_those_of_the_recipe_with_their_meanings():

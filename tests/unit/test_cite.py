@@ -54,7 +54,7 @@ def test_a_model_without_a_paper_says_so(plugin):
 
 
 def test_an_unknown_model_is_told_with_the_near_miss():
-    with pytest.raises(SpecError, match="Did you mean 's4d'"):
+    with pytest.raises(SpecError, match="Did you mean 's4'"):
         cite(["s4q"])
 
 

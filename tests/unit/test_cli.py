@@ -24,7 +24,7 @@ def ssm_bench(*words, capsys=None):
     ("words", "said"),
     [
         (("run", "synthetic/shft", "-m", "s4d"), "Did you mean 'synthetic/shift'"),
-        (("run", "synthetic/shift", "-m", "s5d"), "Did you mean 's4d'"),
+        (("run", "synthetic/shift", "-m", "s5d"), "Did you mean 's5'"),
         (("run", "synthetic/shift", "-m", "s4d[stat=3]"), "Did you mean 'state'"),
         (("run", "synthetic/shift", "-m", "s4d[state=three]"), "not 'three'"),
         (("run", "synthetic/shift", "-m", "s4d[state"), "is not a name"),
@@ -38,7 +38,7 @@ def ssm_bench(*words, capsys=None):
         (("run", "synthetic", "-m", "s4d", "--device", "gpu"), "Known: cpu, cuda"),
         (("run", "synthetic", "-m", "s4d", "--plugin", "nowhere.py"), "no plugin file"),
         (("list", "modles"), "Did you mean 'models'"),
-        (("check", "s4q"), "Did you mean 's4d'"),
+        (("check", "s4q"), "Did you mean 's4'"),
         (("check",), "Name a model or a task to be checked, or give --all"),
         (("check", "s4d", "--all"), "Name a model or a task to be checked, or give --all"),
         (("cite", "chance"), "follows no paper"),
