@@ -30,6 +30,8 @@ class Cell:
     """Empty, as the numbers are None, if no run has a score."""
     higher_is_better: bool
     chance: float | None
+    shortcuts: Mapping[str, float]
+    """Scores that ways around the question reach."""
     scores: tuple[float, ...]
     """One for each run that has a score."""
     interval: Interval | None
@@ -185,6 +187,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         metric=first.metric if first else "",
         higher_is_better=first.higher_is_better if first else True,
         chance=first.chance if first else None,
+        shortcuts=first.shortcuts if first else {},
         scores=scores,
         interval=t_interval(scores) if len(scores) > 1 else first.interval if first else None,
         interval_over="seeds" if len(scores) > 1 else "examples" if first else "nothing",

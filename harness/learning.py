@@ -122,6 +122,7 @@ def record_of(
         train_s=sum(fitted.step_s),
         evaluate_s=fitted.evaluate_s,
         unscored=unscored,
+        shortcuts=dict(task.shortcuts),
     )
 
 

@@ -50,6 +50,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     evaluate_s: float
     unscored: dict[str, str] = {}
     """Further evaluations without figures, and why, in a sentence."""
+    shortcuts: dict[str, float] = {}
+    """Scores that ways around the question reach, by name, as the task says."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,12 +46,14 @@ def score_table(groups: Iterable[Group]) -> Table:
     """Make the table of tasks x models."""
     rows = {group.title: group_cells(group) for group in groups if not group.sweep}
     models = sorted({cell.model for found in rows.values() for cell in found})
+    ways = any(cell.shortcuts for found in rows.values() for cell in found)
     return Table(
         title="Test scores",
         columns=("Task", "Metric", "Chance", *models),
         rows=tuple(_score_row(task, found, models) for task, found in rows.items()),
         note="Mean on the test split ± half its 95 % interval: over n seeds (Student's t), or over "
-        "the test examples where n is 1. Bold: better than all others in the row, intervals apart.",
+        "the test examples where n is 1. Bold: better than all others in the row, intervals apart."
+        + (" Beside chance: what ways around the question reach." if ways else ""),
         labels=2,
     )
 
@@ -160,8 +162,10 @@ def _score_row(task: str, found: Sequence[Cell], models: Sequence[str]) -> tuple
     best = best_model(found)
     metric = next((cell.metric for cell in found if cell.metric), units.DASH)
     chance = next((cell.chance for cell in found if cell.chance is not None), None)
+    ways = next((cell.shortcuts for cell in found if cell.shortcuts), {})
+    rungs = [units.score(chance), *(f"{name} {units.score(at)}" for name, at in ways.items())]
     texts = [_score_text(by_model.get(model), best=model == best) for model in models]
-    return (Text(task), Text(metric), Text(units.score(chance)), *texts)
+    return (Text(task), Text(metric), Text(", ".join(rungs)), *texts)
 
 
 def _score_text(cell: Cell | None, *, best: bool) -> Text:

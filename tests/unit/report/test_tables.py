@@ -1,6 +1,7 @@
 import csv
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -8,7 +9,7 @@ from harness.aggregate import cells, comparable_groups
 from harness.compare import compare
 from harness.report import Report, formats, print_comparison, print_tables, tables, units
 from harness.report.scaling import series
-from tests.unit.report.made_records import lost, measured, scored, sweep
+from tests.unit.report.made_records import again, lost, measured, scored, sweep
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,16 @@ def test_what_is_not_known_is_a_dash(write):
 
 def rows(table):
     return [[text.text for text in row] for row in table.rows]
+
+
+def test_shortcuts_stand_beside_chance():
+    record = scored(0.4, chance=0.17)
+    ways = {"root operator": 0.373, "top level": 0.597}
+    record = again(record, learned=msgspec.structs.replace(record.learned, shortcuts=ways))
+
+    [row] = rows(tables.score_table(comparable_groups([record])))
+
+    assert row[2] == "0.170, root operator 0.373, top level 0.597"
 
 
 def test_a_cell_says_score_interval_seeds_and_losses():
