@@ -53,7 +53,7 @@ class Jamba(Model):
             )
         if self.experts < 0 or self.top < 1 or (self.experts and self.top > self.experts):
             raise SpecError(
-                f"top must be from 1 to experts, if there are any, not {self.top} of {self.experts}."
+                f"top must be from 1 to experts, if any, not {self.top} of {self.experts}."
             )
 
     def build(self, *, width: int, length: int, causal: bool) -> MambaLayer:  # noqa: ARG002
