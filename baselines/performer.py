@@ -94,4 +94,5 @@ def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:
         # Signs make the basis uniform over all rotations.
         blocks.append(basis * triangle.diagonal().sign())
     norms = torch.randn(count, size).norm(dim=-1, keepdim=True)
-    return torch.cat(blocks, 1).mT[:count] * norms
+    directions: Tensor = torch.cat(blocks, 1).mT[:count] * norms
+    return directions
