@@ -94,7 +94,7 @@ class S5Layer(MimoLayer):
     def __init__(self, recipe: S5, width: int, *, causal: bool) -> None:
         basis = block_basis(recipe.state, recipe.blocks, half=recipe.conj_sym)
         super().__init__(width, len(basis.pole), causal=causal)
-        self.recipe = recipe
+        self.recipe, self.rate = recipe, 1.0
         dtype = self.D.dtype
         self.Lambda_re = nn.Parameter(basis.pole.real.to(dtype))
         self.Lambda_im = nn.Parameter(basis.pole.imag.to(dtype))
@@ -147,4 +147,4 @@ class S5Layer(MimoLayer):
 
     def resample(self, rate: float) -> None:
         """Let every step last so many sampling intervals of the training (`step_rescale`)."""
-        self.rate = rate
+        self.rate, self._stepped = rate, (None, ())

@@ -32,7 +32,6 @@ class MimoLayer(Mixer):
         super().__init__()
         self.modes, self.causal = modes, causal
         self.directions = 1 if causal else 2
-        self.rate = 1.0
         self.D = nn.Parameter(torch.randn(width))
         self._stepped: tuple[object, tuple[Tensor, ...]] = None, ()
 
@@ -87,8 +86,7 @@ class MimoLayer(Mixer):
 
         A parameter's version counts its changes in place, its address and type the others.
         """
-        parts = ((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
-        present = self.rate, *parts
+        present = tuple((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
         if self._stepped[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)

@@ -77,6 +77,16 @@ def test_poles_may_vanish_or_lie_on_the_circle(pole: complex, varying: bool) -> 
     assert torch.view_as_real(poles.grad).isfinite().all()
 
 
+def test_silence_leaves_no_state_that_slows_the_processor() -> None:
+    v = torch.zeros(1, 4096, 1, dtype=torch.complex64)
+    v[:, 0] = 1
+    pole = torch.full((1,), 0.9, dtype=torch.complex128)
+    x = torch.view_as_real(scan(v, pole, v[:, 1])).abs()
+    kept = x[x != 0]
+    assert len(kept) > 400
+    assert kept.min() > torch.finfo(torch.float32).tiny
+
+
 @pytest.mark.parametrize("varying", [False, True])
 def test_a_scan_keeps_four_digits_in_float32_at_262144_steps(varying: bool) -> None:
     length, rng = 262_144, stream("long")
