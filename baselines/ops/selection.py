@@ -113,7 +113,9 @@ class Selection(nn.Module):
         """Return what softplus makes dt of, B and C; ones for what stands in the gain instead."""
         projected = x.new_empty(0) if self.x_proj is None else self.x_proj(x)
         parts = projected.split(self.sizes, -1) if any(self.sizes) else [projected] * 3
-        delta, B, C = (norm(part) for norm, part in zip(self.norms, parts, strict=True))
+        # Norms work in their weights' precision; autocast would leave them to a slow path.
+        exact = (part.to(self.D.dtype) for part in parts)
+        delta, B, C = (norm(part) for norm, part in zip(self.norms, exact, strict=True))
         logit = (
             self.dt_bias if self.dt_proj is None else F.linear(delta, self.dt_proj, self.dt_bias)
         )
