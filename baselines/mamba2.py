@@ -1,9 +1,8 @@
 """Mamba-2: a selective state space whose heads decay by one number, run by matrix products.
 
 Dao, Gu 2024, "Transformers are SSMs". H_t = exp(dt_t A) H_{t-1} + B_t (dt_t x_t)^T, y_t = H_t^T C_t
-+ D x_t, with dt, B, C and x from the input. The paper is causal only; here a bidirectional layer
-runs the same convolution and scan, with the same parameters, over the sequence and its reversal and
-adds both before the gated norm, as HGRN2 does.
++ D x_t, with dt, B, C, x from the input. The paper is causal only; here a bidirectional layer runs
+the same convolution and scan over the sequence and its reversal and adds both, as HGRN2 does.
 
 Axes: b batch, l length, d width, h heads, p features of a head, n state, c channels of the
 convolution, m taps but one.
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.draws import log_uniform
@@ -24,7 +24,7 @@ from baselines.ops.ssd import ssd, ssd_step
 from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
 
 TAPS = 4
-Drives = tuple[Tensor, Tensor, Tensor, Tensor]
+Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 Mamba2State = tuple[Float[Tensor, "b h n p"], Float[Tensor, "b m c"]]
 
 
@@ -94,11 +94,7 @@ class Mamba2Layer(Mixer):
         return self._gated(y, z)
 
     def initial_state(self, batch: int) -> Mamba2State:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
+        """Return zeros; raises UnsupportedError where the layer sees the future."""
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
         return self._blank(batch)
@@ -118,9 +114,9 @@ class Mamba2Layer(Mixer):
         memory, window = state
         z, xBC, dt = self.in_proj(u).split(self.parts, -1)
         convolved, window = causal_conv_step(xBC, self.conv_weight, self.conv_bias, window)
-        x, drives = self._drives(F.silu(convolved), dt)
+        drives = self._drives(F.silu(convolved), dt)
         y, memory = ssd_step(*drives, memory)
-        return self._gated((y + self.D[:, None] * x).flatten(-2), z), (memory, window)
+        return self._gated((y + self.D[:, None] * drives[0]).flatten(-2), z), (memory, window)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
         """Return the bytes of the heads' matrices and of the window."""
@@ -129,20 +125,22 @@ class Mamba2Layer(Mixer):
     def _scanned(self, xBC: Tensor, dt: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         memory, window = state
         convolved = causal_conv(xBC, self.conv_weight, self.conv_bias, window, silu=True)
-        x, drives = self._drives(convolved, dt)
+        drives = self._drives(convolved, dt)
         y, memory = ssd(*drives, memory)
-        return (y + self.D[:, None] * x).flatten(-2), (memory, last_inputs(xBC, window))
+        return (y + self.D[:, None] * drives[0]).flatten(-2), (memory, last_inputs(xBC, window))
 
-    def _drives(self, xBC: Tensor, dt: Tensor) -> tuple[Tensor, Drives]:
-        """Return x, and what the scan takes: x times dt, log decays, B, C."""
+    def _drives(self, xBC: Tensor, dt: Tensor) -> Drives:
+        """Return what the scan takes: x, dt, log decays, B, C."""
         x, B, C = xBC.split(self.channels, -1)
         x = x.unflatten(-1, (self.heads, -1))
         B, C = (part.unflatten(-1, (self.groups, -1)) for part in (B, C))
         dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
-        return x, (x * dt[..., None], -dt * self.A_log.exp(), B, C)
+        return x, dt, -dt * self.A_log.exp(), B, C
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
-        projected: Tensor = self.out_proj(self.norm(y * F.silu(z)))
+        # Made anew for the gradient: what it keeps inside is several times its arguments.
+        normed = checkpoint(lambda y, z: self.norm(y * F.silu(z)), y, z, use_reentrant=False)
+        projected: Tensor = self.out_proj(normed)
         return projected
 
     def _blank(self, batch: int) -> Mamba2State:

@@ -2,9 +2,9 @@
 
 Dao, Gu 2024, "Transformers are SSMs". A head holds a matrix that decays by one number a position,
 
-    H_t = a_t H_{t-1} + B_t x_t^T,    y_t = H_t^T C_t,
+    H_t = a_t H_{t-1} + B_t (dt_t x_t)^T,    y_t = H_t^T C_t,
 
-which is y = (M * (C B^T)) x with M_ts = a_{s+1} ... a_t for s <= t. Heads of a group share B and C.
+which is y = (M * (C B^T)) (dt x), M_ts = a_{s+1} ... a_t for s <= t. Heads of a group share B, C.
 Decays are given as their logarithms, which are never positive, and only differences of their sums
 are raised, so nothing overflows.
 
@@ -29,6 +29,7 @@ State = Float[Tensor, "b h n p"]
 
 def ssd(
     x: Float[Tensor, "b l h p"],
+    dt: Float[Tensor, "b l h"],
     log_a: Float[Tensor, "b l h"],
     B: Float[Tensor, "b l g n"],
     C: Float[Tensor, "b l g n"],
@@ -40,7 +41,8 @@ def ssd(
     O(b l (h p + g n)); matrices are made anew for the gradient. Float32 at least.
 
     Args:
-        x: What a position adds to the state; times the step size, in Mamba-2.
+        x: What a position adds to the state, times its step size.
+        dt: Step sizes; multiplied with x piece by piece, so that no second x is held.
         log_a: Logarithms of the decays, at most 0.
         B: Where in the state it is added.
         C: Where the output is read.
@@ -48,7 +50,7 @@ def ssd(
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
     rows = max(1, PIECE // (CHUNK * max(1, len(x)))) * CHUNK
-    inputs = (x.to(dtype), log_a.to(dtype), B.to(dtype), C.to(dtype))
+    inputs = tuple(part.to(dtype) for part in (x, dt, log_a, B, C))
     with torch.autocast(x.device.type, enabled=False):
         y, state = in_pieces(_chunked, rows, state.to(dtype), inputs)
     return y.to(x.dtype), state
@@ -56,6 +58,7 @@ def ssd(
 
 def quadratic_ssd(
     x: Float[Tensor, "b l h p"],
+    dt: Float[Tensor, "b l h"],
     log_a: Float[Tensor, "b l h"],
     B: Float[Tensor, "b l g n"],
     C: Float[Tensor, "b l g n"],
@@ -64,7 +67,7 @@ def quadratic_ssd(
     """Do the same with one matrix of all pairs of positions, a twin of `ssd`."""
     repeats = x.shape[2] // B.shape[2]
     B, C = B.repeat_interleave(repeats, 2), C.repeat_interleave(repeats, 2)
-    total = log_a.cumsum(1)
+    x, total = x * dt[..., None], log_a.cumsum(1)
     y = torch.einsum("bthn,bshn,bhts,bshp->bthp", C, B, _decays(total.mT), x)
     y = y + torch.einsum("bthn,bth,bhnp->bthp", C, total.exp(), state)
     left = (total[:, -1:] - total).exp()
@@ -74,6 +77,7 @@ def quadratic_ssd(
 
 def recurrent_ssd(
     x: Float[Tensor, "b l h p"],
+    dt: Float[Tensor, "b l h"],
     log_a: Float[Tensor, "b l h"],
     B: Float[Tensor, "b l g n"],
     C: Float[Tensor, "b l g n"],
@@ -82,13 +86,14 @@ def recurrent_ssd(
     """Walk the positions one by one with `ssd_step`, a twin of `ssd`."""
     outputs = []
     for now in range(x.shape[1]):
-        y, state = ssd_step(x[:, now], log_a[:, now], B[:, now], C[:, now], state)
+        y, state = ssd_step(x[:, now], dt[:, now], log_a[:, now], B[:, now], C[:, now], state)
         outputs.append(y)
     return torch.stack(outputs, 1), state
 
 
 def ssd_step(
     x: Float[Tensor, "b h p"],
+    dt: Float[Tensor, "b h"],
     log_a: Float[Tensor, "b h"],
     B: Float[Tensor, "b g n"],
     C: Float[Tensor, "b g n"],
@@ -97,7 +102,8 @@ def ssd_step(
     """Advance one position; returns the output and the new state."""
     repeats = x.shape[1] // B.shape[1]
     B, C = B.repeat_interleave(repeats, 1), C.repeat_interleave(repeats, 1)
-    state = log_a.exp()[..., None, None] * state + B[..., None] * x[..., None, :]
+    added = B[..., None] * (dt[..., None] * x)[..., None, :]
+    state = log_a.exp()[..., None, None] * state + added
     return (C[..., None, :] @ state).squeeze(-2), state
 
 
@@ -110,14 +116,14 @@ def _decays(total: Tensor) -> Tensor:
 
 
 def _chunked(
-    state: Tensor, x: Tensor, log_a: Tensor, B: Tensor, C: Tensor
+    state: Tensor, x: Tensor, dt: Tensor, log_a: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Do a piece: padded with positions that add nothing and decay nothing, all chunks at once."""
     length, groups = B.shape[1:3]
     size = min(CHUNK, length)
     x, log_a, B, C = (
         F.pad(part, (0, 0) * (part.ndim - 2) + (0, -length % size)).unflatten(1, (-1, size))
-        for part in (x, log_a, B, C)
+        for part in (x * dt[..., None], log_a, B, C)
     )
     # To (b c g ...): heads side by side, since one product with B or C then serves a whole group.
     x = x.unflatten(3, (groups, -1)).movedim(3, 2)

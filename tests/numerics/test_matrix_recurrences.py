@@ -16,17 +16,18 @@ Form = Callable[..., tuple[Tensor, Tensor]]
 
 
 def draw_ssd(length: int, groups: int = 2) -> list[Tensor]:
-    """Draw x, log a, B, C and a state."""
+    """Draw x, dt, log a, B, C and a state."""
     rng = stream("ssd", length, groups)
     shapes = (
         (2, length, HEADS, FEATURES),
+        (2, length, HEADS),
         (2, length, HEADS),
         (2, length, groups, STATE),
         (2, length, groups, STATE),
         (2, HEADS, STATE, FEATURES),
     )
     leaves = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes]
-    leaves[1] = -leaves[1].abs()
+    leaves[2] = -leaves[2].abs()
     return [leaf.requires_grad_() for leaf in leaves]
 
 
@@ -72,13 +73,13 @@ def test_gated_linear_attention_is_one_map_in_three_forms_with_one_gradient(leng
 
 @pytest.mark.parametrize("length", [1, 9, 23])
 def test_ssd_equals_the_papers_semiseparable_matrix(length: int) -> None:
-    x, log_a, B, C, _ = (leaf.detach() for leaf in draw_ssd(length, groups=1))
-    y, _ = ssd.ssd(x, log_a, B, C, torch.zeros(2, HEADS, STATE, FEATURES, dtype=x.dtype))
+    x, dt, log_a, B, C, _ = (leaf.detach() for leaf in draw_ssd(length, groups=1))
+    y, _ = ssd.ssd(x, dt, log_a, B, C, torch.zeros(2, HEADS, STATE, FEATURES, dtype=x.dtype))
     a, expected = log_a.exp(), torch.zeros_like(x)
     for t in range(length):
         for s in range(t + 1):
             M = (C[:, t, 0] * B[:, s, 0]).sum(-1, keepdim=True) * a[:, s + 1 : t + 1].prod(1)
-            expected[:, t] += M[..., None] * x[:, s]
+            expected[:, t] += (M * dt[:, s])[..., None] * x[:, s]
     torch.testing.assert_close(y, expected)
 
 
@@ -113,7 +114,7 @@ def test_every_gradient_is_the_derivative(form: Form, leaves: list[Tensor]) -> N
 
 def test_ssd_survives_decays_that_leave_nothing() -> None:
     leaves = [leaf.detach() for leaf in draw_ssd(40)]
-    leaves[1] = leaves[1] * 1e4
+    leaves[2] = leaves[2] * 1e4
     leaves = [leaf.float().requires_grad_() for leaf in leaves]
     assert all(part.isfinite().all() for part in with_gradients(ssd.ssd, leaves))
 
@@ -129,7 +130,7 @@ def test_float32_keeps_four_digits_at_262144_steps(
     gate = 1e-4 * torch.rand(1, length, 1, 2, generator=rng, dtype=torch.float64)
     state = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
     if name == "ssd":
-        form, inputs = ssd.ssd, [wide[0], -gate[..., 0], wide[1], wide[2], state]
+        form, inputs = ssd.ssd, [wide[0], 1 + gate[..., 0], -gate[..., 0], *wide[1:], state]
     else:
         form, inputs = gla.gla, [*wide, 1 - gate, state]
     double, _ = form(*inputs)
