@@ -37,7 +37,7 @@ class HGRN2(Model):
     lr: ClassVar[float] = 5e-3
     trunk: ClassVar[Trunk] = Trunk(mix="none", ffn=1.0, ffn_form="swiglu")
     apart: ClassVar[dict[str, Group]] = {"bounds": Group()}
-    reference: ClassVar[str] = "qin2024hgrn2, yang2023gla"
+    reference: ClassVar[str] = "qin2024hgrn2, yang2024gla"
 
     def __post_init__(self) -> None:
         if self.expand < 1:

@@ -1,6 +1,6 @@
 """Gated linear attention: a matrix state whose rows decay on their own, by matrix products.
 
-Yang et al. 2023, "Gated Linear Attention Transformers with Hardware-Efficient Training"; HGRN2 is
+Yang et al. 2024, "Gated Linear Attention Transformers with Hardware-Efficient Training"; HGRN2 is
 one. Each head holds
 
     S_t = Diag(f_t) S_{t-1} + k_t v_t^T,    y_t = S_t^T q_t.
