@@ -32,7 +32,7 @@ class Recipe(ABC):
     apart: ClassVar[Mapping[str, Group]] = {}
     """Parameters that train apart, by the last part of their name."""
     reference: ClassVar[str] = ""
-    """Key of its paper in `references.bib`."""
+    """Keys of its papers, with commas between them, in a `.bib` file beside its module."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

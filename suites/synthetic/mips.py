@@ -30,7 +30,7 @@ class Mips(AtomicTask):
     features: int = 4
     """Of a query, a key and a value; all are unit vectors."""
 
-    examples: ClassVar[dict[Split, int]] = {"train": 256, "validation": 128, "test": 256}
+    examples: ClassVar[dict[Split, int]] = {"train": 128, "validation": 128, "test": 128}
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
 
     def __post_init__(self) -> None:
