@@ -1,0 +1,20 @@
+"""Tell whether a dashed path joins two discs, in 1,024 pixels (snakes-style, no download).
+
+Sources: Long Range Arena (Tay et al. 2020, arXiv 2011.04006), the hard set at 32 x 32 pixels;
+Linsley et al. 2018, arXiv 1805.08315, for the images. Drawn here in their style, **not** the
+released files.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from suites._snakes.style import LRA, Style
+from suites._snakes.task import JoinedTask
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Pathfinder(JoinedTask):
+    """Paths of 14 dashes among 5 of 4, at 32 x 32."""
+
+    style: ClassVar[Style] = LRA[32]

@@ -1,0 +1,62 @@
+"""Label every pixel: on the path that joins the discs, on another long path, or on neither.
+
+Source: task PathfinderSegmentation of Gupta et al. 2022, arXiv 2212.00768, with the settings of
+their code; snakes-style images drawn here, **not** the released files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+
+from harness.api import Batch, Protocol, Signal, Split, StepLabels
+from suites._snakes.style import SEGMENTATION
+from suites._snakes.task import SnakesTask, flat, pictures
+
+GROUND = {128: 0.942, 256: 0.973, 512: 0.979}
+"""By size, the measured share of pixels on neither long path."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PathfinderSegmentation(SnakesTask):
+    """Class 2 on the path that joins the two discs, 1 on other long paths, 0 elsewhere.
+
+    Short paths begin with a disc, too, so every disc must be followed to tell what it marks. The
+    faint ring that down-sampling leaves around a dash belongs to its path, as in the paper's set.
+    The score is pooled over the split; the paper averages it over batches.
+    """
+
+    size: Literal[128, 256, 512] = 128
+    """Height and width: 16,384, 65,536 or 262,144 positions."""
+
+    examples: ClassVar[Mapping[Split, int]] = {"train": 32, "validation": 16, "test": 32}
+    protocol: ClassVar[Protocol] = Protocol(steps=300, batch=4, width=64, depth=2)
+
+    @property
+    def inputs(self) -> Signal:
+        """A grey value in [-1, 1]."""
+        return Signal(1)
+
+    @property
+    def outputs(self) -> StepLabels:
+        """A class for each pixel; the loss weighs each class by one over its count in the batch."""
+        return StepLabels(3, metric="macro_f1", balanced=True)
+
+    @property
+    def max_length(self) -> int:
+        """The pixels."""
+        return self.size**2
+
+    @property
+    def chance(self) -> float:
+        """Calling all pixels ground scores F1 = 2 g / (1 + g) on its share g, and 0 on the rest."""
+        ground = GROUND[self.size]
+        return 2 * ground / (1 + ground) / 3
+
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw images; the classes come from what was drawn."""
+        drawn = pictures(SEGMENTATION[self.size], n, rng)
+        inputs = (flat([picture.pixels for picture in drawn]).float() / 255 - 0.5) / 0.5
+        return Batch(inputs[..., None], flat([picture.classes for picture in drawn]).long())
