@@ -127,7 +127,8 @@ class Mamba2Layer(Mixer):
         convolved = causal_conv(xBC, self.conv_weight, self.conv_bias, window, silu=True)
         drives = self._drives(convolved, dt)
         y, memory = ssd(*drives, memory)
-        return (y + self.D[:, None] * drives[0]).flatten(-2), (memory, last_inputs(xBC, window))
+        y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
+        return y, (memory, last_inputs(xBC, window))
 
     def _drives(self, xBC: Tensor, dt: Tensor) -> Drives:
         """Return what the scan takes: x, dt, log decays, B, C."""

@@ -94,9 +94,13 @@ class PrefixLayer(Mixer):
     def step(
         self, u: Float[Tensor, "b d"], state: PrefixState
     ) -> tuple[Float[Tensor, "b d"], PrefixState]:
-        """Advance one position of the suffix."""
-        y, state = self.advance(u[:, None], state)
-        return y[:, 0], state
+        """Advance one position of the suffix, where backward states hold their own input only."""
+        before, window = state
+        *signals, window = self.signals(u[:, None], window)
+        forget, drive, gate = (signal[:, 0] for signal in signals)
+        forth = torch.addcmul(drive[:, : self.forwards], forget[:, : self.forwards], before)
+        h = forth if self.causal else torch.cat([forth, drive[:, self.forwards :]], -1)
+        return self.out(gate * h), (forth, window)
 
     @final
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length

@@ -5,7 +5,7 @@ inside is held once however long the sequence is. Axes: b batch, l length.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -38,14 +38,19 @@ class _InPieces(torch.autograd.Function):
     def forward(
         ctx: Any, recurrence: Recurrence, rows: int, state: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, Tensor]:
-        states, outputs = [], []
+        states, whole, start = [], None, 0
         for piece in zip(*(x.split(rows, 1) for x in inputs), strict=True):
             states.append(state)
             output, state = recurrence(state, *piece)
-            outputs.append(output)
+            # Written where it belongs at once: joining all pieces at the end would hold them twice.
+            if whole is None:
+                length = inputs[0].shape[1]
+                whole = output.new_empty(len(output), length, *output.shape[2:])
+            whole[:, start : start + output.shape[1]] = output
+            start += output.shape[1]
         ctx.save_for_backward(*inputs, *states)
         ctx.recurrence, ctx.rows, ctx.count = recurrence, rows, len(inputs)
-        return torch.cat(outputs, 1), state
+        return cast("Tensor", whole), state
 
     @staticmethod
     @once_differentiable
