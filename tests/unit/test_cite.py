@@ -44,7 +44,7 @@ def test_an_entry_that_two_models_share_is_printed_once(plugin):
 
 
 def test_a_missing_entry_is_told_with_the_near_miss(plugin):
-    with pytest.raises(SpecError, match="called 'ones'.*Did you mean 'one'"):
+    with pytest.raises(SpecError, match=r"called 'ones'.*Did you mean 'one'"):
         cite(["mine"], (plugin("ones"),))
 
 
