@@ -17,16 +17,14 @@ from torch import Tensor
 from harness.api import (
     IGNORED,
     Batch,
-    GeneratedTask,
     Protocol,
     Split,
-    StepLabels,
-    Tokens,
     stream,
 )
+from suites._tokens import TokenTask
 
 
-class RecallTask(GeneratedTask, ABC):
+class RecallTask(TokenTask, ABC):
     """Training labels stand at every position, labels of the other splits where recall is asked.
 
     So the training loss and the scores are of different things, as in the source.
@@ -35,31 +33,11 @@ class RecallTask(GeneratedTask, ABC):
     examples: ClassVar[dict[Split, int]] = {"train": 1280, "validation": 640, "test": 1280}
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=128, depth=2)
 
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Tokens of the vocabulary."""
-
     @abstractmethod
     def written(
         self, n: int, rng: torch.Generator, *, training: bool
     ) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
         """Draw token sequences, and mark the tokens that must be recalled."""
-
-    @property
-    def inputs(self) -> Tokens:
-        """Keys, values and what else the probe has."""
-        return Tokens(self.size)
-
-    @property
-    def outputs(self) -> StepLabels:
-        """The next token."""
-        return StepLabels(self.size)
-
-    @property
-    def causal(self) -> bool:
-        """A language model."""
-        return True
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw examples that are labelled where recall is asked."""

@@ -15,20 +15,18 @@ from torch import Tensor
 from harness.api import (
     IGNORED,
     Batch,
-    GeneratedTask,
     Protocol,
     SpecError,
     Split,
-    StepLabels,
-    Tokens,
     one_hot,
     stream,
 )
+from suites._tokens import TokenTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Memorization(GeneratedTask):
+class Memorization(TokenTask):
     """key, marker, key, marker ...: at each marker the value that belongs to the key, always."""
 
     length: int = 32
@@ -54,24 +52,14 @@ class Memorization(GeneratedTask):
         return torch.randperm(self.vocabulary - 1 - keys, generator=own)[:keys] + keys
 
     @property
-    def inputs(self) -> Tokens:
-        """Keys, values, then the marker."""
-        return Tokens(self.vocabulary)
-
-    @property
-    def outputs(self) -> StepLabels:
-        """The value, at every marker."""
-        return StepLabels(self.vocabulary)
+    def size(self) -> int:
+        """The vocabulary."""
+        return self.vocabulary
 
     @property
     def max_length(self) -> int:
         """The sequence."""
         return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the source."""
-        return True
 
     @property
     def chance(self) -> float:

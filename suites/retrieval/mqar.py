@@ -19,15 +19,12 @@ from harness.api import (
     IGNORED,
     Batch,
     Evaluation,
-    GeneratedTask,
     Protocol,
     SpecError,
-    Split,
-    StepLabels,
-    Tokens,
     one_hot,
     stream,
 )
+from suites._tokens import TokenTask
 
 POWER = 0.01
 """a: slot i is asked with a probability proportional to i^(a - 1), soon rather than late."""
@@ -35,7 +32,7 @@ POWER = 0.01
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Mqar(GeneratedTask):
+class Mqar(TokenTask):
     """k1 v1 k2 v2 ..., then each key once more among noise; its value is the label at that place.
 
     Keys are drawn without replacement from the lower half of the vocabulary, values from the upper;
@@ -50,7 +47,6 @@ class Mqar(GeneratedTask):
     vocabulary: int = 256
     """Tokens; the published settings have 8,192."""
 
-    examples: ClassVar[dict[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
@@ -65,24 +61,14 @@ class Mqar(GeneratedTask):
             )
 
     @property
-    def inputs(self) -> Tokens:
-        """Keys, values and noise."""
-        return Tokens(self.vocabulary)
-
-    @property
-    def outputs(self) -> StepLabels:
-        """The value, at the second place of its key."""
-        return StepLabels(self.vocabulary)
+    def size(self) -> int:
+        """The vocabulary."""
+        return self.vocabulary
 
     @property
     def max_length(self) -> int:
         """Pairs, questions and noise."""
         return self.length
-
-    @property
-    def causal(self) -> bool:
-        """A question is answered where it stands."""
-        return True
 
     @property
     def chance(self) -> float:

@@ -18,19 +18,16 @@ from torch.nn import functional as F
 from harness.api import (
     IGNORED,
     Batch,
-    GeneratedTask,
     Protocol,
     SpecError,
-    Split,
-    StepLabels,
-    Tokens,
     one_hot,
 )
+from suites._tokens import TokenTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SelectiveCopying(GeneratedTask):
+class SelectiveCopying(TokenTask):
     """Tokens at random places among blanks, a marker, and as many blanks, at which they are asked.
 
     The answer is not fed back: the model sees blanks while it gives the tokens back.
@@ -43,7 +40,6 @@ class SelectiveCopying(GeneratedTask):
     vocabulary: int = 16
     """Tokens, the blank and the marker among them."""
 
-    examples: ClassVar[dict[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
@@ -54,24 +50,14 @@ class SelectiveCopying(GeneratedTask):
             )
 
     @property
-    def inputs(self) -> Tokens:
-        """Contents, then the blank, then the marker."""
-        return Tokens(self.vocabulary)
-
-    @property
-    def outputs(self) -> StepLabels:
-        """The tokens in order, at the last positions."""
-        return StepLabels(self.vocabulary)
+    def size(self) -> int:
+        """The vocabulary."""
+        return self.vocabulary
 
     @property
     def max_length(self) -> int:
         """The sequence."""
         return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper."""
-        return True
 
     @property
     def chance(self) -> float:

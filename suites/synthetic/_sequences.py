@@ -8,12 +8,14 @@ Axes: b batch, l length, c channels.
 
 import math
 from abc import ABC
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import GeneratedTask, SpecError
+from harness.api import GeneratedTask, Protocol, Signal, SpecError, Values
 
 
 class AtomicTask(GeneratedTask, ABC):
@@ -28,6 +30,64 @@ class AtomicTask(GeneratedTask, ABC):
     def chance(self) -> float:
         """The mean explains nothing."""
         return 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlace(AtomicTask, ABC):
+    """One value in and one value asked at every position."""
+
+    length: int = 512
+    """Positions of the sequence."""
+
+    least: ClassVar[int] = 2
+    """Positions that the task needs."""
+    protocol: ClassVar[Protocol] = Protocol(steps=400, batch=32, width=64, depth=1)
+
+    def __post_init__(self) -> None:
+        at_least("length", self.length, self.least)
+
+    @property
+    def inputs(self) -> Signal:
+        """The value, and the clock's cosine and sine."""
+        return Signal(3)
+
+    @property
+    def outputs(self) -> Values:
+        """A value at every position."""
+        return Values(1, last=self.length)
+
+    @property
+    def max_length(self) -> int:
+        """The sequence."""
+        return self.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behind(AtomicTask, ABC):
+    """As many values asked behind a sequence as it has, at empty positions."""
+
+    length: int = 512
+    """Values of the sequence; as many empty positions follow."""
+
+    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
+
+    def __post_init__(self) -> None:
+        at_least("length", self.length, 1)
+
+    @property
+    def inputs(self) -> Signal:
+        """The value, and the clock's cosine and sine."""
+        return Signal(3)
+
+    @property
+    def outputs(self) -> Values:
+        """A value at every empty position."""
+        return Values(1, last=self.length)
+
+    @property
+    def max_length(self) -> int:
+        """Values and empty positions."""
+        return 2 * self.length
 
 
 def normalised(n: int, length: int, rng: torch.Generator) -> Float[Tensor, "b l"]:

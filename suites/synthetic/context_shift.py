@@ -11,40 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
+from harness.api import Batch, Protocol
+from suites.synthetic._sequences import InPlace, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ContextShift(AtomicTask):
+class ContextShift(InPlace):
     """y[i] = x[i - s], zero before; x begins with the cosine and the sine of 2 pi s / length.
 
     The header is shifted with the rest. A convolution has one kernel for all sequences and cannot.
     """
 
-    length: int = 512
-    """Positions of the sequence, the two of the header among them."""
-
+    least: ClassVar[int] = 4
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
-
-    def __post_init__(self) -> None:
-        at_least("length", self.length, 4)
-
-    @property
-    def inputs(self) -> Signal:
-        """The value, and the clock's cosine and sine."""
-        return Signal(3)
-
-    @property
-    def outputs(self) -> Values:
-        """The delayed value at every position."""
-        return Values(1, last=self.length)
-
-    @property
-    def max_length(self) -> int:
-        """The sequence."""
-        return self.length
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw delays from 0 to length - 3 and sequences, and look up where values came from."""

@@ -4,46 +4,23 @@ Source: task CumSum of Gupta et al. 2022, arXiv 2212.00768, section 4.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
+from harness.api import Batch
+from suites.synthetic._sequences import InPlace, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CumSum(AtomicTask):
+class CumSum(InPlace):
     """y[i] = (x[1] + ... + x[i]) / sqrt(i), counted from 1.
 
     The root makes the target depend on the position, which the clock's two channels tell.
     """
-
-    length: int = 512
-    """Positions of the sequence."""
-
-    protocol: ClassVar[Protocol] = Protocol(steps=400, batch=32, width=64, depth=1)
-
-    def __post_init__(self) -> None:
-        at_least("length", self.length, 2)
-
-    @property
-    def inputs(self) -> Signal:
-        """The value, and the clock's cosine and sine."""
-        return Signal(3)
-
-    @property
-    def outputs(self) -> Values:
-        """The scaled sum at every position."""
-        return Values(1, last=self.length)
-
-    @property
-    def max_length(self) -> int:
-        """The sequence."""
-        return self.length
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences and add them up."""

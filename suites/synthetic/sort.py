@@ -5,48 +5,25 @@ Source: task Sort of Gupta et al. 2022, arXiv 2212.00768, and github.com/ag1988/
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
+from harness.api import Batch
+from suites.synthetic._sequences import Behind, normalised, with_clock
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Sort(AtomicTask):
+class Sort(Behind):
     """y is x in the order of |x[i] - x[0]|, earlier positions first where distances are equal.
 
     Who knows the distance at each rank but not its sign scores an R2 of about 0.5: a half is a
     plateau, not a sequence half sorted.
     """
-
-    length: int = 512
-    """Values to be sorted; as many empty positions follow."""
-
-    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
-
-    def __post_init__(self) -> None:
-        at_least("length", self.length, 1)
-
-    @property
-    def inputs(self) -> Signal:
-        """The value, and the clock's cosine and sine."""
-        return Signal(3)
-
-    @property
-    def outputs(self) -> Values:
-        """The values in their order, at the empty positions."""
-        return Values(1, last=self.length)
-
-    @property
-    def max_length(self) -> int:
-        """Values and empty positions."""
-        return 2 * self.length
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences and sort them.

@@ -20,15 +20,12 @@ from harness.api import (
     IGNORED,
     Batch,
     Evaluation,
-    GeneratedTask,
     Protocol,
     SpecError,
-    Split,
-    StepLabels,
-    Tokens,
     one_hot,
 )
 from suites._lengths import at_lengths
+from suites._tokens import TokenTask
 
 END, BEGIN, BAR = 0, 1, 2
 LETTERS = 3
@@ -38,7 +35,7 @@ FACTORS = (2, 4)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Copying(GeneratedTask):
+class Copying(TokenTask):
     """`$ x | x .`; with a piece of x given before or behind, `$ piece | x | rest .` and so on.
 
     Labels stand where a language model predicts: each on the position before its token. A model
@@ -55,7 +52,6 @@ class Copying(GeneratedTask):
     piece: int = 3
     """Letters of the piece that is asked for by prefix and suffix."""
 
-    examples: ClassVar[dict[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
     protocol: ClassVar[Protocol] = Protocol(steps=1500, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
@@ -66,24 +62,14 @@ class Copying(GeneratedTask):
             )
 
     @property
-    def inputs(self) -> Tokens:
+    def size(self) -> int:
         """The letters, and the signs for end, begin and bar."""
-        return Tokens(self.letters + LETTERS)
-
-    @property
-    def outputs(self) -> StepLabels:
-        """The answer's letters and its end."""
-        return StepLabels(self.letters + LETTERS)
+        return self.letters + LETTERS
 
     @property
     def max_length(self) -> int:
         """Signs, piece, string and answer."""
         return 2 * self.length + self.piece + 3
-
-    @property
-    def causal(self) -> bool:
-        """An answer is written from left to right."""
-        return True
 
     @property
     def chance(self) -> float:
@@ -141,7 +127,7 @@ class Copying(GeneratedTask):
             piece = {"all": [], "prefix": words[0], "suffix": words[1][: self.piece]}[self.query]
             answer = [*string[place(string, piece) + len(piece) :], END]
             answers[row, size - len(answer) : size] = torch.tensor(answer)
-        return one_hot(answers, self.letters + LETTERS)
+        return one_hot(answers, self.size)
 
 
 def place(string: list[int], piece: list[int]) -> int:

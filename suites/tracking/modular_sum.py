@@ -27,7 +27,7 @@ class ModularSum(RunningProduct):
             raise SpecError(f"The option 'modulus' must be at least 2, not {self.modulus}.")
 
     @property
-    def order(self) -> int:
+    def size(self) -> int:
         """The remainders."""
         return self.modulus
 

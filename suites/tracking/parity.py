@@ -20,7 +20,7 @@ class Parity(RunningProduct):
     """y[i] = (x[0] + ... + x[i]) mod 2 of bits."""
 
     @property
-    def order(self) -> int:
+    def size(self) -> int:
         """Even and odd."""
         return 2
 

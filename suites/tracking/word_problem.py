@@ -31,7 +31,7 @@ class WordProblem(RunningProduct):
     """All permutations of so many points (s), or the even ones (a): 6, 12, 24, 60, 120 elements."""
 
     @property
-    def order(self) -> int:
+    def size(self) -> int:
         """The group's elements."""
         return len(elements(self.group))
 
@@ -54,7 +54,7 @@ class WordProblem(RunningProduct):
                 points = tuple(group[token][point] for point in points)
                 reached.append(names[points])
             answers.append(reached)
-        return one_hot(torch.tensor(answers), self.order)
+        return one_hot(torch.tensor(answers), self.size)
 
 
 @cache

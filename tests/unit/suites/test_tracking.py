@@ -149,4 +149,4 @@ def test_every_probe_has_a_protocol_of_its_own() -> None:
     tasks = [Parity(), ModularSum(), WordProblem(), Copying()]
 
     assert all(isinstance(task.protocol, Protocol) for task in tasks)
-    assert all(small < large for small, large in pairwise([t.order for t in tasks[:3]]))
+    assert all(small < large for small, large in pairwise([t.size for t in tasks[:3]]))
