@@ -43,7 +43,16 @@ class Conv(Model):
             raise SpecError(f"levels must be positive, not {self.levels}.")
 
     def build(self, *, width: int, length: int, causal: bool) -> "ConvLayer":  # noqa: ARG002
-        """Build the layer; it needs no length."""
+        """Build the layer; it needs no length.
+
+        Raises:
+            SpecError: A centred convolution was asked for with an even number of taps.
+        """
+        if not causal and self.kernel % 2 == 0:
+            raise SpecError(
+                f"A model that sees the future has as many taps before as behind a position, so "
+                f"kernel must be odd, not {self.kernel}."
+            )
         return ConvLayer(width, self.kernel, self.levels, causal=causal)
 
 

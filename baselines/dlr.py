@@ -43,9 +43,13 @@ class DLR(Model):
     dt_min: float = 1e-4
     """Smallest initial value of twice a mode's decay a step."""
     dt_max: float = 1e-1
+    """Largest initial value of the same."""
 
     lr: ClassVar[float] = 8e-4
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("r", "theta", "W"), Group())
+    apart: ClassVar[dict[str, Group]] = {
+        **dict.fromkeys(("r", "theta", "W"), Group()),
+        "D": Group(weight_decay=None),
+    }
     reference: ClassVar[str] = "gupta2022dlr"
 
     def __post_init__(self) -> None:

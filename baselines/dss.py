@@ -11,6 +11,7 @@ Axes: d channels, k directions, n modes.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -43,11 +44,13 @@ class DSS(Model):
     dt_min: float = 1e-3
     """Smallest initial step size."""
     dt_max: float = 1e-1
+    """Largest initial step size."""
+    ssm_lr: float = 1e-3
+    """Learning rate of A and W; 0 leaves them as they begin."""
+    dt_lr: float = 1e-3
+    """Learning rate of the step sizes; 0 leaves them as drawn."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(
-        ("A_re", "A_im", "W", "log_dt"), Group(lr=1e-3)
-    )
     reference: ClassVar[str] = "gupta2022dss"
 
     def __post_init__(self) -> None:
@@ -55,6 +58,14 @@ class DSS(Model):
             raise SpecError(f"state must be positive, not {self.state}.")
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
+        if min(self.ssm_lr, self.dt_lr) < 0:
+            raise SpecError("ssm_lr and dt_lr must not be negative.")
+
+    def groups(self) -> Mapping[str, Group]:
+        """Set the system apart, without decay; D trains like the rest."""
+        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
+        apart = {"A_re": slow, "A_im": slow, "W": slow, "log_dt": steps}
+        return {**apart, "D": Group(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "DSSLayer":
         """Build the layer; softmax divides by the sum over this length."""

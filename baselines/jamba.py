@@ -32,6 +32,7 @@ class Jamba(Model):
     """Mamba with some attention."""
 
     heads: int = 4
+    """Heads of the attention."""
     kv_heads: int = 1
     """Heads of keys and values, each for a group of the queries' heads."""
     state: int = 16

@@ -24,6 +24,7 @@ class LinearAttention(Model):
     """Attention with the feature map elu + 1."""
 
     heads: int = 4
+    """Heads of the attention."""
     positions: Literal["sinusoidal", "none"] = "sinusoidal"
     """Add sinusoids to the input of every layer, or leave positions out."""
 

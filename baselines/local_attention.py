@@ -31,6 +31,7 @@ class LocalAttention(Model):
     """Attention within windows and to their neighbours."""
 
     heads: int = 4
+    """Heads of the attention."""
     chunk: int = 1024
     """Positions of a window."""
 

@@ -33,6 +33,7 @@ class Performer(Model):
     """Attention by positive orthogonal random features."""
 
     heads: int = 4
+    """Heads of the attention."""
     features: int = 128
     """Random directions, the same for all heads: more of them estimate softmax attention better."""
     positions: Positions = "rotary"

@@ -11,6 +11,7 @@ is trained: the kernel is made from it directly, so no forward pass changes a pa
 Axes: d channels, k directions, n modes, r rank of P.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final, get_args
 
@@ -46,11 +47,13 @@ class S4(Model):
     dt_min: float = 1e-3
     """Smallest initial step size; its range should hold 1 / length."""
     dt_max: float = 1e-1
+    """Largest initial step size."""
+    ssm_lr: float = 1e-3
+    """Learning rate of A, B and P; 0 leaves them as they begin."""
+    dt_lr: float = 1e-3
+    """Learning rate of the step sizes; 0 leaves them as drawn."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(
-        ("A_re", "A_im", "P", "B", "log_dt"), Group(lr=1e-3)
-    )
     reference: ClassVar[str] = "gu2022s4, gu2023httyh"
 
     def __post_init__(self) -> None:
@@ -59,7 +62,17 @@ class S4(Model):
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
         if self.n_ssm < 0 or (self.init == "legs-fout" and self.n_ssm % 2):
-            raise SpecError(f"n_ssm must be 0 or positive, even for legs-fout, not {self.n_ssm}.")
+            raise SpecError(
+                f"n_ssm must be 0 or positive, and even with init=legs-fout, not {self.n_ssm}."
+            )
+        if min(self.ssm_lr, self.dt_lr) < 0:
+            raise SpecError("ssm_lr and dt_lr must not be negative.")
+
+    def groups(self) -> Mapping[str, Group]:
+        """Set the continuous system apart, without decay; C and D train like the rest."""
+        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
+        apart = dict.fromkeys(("A_re", "A_im", "P", "B"), slow)
+        return {**apart, "log_dt": steps, "D": Group(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4Layer":  # noqa: ARG002
         """Build the layer; it needs no length."""

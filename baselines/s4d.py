@@ -42,6 +42,7 @@ class S4D(Model):
     dt_min: float = 1e-3
     """Smallest initial step size; its range should hold 1 / length. Of dfout, the damping."""
     dt_max: float = 1e-1
+    """Largest initial step size, or damping."""
     n_ssm: int = 0
     """Independent sets of A and B, dealt out to the channels in turn; 0 for one a channel."""
     bandlimit: float = 0.0
@@ -66,9 +67,10 @@ class S4D(Model):
             raise SpecError("init=dfout has discrete poles: leave disc, real and n_ssm alone.")
 
     def groups(self) -> Mapping[str, Group]:
-        """Set the continuous system's rates apart, without decay; C trains like the rest."""
+        """Set the continuous system's rates apart, without decay; C and D train like the rest."""
         slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
-        return {"A_re": slow, "A_im": slow, "B": slow, "log_dt": steps}
+        apart = {"A_re": slow, "A_im": slow, "B": slow, "log_dt": steps}
+        return {**apart, "D": Group(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4DLayer":  # noqa: ARG002
         """Build the layer; it needs no length.

@@ -36,9 +36,13 @@ class SGConv(Model):
     decay_min: float = 2.0
     """Smallest factor by which a piece is weaker than the one before; even over the channels."""
     decay_max: float = 2.0
+    """Largest such factor."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar[dict[str, Group]] = {"pieces": Group(lr=1e-3, weight_decay=None)}
+    apart: ClassVar[dict[str, Group]] = {
+        "pieces": Group(lr=1e-3, weight_decay=None),
+        "D": Group(weight_decay=None),
+    }
     reference: ClassVar[str] = "li2022sgconv"
 
     def __post_init__(self) -> None:
@@ -103,7 +107,9 @@ class SGConvLayer(Mixer):
         """Sum over the inputs that the kernel reaches."""
         seen = self._latest(state, u[..., None])
         taps = self._reversed_kernel()[..., self.reach - seen.shape[-1] :]
-        y = torch.einsum("bdn,dn->bd", seen.to(taps.dtype), taps)
+        # Not under autocast: eight bits of a tap are too few.
+        with torch.autocast(u.device.type, enabled=False):
+            y = torch.einsum("bdn,dn->bd", seen.to(taps.dtype), taps)
         return torch.addcmul(y, self.D, u).to(u.dtype), seen
 
     @torch.no_grad()

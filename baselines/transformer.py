@@ -21,6 +21,7 @@ class Transformer(Model):
     """Attention over all positions, or over the past."""
 
     heads: int = 4
+    """Heads of the attention."""
     kv_heads: int = 0
     """Heads of keys and values, each for a group of the queries' heads; 0 for one each."""
     positions: Positions = "rotary"

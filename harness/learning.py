@@ -65,9 +65,10 @@ def evaluated(
     """
     scores: dict[str, dict[str, float]] = {}
     unscored: dict[str, str] = {}
-    for name, made in task.evaluations().items():
+    further = task.evaluations()
+    usual = task.split("validation").inputs[0].numel() if further else 1
+    for name, made in further.items():
         evaluation = made()
-        usual = next(iter(task.train_batches(1))).inputs[0].numel()
         longer = max(1, -(-evaluation.batch.inputs[0].numel() // usual))
         size = max(1, protocol.batch // longer)
         try:

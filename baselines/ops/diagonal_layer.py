@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from baselines.ops import diagonal
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
+from baselines.ops.versions import version
 from harness.api import Mixer, UnsupportedError
 
 DiagonalState = tuple[Complex[Tensor, "b d n"]]
@@ -111,12 +112,8 @@ class DiagonalLayer(Mixer):
 
     @torch.no_grad()
     def _present_system(self) -> tuple[Float[Tensor, "d n 2"], Complex[Tensor, "g n"]]:
-        """Return the system for steps, discretised anew only when a parameter has changed.
-
-        A parameter's version counts its changes in place, its address and type the others.
-        """
-        versions = tuple((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
-        present = self.rate, *versions
+        """Return the system for steps, discretised anew only when a parameter has changed."""
+        present = self.rate, version(self.parameters())
         if self._stepped[0] != present:
             weight, pole = self.system()
             self._stepped = present, (diagonal.pairs(weight[:, 0]), pole.to(weight.dtype))

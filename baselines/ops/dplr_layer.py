@@ -60,7 +60,9 @@ class DPLRLayer(Mixer):
     @final
     def step(self, u: Float[Tensor, "b d"], state: Tensor) -> tuple[Float[Tensor, "b d"], Tensor]:
         """Advance the recurrence by one position."""
-        y, state = self._recurrence().step(u, state)
+        # Not under autocast: with eight bits a slow mode's factor would round to one.
+        with torch.autocast(u.device.type, enabled=False):
+            y, state = self._recurrence().step(u, state)
         return torch.addcmul(y, self.D, u).to(u.dtype), state
 
     @final

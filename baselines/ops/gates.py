@@ -32,7 +32,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, z: Tensor) -> Tensor:
         ctx.save_for_backward(y, z)
-        product = torch.empty_like(y)
+        product = _blank(y)
         for out, a, b in _blocks(product, y, z):
             torch.mul(a, F.silu(b), out=out)
         return product
@@ -41,7 +41,7 @@ class _Gated(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         y, z = ctx.saved_tensors
-        grad_y, grad_z = torch.empty_like(y), torch.empty_like(z)
+        grad_y, grad_z = _blank(y), _blank(z)
         for out_y, out_z, g, a, b in _blocks(grad_y, grad_z, grad, y, z):
             torch.mul(g, F.silu(b), out=out_y)
             out_z.copy_(torch.ops.aten.silu_backward(g * a, b))
@@ -60,10 +60,15 @@ class _Softplus(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        grad_x = torch.empty_like(y)
+        grad_x = _blank(y)
         for out, g, a in _blocks(grad_x, grad, y):
             torch.mul(g, a.neg().expm1_().neg_(), out=out)
         return grad_x
+
+
+def _blank(like: Tensor) -> Tensor:
+    """Return room for as many numbers, end to end whatever the order of the others."""
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

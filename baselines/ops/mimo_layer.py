@@ -11,6 +11,7 @@ from jaxtyping import Bool, Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo import mimo
+from baselines.ops.versions import version
 from harness.api import Mixer, UnsupportedError
 
 MimoState = tuple[Complex[Tensor, "b n"]]
@@ -82,11 +83,8 @@ class MimoLayer(Mixer):
 
     @torch.no_grad()
     def _present_system(self) -> tuple[Tensor, ...]:
-        """Return the system for steps, discretised anew only when a parameter has changed.
-
-        A parameter's version counts its changes in place, its address and type the others.
-        """
-        present = tuple((p.data_ptr(), p.dtype, p._version) for p in self.parameters())  # noqa: SLF001
+        """Return the system for steps, discretised anew only when a parameter has changed."""
+        present = version(self.parameters())
         if self._stepped[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)

@@ -116,9 +116,10 @@ class Selection(nn.Module):
         # Norms work in their weights' precision; autocast would leave them to a slow path.
         exact = (part.to(self.D.dtype) for part in parts)
         delta, B, C = (norm(part) for norm, part in zip(self.norms, exact, strict=True))
-        logit = (
-            self.dt_bias if self.dt_proj is None else F.linear(delta, self.dt_proj, self.dt_bias)
-        )
+        # The bias is added in its own precision: in eight bits it would lose its even spread.
+        logit: Tensor = self.dt_bias
+        if self.dt_proj is not None:
+            logit = F.linear(delta, self.dt_proj).to(self.dt_bias.dtype) + self.dt_bias
         one = x.new_ones(self.A_log.shape[1])
         B, C = (one if own is not None else part for own, part in ((self.B, B), (self.C, C)))
         return logit.to(x.dtype), B.to(x.dtype), C.to(x.dtype)

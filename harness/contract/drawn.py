@@ -38,7 +38,9 @@ class DrawnTask(LearningTask):
         """Return the name of every piece of a split, and what draws it."""
         count = self.examples[split]
         sizes = [min(self.piece, count - start) for start in range(0, count, self.piece)]
-        return [(f"{split}-{i:04d}", partial(self._draw, split, i, n)) for i, n in enumerate(sizes)]
+        return [
+            (f"{split}-{i:04d}x{n}", partial(self._draw, split, i, n)) for i, n in enumerate(sizes)
+        ]
 
     @property
     def key(self) -> str:

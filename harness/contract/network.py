@@ -60,7 +60,7 @@ class Stepper(nn.Module, ABC):
         """
         if rate != 1:
             raise UnsupportedError(
-                f"{type(self).__name__} has no step size, so it follows no other rate."
+                f"{type(self).__name__} follows no other sampling rate than that of its training."
             )
 
     def state_bytes(self, length: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from math import radians
-from typing import final
+from typing import final, no_type_check
 
 from suites._snakes.grid import Dash, Grid, Turns
 
@@ -32,6 +32,7 @@ class Path:
     """Each dash; the first starts at the first tip, all others at the tip that they end with."""
 
 
+@no_type_check  # called some fifty thousand times an image, too often for checks in tests
 @final
 class Canvas:
     """The pixels that are taken, and the ways to take more."""
@@ -101,6 +102,7 @@ class Canvas:
         return None
 
 
+@no_type_check
 def touches(pixel: int, dash: Dash, other: Path) -> bool:
     """Tell whether a dash and its margin overlap the last dash of a path."""
     apart, last = pixel - other.tips[-1], other.dashes[-1].firm

@@ -10,7 +10,7 @@ Axes: h rows, w columns.
 from functools import cache
 from itertools import accumulate
 from math import atan2, cos, floor, pi, sin
-from typing import NamedTuple, final
+from typing import NamedTuple, final, no_type_check
 
 import numpy as np
 from jaxtyping import Bool
@@ -53,6 +53,7 @@ class Turns(NamedTuple):
     """All ends."""
 
 
+@no_type_check  # called some fifty thousand times an image, too often for checks in tests
 @final
 class Grid:
     """The pixels of a style and a margin, with all that is known before anything is drawn."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from math import radians
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Reach(NamedTuple):
     right: int
 
 
+@no_type_check
 @cache
 def reach(grid: Grid, degrees: int) -> Reach:
     """Measure a dash."""
@@ -37,6 +38,7 @@ def reach(grid: Grid, degrees: int) -> Reach:
     )
 
 
+@no_type_check
 def grown_pair(grid: Grid, draw: Callable[[], float]) -> tuple[Canvas, tuple[Path, Path]]:
     """Draw the two long paths, from the start again until both have all their dashes.
 
@@ -56,6 +58,7 @@ def grown_pair(grid: Grid, draw: Callable[[], float]) -> tuple[Canvas, tuple[Pat
             return canvas, pair
 
 
+@no_type_check
 def _grown(canvas: Canvas, pair: tuple[Path, Path]) -> bool:
     for _ in range(canvas.grid.style.dashes - 1):
         for path, other in (pair, pair[::-1]):
@@ -64,6 +67,7 @@ def _grown(canvas: Canvas, pair: tuple[Path, Path]) -> bool:
     return True
 
 
+@no_type_check
 def _seeds(canvas: Canvas) -> tuple[Path, Path] | None:
     """Begin both paths.
 
@@ -83,6 +87,7 @@ def _seeds(canvas: Canvas) -> tuple[Path, Path] | None:
     return second and (first, second)
 
 
+@no_type_check
 def _second(canvas: Canvas, first: Path) -> Path | None:
     grid = canvas.grid
     for _ in range(DRAWS):
@@ -94,12 +99,14 @@ def _second(canvas: Canvas, first: Path) -> Path | None:
     return None
 
 
+@no_type_check
 def grown_distractors(canvas: Canvas) -> tuple[Path, ...]:
     """Draw short paths where room is left."""
     drawn = (_short(canvas) for _ in range(canvas.grid.style.distractors))
     return tuple(path for path in drawn if path is not None)
 
 
+@no_type_check
 def _short(canvas: Canvas) -> Path | None:
     before = canvas.firm, canvas.near
     for _ in range(0 if canvas.crowded() else TRIES):

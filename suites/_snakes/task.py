@@ -58,7 +58,7 @@ class JoinedTask(SnakesTask, ABC):
     """Grey values in [0, 1] as real numbers, as in S4's code, or as tokens 0 to 255."""
 
     style: ClassVar[Style]
-    examples: ClassVar[Mapping[Split, int]] = {"train": 64, "validation": 32, "test": 64}
+    examples: ClassVar[Mapping[Split, int]] = {"train": 32, "validation": 16, "test": 32}
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
 
     @property

@@ -69,8 +69,8 @@ class Compression(GeneratedTask):
 
     @property
     def chance(self) -> float:
-        """Any content at all places but the last; a constant does not know the marker's place."""
-        return (self.length - 1) / self.length / (self.vocabulary - 1)
+        """Always one content, or always the marker, which is right once."""
+        return max(1, (self.length - 1) / (self.vocabulary - 1)) / self.length
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw contents."""
@@ -89,7 +89,7 @@ class Decoded(Outputs):
     """A class for every position, decoded from the last position's features alone.
 
     Scored as `StepLabels`. The head adds a fixed sinusoidal code of each place to the features and
-    maps them by two linear layers with a norm and a GELU, as the source's decoder does.
+    maps them by two linear layers with a norm and a GELU, one layer fewer than the source's.
     """
 
     classes: int

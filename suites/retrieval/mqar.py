@@ -108,8 +108,8 @@ class Mqar(TokenTask):
         Noise that happens to be a key gets an answer too, which nobody asks for.
         """
         answers = torch.zeros_like(batch.inputs)
+        start = 2 * self.pairs * batch.inputs.shape[1] // self.length
         for row, tokens in enumerate(batch.inputs.tolist()):
-            start = 2 * self.pairs
             known = dict(zip(tokens[:start:2], tokens[1:start:2], strict=True))
             answers[row] = torch.tensor([known.get(token, 0) for token in tokens])
         return one_hot(answers, self.vocabulary)

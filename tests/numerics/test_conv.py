@@ -1,5 +1,6 @@
 """Dilated convolutions: products of taps equal torch's convolution, steps equal the sequence."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.conv import Conv, ConvLayer
+from harness.api import SpecError
 from harness.seeding import scope, stream
 
 
@@ -36,6 +38,7 @@ def by_torch(mixer: ConvLayer, u: Tensor) -> Tensor:
 def test_products_of_taps_equal_torchs_convolution_and_its_gradients(
     kernel: int, length: int, causal: bool
 ) -> None:
+    kernel += 1 - kernel % 2 if not causal else 0
     mixer, u = layer(kernel, causal=causal), features(length).requires_grad_()
     found, expected = mixer(u), by_torch(mixer, u)
     torch.testing.assert_close(found, expected)
@@ -75,3 +78,8 @@ def test_padding_reaches_no_valid_position() -> None:
     y = mixer(padded, torch.tensor([9, 4]))
     torch.testing.assert_close(y[0], mixer(u)[0])
     torch.testing.assert_close(y[1:, :4], mixer(u[1:, :4]))
+
+
+def test_a_centred_convolution_has_as_many_taps_on_either_side() -> None:
+    with pytest.raises(SpecError, match="kernel must be odd, not 4"):
+        Conv(kernel=4).build(width=3, length=8, causal=False)

@@ -220,5 +220,5 @@ def test_a_network_without_step_sizes_follows_no_other_sampling_rate():
     net = network(Signal(1), Values(1, last=7))
 
     net.resample(1)
-    with pytest.raises(UnsupportedError, match="Sum has no step size"):
+    with pytest.raises(UnsupportedError, match="Sum follows no other sampling rate"):
         net.resample(2)

@@ -55,13 +55,13 @@ def test_a_form_has_the_parameters_that_it_needs(form: str, names: set[str]) -> 
     assert not any(p.is_complex() for p in layer.parameters())
 
 
-def test_the_system_trains_at_the_global_rate_without_decay() -> None:
+def test_the_system_trains_at_the_global_rate_and_only_the_skip_decays() -> None:
     recipe = DLR(state=6)
     layer = recipe.build(width=4, length=8, causal=True)
     groups = parameter_groups(layer, recipe, Protocol(weight_decay=0.05))
     assert {group["lr"] for group in groups} == {recipe.lr}
     decaying = [p for group in groups if group["weight_decay"] for p in group["params"]]
-    assert not decaying
+    assert [p is layer.D for p in decaying] == [True]
 
 
 @pytest.mark.parametrize(

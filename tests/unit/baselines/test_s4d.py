@@ -7,7 +7,7 @@ import torch
 
 from baselines.ops.poles import circle, initial_poles
 from baselines.s4d import S4D, pole_sets
-from harness.api import OneLabel, Signal, SpecError
+from harness.api import Group, OneLabel, Signal, SpecError
 from harness.backbone import Backbone
 from harness.seeding import scope
 
@@ -91,7 +91,8 @@ class Speech:
 
 
 def test_the_continuous_system_trains_apart_and_c_does_not() -> None:
-    groups = S4D().groups()
+    groups = dict(S4D().groups())
+    assert groups.pop("D") == Group(weight_decay=None)
     assert {name: group.lr for name, group in groups.items()} == dict.fromkeys(
         ("A_re", "A_im", "B", "log_dt"), 1e-3
     )
