@@ -13,7 +13,7 @@ from harness.measure import memory
 from harness.measure.clock import median_precision, now
 
 from .ask import Answer, Ask, Bounds
-from .sides import prepared
+from .sides import Workload, prepared
 
 PRECISION, FEWEST, MOST = 0.03, 3, 200
 """Timing stops at this half-width of a median's interval, within these numbers of calls."""
@@ -32,20 +32,27 @@ def measured(ask: Ask, bounds: Bounds) -> Answer:
     """Measure in this process; a memory pass comes last, since it slows all that follows."""
     work = {side: prepared(side, ask) for side in ask.sides}
     calls = {side: each.call for side, each in work.items()}
-    path = "+".join(filter(None, (each.path() for each in work.values())))
     if ask.mode == "time":
         seconds = interleaved(calls, bounds.budget_s)
-        return Answer(seconds=seconds, ceilings=ceilings(), path=path)
+        return Answer(seconds=seconds, ceilings=ceilings(), path=ran(work))
     (side,) = ask.sides
     if ask.mode == "memory":
         calls[side]()
+        weighed, seconds = memory.peak(calls[side]), {}
+    else:
+        seconds = interleaved(calls, bounds.budget_s)
         weighed = memory.peak(calls[side])
-        return Answer(peak_bytes=weighed.peak_bytes, delta_bytes=weighed.delta_bytes, path=path)
-    seconds = interleaved(calls, bounds.budget_s)
-    weighed = memory.peak(calls[side])
     return Answer(
-        seconds=seconds, peak_bytes=weighed.peak_bytes, delta_bytes=weighed.delta_bytes, path=path
+        seconds=seconds,
+        peak_bytes=weighed.peak_bytes,
+        delta_bytes=weighed.delta_bytes,
+        path=ran(work),
     )
+
+
+def ran(work: Mapping[str, Workload]) -> str:
+    """Name the forms that ran, which some layers know only afterwards."""
+    return "+".join(filter(None, (each.path() for each in work.values())))
 
 
 def interleaved(
