@@ -300,7 +300,7 @@ def test_steps_follow_the_rate() -> None:
 
 
 def test_dlr_knows_no_step_size() -> None:
-    with pytest.raises(UnsupportedError, match="step size"):
+    with pytest.raises(UnsupportedError, match="follows no other sampling rate"):
         layer(DLRS[0]).resample(2.0)
 
 
