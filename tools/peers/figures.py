@@ -148,7 +148,7 @@ def named(
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     if write is units.memory:
-        axis.xaxis.set_major_locator(LogLocator(base=2, numticks=6))
+        axis.xaxis.set_major_locator(LogLocator(base=2, numticks=4))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: TAIL.sub("", write(x))))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.tick_params(labelsize="small")
