@@ -17,7 +17,10 @@ class Batch:
     """Some examples. Every tensor's first axis counts them."""
 
     inputs: Tensor
-    """(b, l) integers for `Tokens`, (b, l, c) floats for `Signal`; (b, 2, l, ...) for pairs."""
+    """(b, l) integers for `Tokens`, (b, l, c) floats for `Signal`; (b, 2, l, ...) for pairs.
+
+    Integers may be of any type, so that a large split lies in memory as small as it can be.
+    """
     targets: Tensor
     """What the task's outputs say: `OneLabel` (b,), `StepLabels` (b, l), `Values` (b, p, s)."""
     lengths: Tensor | None = None
@@ -34,9 +37,14 @@ class Batch:
         return Batch(self.inputs[rows], self.targets[rows], lengths)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device."""
-        lengths = None if self.lengths is None else self.lengths.to(device)
-        return Batch(self.inputs.to(device), self.targets.to(device), lengths)
+        """Return the batch on a device, its integers in the type that networks take."""
+        lengths = None if self.lengths is None else widened(self.lengths.to(device))
+        return Batch(widened(self.inputs.to(device)), widened(self.targets.to(device)), lengths)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return integers as 64-bit ones, which embeddings and losses want; floats as they are."""
+    return tensor if tensor.is_floating_point() else tensor.long()
 
 
 class Inputs(ABC):

@@ -1,0 +1,28 @@
+"""The command line: the only room that parses arguments, prints and exits.
+
+Nothing heavy is imported at the start: each verb imports what it needs. Exit codes: 0 all went
+well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 130 interrupted.
+"""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from harness.cli import plugins, results, runs  # noqa: F401 - importing them adds their verbs
+from harness.cli.app import app
+from harness.spec import SpecError
+
+__all__ = ["app", "main"]
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    try:
+        app()
+    except SpecError as error:
+        typer.echo(f"ssm-bench: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

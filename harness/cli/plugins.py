@@ -1,0 +1,93 @@
+"""The verbs about models and tasks themselves, and about this installation."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import KINDS, AsJson, Plugins, app
+from harness.spec import SpecError, unknown
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="models, tasks or presets; all of them if left out.")
+    ] = "",
+    plugin: Plugins = [],  # noqa: B006 - typer reads defaults, and nobody changes this one
+    json: AsJson = False,
+) -> None:
+    """Show models, tasks and presets, and where each came from."""
+    from harness.listing import as_json, as_text
+
+    if what and what not in KINDS:
+        raise unknown("kind of plugin", what, list(KINDS))
+    show = as_json if json else as_text
+    typer.echo(show(tuple(plugin), (what,) if what else KINDS))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A model or a task, with options or not.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Check all models and tasks.")] = False,
+    plugin: Plugins = [],  # noqa: B006
+    json: AsJson = False,
+) -> None:
+    """Check that a model or a task keeps the contract; each check says what failed and where."""
+    import subprocess
+
+    from harness import checkup
+
+    if every == bool(name):
+        raise SpecError("Name a model or a task to be checked, or give --all.")
+    if not every:
+        sys.exit(subprocess.call(checkup.command("auto", name, tuple(plugin)) + ["--json"] * json))
+    failed = False
+    typer.echo(checkup.HEADING, err=json)
+    for verdict in checkup.examine(tuple(plugin)):
+        failed |= bool(verdict.complaints)
+        typer.echo(verdict.as_json() if json else verdict)
+    sys.exit(1 if failed else 0)
+
+
+@app.command()
+def cite(
+    models: Annotated[list[str], typer.Argument(help="Models, such as s4d.")],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Print the BibTeX entries of the papers that models follow."""
+    from harness import cite as bibliography
+
+    typer.echo(bibliography.cite(models, tuple(plugin)))
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="model or task.")],
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits, dashes.")],
+    folder: Annotated[Path, typer.Option(help="Where the package's folder is made.")] = Path(),
+) -> None:
+    """Write a complete, passing plugin package to start from."""
+    from harness.scaffold import create
+
+    if kind not in {"model", "task"}:
+        raise unknown("kind of plugin", kind, ["model", "task"])
+    path = create("model" if kind == "model" else "task", name, folder)
+    place = path if path.is_absolute() else f"./{path}"  # a bare name would be an index's package
+    typer.echo(f"Wrote {path}. Next: pip install {place} && ssm-bench check {name}")
+
+
+@app.command()
+def doctor(plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
+    """Test the instrument, and say what this installation can do and what is missing for what."""
+    import msgspec
+
+    from harness.doctor import examine
+
+    marks, wrong = {"ok": "ok     ", "missing": "missing", "wrong": "WRONG  "}, False
+    for finding in examine(tuple(plugin)):
+        wrong |= finding.status == "wrong"
+        line = f"{marks[finding.status]} {finding.subject:<12} {finding.said}"
+        typer.echo(msgspec.json.encode(finding).decode() if json else line)
+    sys.exit(1 if wrong else 0)

@@ -1,0 +1,82 @@
+"""The verbs that read what runs left."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import LOCAL, WIDE, AsJson, Results, app
+from harness.spec import SpecError
+
+
+@app.command()
+def report(
+    results: Results = LOCAL,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", show_default="RESULTS/report")
+    ] = None,
+) -> None:
+    """Print the tables, and write them with figures and one HTML page."""
+    from rich.console import Console
+
+    from harness.report import print_tables, write
+    from harness.store import Store
+
+    records = Store(results).records()
+    if not records:
+        raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
+    terminal = Console()
+    # A table of names with options is no longer one when they are broken to fit 80 columns.
+    print_tables(records, Console(width=max(terminal.width, WIDE)))
+    paths = write(records, out or results / "report")
+    typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A model, or a folder of results.")],
+    b: Annotated[str, typer.Argument(help="What is compared with it.")],
+    results: Results = LOCAL,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Share by which B may be worse than A.")
+    ] = 0.05,
+    json: AsJson = False,
+) -> None:
+    """Compare two models, or two folders of results; exit 1 if B is worse beyond noise."""
+    import msgspec
+    from rich.console import Console
+
+    from harness.compare import compare as compared
+    from harness.compare import gate, sides
+    from harness.report import print_comparison
+
+    comparison = compared(*sides(a, b, results))
+    worse = gate(comparison, tolerance)
+    if json:
+        typer.echo(msgspec.json.encode({"comparison": comparison, "worse": worse}).decode())
+    else:
+        print_comparison(comparison, (a, b), Console())
+        typer.echo("\n".join(worse) or f"Nothing is worse by more than {tolerance:.0%} and noise.")
+    sys.exit(1 if worse else 0)
+
+
+@app.command()
+def publish(
+    results: Results = LOCAL,
+    to: Annotated[Path, typer.Option(help="Versioned folder of records.")] = Path(
+        "results/records/v1"
+    ),
+) -> None:
+    """Add reviewed records to the versioned results, and draw their tables and figures anew."""
+    from harness.publish import publish as published
+    from harness.report import write
+    from harness.store import Store
+
+    moved, known, left = published(results, to)
+    tables = to.parent.parent / "tables" / to.name
+    write(Store(to).records(), tables)
+    typer.echo(
+        f"Added {moved} records to {to}; {known} were there, {left} are to be run again. "
+        f"Tables and figures: {tables}"
+    )

@@ -1,0 +1,60 @@
+"""The verbs that plan and make runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
+from harness.spec import Limits, Protocol, RunSpec, SpecError, parse_bytes, parse_options, unknown
+
+
+@app.command()
+def run(
+    tasks: Annotated[
+        list[str] | None, typer.Argument(help="Tasks or suites, such as synthetic/shift or lra.")
+    ] = None,
+    model: Annotated[
+        list[str], typer.Option("-m", "--model", help="A model, such as 's4d[state=32]'; repeat.")
+    ] = [],  # noqa: B006
+    preset: Annotated[str, typer.Option(help="A named list of runs instead of tasks.")] = "",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds 0 to N-1 of each run.", show_default="1")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    results: Results = LOCAL,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds a run may take; 0: any.")] = 0,
+    memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
+    executor: Annotated[str, typer.Option(help="Where runs are executed.")] = "local",
+    plugin: Plugins = [],  # noqa: B006
+    json: AsJson = False,
+) -> None:
+    """Run models on tasks, each run in its own process; what is stored is not run again."""
+    from harness.runner import Sweep, plan, preset_runs, requests
+    from harness.terminal import carry_out
+
+    if device not in {"cpu", "cuda"}:
+        raise unknown("device", device, ["cpu", "cuda"])
+    if preset and (tasks or model or protocol):
+        raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
+    if preset:
+        runs = preset_runs(preset, seeds, device)
+    elif tasks and model:
+        changes = parse_options(protocol)
+        Protocol().changed(changes)
+        common = RunSpec(task="", model="", device=device)
+        runs = requests(tasks, model, seeds or 1, common, tuple(plugin))
+    else:
+        raise SpecError(
+            "Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset."
+        )
+    sweep = Sweep(
+        runs=runs,
+        results=str(results),
+        plugins=tuple(plugin),
+        limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
+        executor=executor,
+        changes=parse_options(protocol),
+    )
+    sys.exit(carry_out(sweep, plan(sweep), json))
