@@ -48,6 +48,8 @@ def kernel(
     two small tables, and no (d, n, l) tensor is ever built: O(d (l + n sqrt(l))) numbers.
     """
     channels, kernels, modes = weight.shape
+    if not length:
+        return weight.real.new_empty(channels, kernels, 0)
     block = _block(length, channels * kernels // len(pole))
     coarse = powers(power(pole, block), -(-length // block), weight.dtype)
     # Re(x y) is the dot product of the real pairs of x and of conj(y).
@@ -77,6 +79,8 @@ def final_state(
     Blocks are summed by one batched real product, and the block sums by Horner's rule written out.
     """
     batch, length, channels = u.shape
+    if not length:
+        return state
     block = _block(length, batch * channels // len(pole))
     blocks = -(-length // block)
     fine = torch.view_as_real(powers(pole, block, state.dtype).flip(1)).flatten(2)

@@ -71,6 +71,8 @@ class DPLRLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: Tensor
     ) -> tuple[Float[Tensor, "b l d"], Tensor]:
         """Continue from a state by matrix products over chunks."""
+        if not u.shape[1]:
+            return u, state
         form, reading = self._recurrence(), dplr.reading(self._C()[:, 0])
         with torch.autocast(u.device.type, enabled=False):
             system = dplr.dense(self.system())

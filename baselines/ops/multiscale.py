@@ -27,7 +27,8 @@ def multiscale_kernel(
     Stretching is linear interpolation between the centres of the cells (Li et al. 2022, eq. 1, and
     their code).
     """
-    weight, stretched, reach = torch.ones_like(decay)[:, None, None], [], 0
+    weight, reach = torch.ones_like(decay)[:, None, None], 0
+    stretched = [pieces[0, ..., :0]]
     for number, piece in enumerate(pieces):
         if reach >= length:
             break

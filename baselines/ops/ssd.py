@@ -48,6 +48,8 @@ def ssd(
         C: Where the output is read.
         state: Before the first position.
     """
+    if not x.shape[1]:
+        return x, state
     dtype = torch.promote_types(x.dtype, torch.float32)
     rows = max(1, PIECE // (CHUNK * max(1, len(x)))) * CHUNK
     inputs = tuple(part.to(dtype) for part in (x, dt, log_a, B, C))

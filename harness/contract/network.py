@@ -18,9 +18,16 @@ State = Any
 class Stepper(nn.Module, ABC):
     """Something with two faces that agree: a whole sequence at once, or a step at a time.
 
-    The second face is for generation: it carries no gradient, and a step may reuse the memory of
-    the state it was given. A component that has no second face keeps these defaults, which say so.
+    The second face is for generation: whatever a subclass makes of `step`, `advance` and `prefill`
+    runs without gradients, and a step may reuse the memory of the state it was given. A component
+    that has no second face keeps these defaults, which say so.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A graph that a caller forgot to switch off would grow with every position.
+        for face in {"step", "advance", "prefill"} & vars(cls).keys():
+            setattr(cls, face, torch.no_grad()(vars(cls)[face]))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first position.

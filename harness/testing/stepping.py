@@ -14,7 +14,7 @@ from harness.spec import UnsupportedError
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.probes import LENGTH, WIDTH, positions
 from harness.testing.subject import Subject, causally
-from harness.testing.tolerance import agree
+from harness.testing.tolerance import HALF_PRECISION, agree
 
 DEPTH = 3
 """Blocks of a small network: enough for layers that differ by their number."""
@@ -54,6 +54,21 @@ def advances_in_pieces(subject: Subject) -> None:
     _piecewise(network, u)
 
 
+@causally
+def takes_an_empty_piece(subject: Subject) -> None:
+    """A piece of no positions gives no outputs and leaves the state as it was."""
+    network, u = subject.network(), subject.features()
+    for read in (0, LENGTH // 2):
+        with torch.no_grad():
+            state = network.prefill(u[:, :read])
+            before = [part.clone() for part in _tensors(state)]
+            output, after = network.advance(u[:, :0], state)
+        if output.shape != u[:, :0].shape:
+            raise CheckError(f"A piece of no positions gives an output of {tuple(output.shape)}.")
+        if not all(map(torch.equal, before, _tensors(after))):
+            raise CheckError(f"A piece of no positions changes the state after {read} positions.")
+
+
 @check
 def steps_inside_the_backbone(recipe: Recipe) -> None:
     """In a network of several blocks, norms and maps included, it steps as it sees."""
@@ -73,6 +88,21 @@ def steps_inside_the_backbone(recipe: Recipe) -> None:
 
 
 @causally
+def steps_in_half_precision(subject: Subject) -> None:
+    """Under bfloat16 autocast steps and pieces stay near forward, their state as large as ever."""
+    network, u = subject.network(torch.float32), subject.features(1, dtype=torch.float32)
+    with torch.no_grad():
+        exact = network(u)
+        with torch.autocast("cpu", torch.bfloat16):
+            stepped, state = _stepped(network, u)
+            advanced, after = network.advance(u, network.initial_state(1))
+    near(torch.stack(stepped, 1), exact, "output of the steps")
+    near(advanced, exact, "output of a piece")
+    for each in (state, after):
+        _weigh(network, each, LENGTH)
+
+
+@causally
 def weighs_its_state(subject: Subject) -> None:
     """`state_bytes` is what the state of one sequence really holds."""
     network, u = subject.network(torch.float32), subject.features(1, LONG, torch.float32)
@@ -86,7 +116,7 @@ def weighs_its_state(subject: Subject) -> None:
 @torch.no_grad()
 def _piecewise(network: Network, u: Tensor) -> None:
     whole = network(u)
-    for cuts in ((1, LENGTH - 1), (LENGTH // 2, 1, LENGTH // 2 - 1), (LENGTH - 1, 1)):
+    for cuts in ((1, LENGTH - 1), (LENGTH // 2, 0, LENGTH // 2), (LENGTH - 1, 1)):
         state, outputs = network.initial_state(len(u)), []
         for piece in u.split(cuts, 1):
             output, state = network.advance(piece, state)
@@ -105,6 +135,20 @@ def _stepped(network: Network, u: Tensor, state: State = None) -> tuple[list[Ten
     return outputs, state
 
 
+def near(output: Tensor, exact: Tensor, what: str) -> None:
+    """Check that something computed under bfloat16 autocast lies near its float32 self."""
+    error = (output.float() - exact).norm() / exact.norm()
+    if not error <= HALF_PRECISION:
+        raise CheckError(f"Under bfloat16 autocast the {what} is off by {error:.1%} of its norm.")
+
+
+def _tensors(state: State) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    parts = state.values() if isinstance(state, dict) else state
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
 def _weigh(network: Network, state: State, length: int) -> None:
     said, held = network.state_bytes(length), tensor_bytes(state)
     if said != held:
@@ -115,6 +159,8 @@ STEPPING_CHECKS: tuple[Check, ...] = (
     steps_as_it_sees,
     prefills_as_it_steps,
     advances_in_pieces,
+    takes_an_empty_piece,
     steps_inside_the_backbone,
+    steps_in_half_precision,
     weighs_its_state,
 )

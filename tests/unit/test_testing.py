@@ -221,6 +221,28 @@ class ForgetfulPieces(Sound):
         return self(u), state + u.sum(1)
 
 
+class RestartsOnNothing(Sound):
+    def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().advance(u, state) if u.shape[1] else (u, 0 * state)
+
+
+class OneOutputOfNothing(Sound):
+    def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().advance(u, state) if u.shape[1] else (state[:, None], state)
+
+
+class CoarseSteps(Sound):
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, state = super().step(u, state)
+        return output if output.dtype == u.dtype else output.round(), state
+
+
+class StateInHalf(Sound):
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, state = super().step(u, state)
+        return output, state if output.dtype == u.dtype else state.to(output.dtype)
+
+
 class CoarseProducts(NoSteps):
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
         mixed = self.linear(u)
@@ -321,6 +343,10 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("steps-as-it-sees", OffStep, "A step gives another output than forward: at "),
     ("prefills-as-it-steps", ForgetfulPrefill, "After a prefill of 1 positions"),
     ("advances-in-pieces", ForgetfulPieces, "Pieces of 1, 15 positions give other outputs"),
+    ("takes-an-empty-piece", RestartsOnNothing, "changes the state after 8 positions"),
+    ("takes-an-empty-piece", OneOutputOfNothing, r"gives an output of \(3, 1, 8\)"),
+    ("steps-in-half-precision", CoarseSteps, r"the output of the steps is off by \d"),
+    ("steps-in-half-precision", StateInHalf, r"state_bytes\(16\) says 32 bytes, but the state hol"),
     ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
     ("runs-in-half-precision", InfiniteSlopeInHalf, "gradient of 'mixer.linear.weight' is not fin"),
     ("weighs-its-state", LightState, r"state_bytes\(1\) says 31 bytes, but the state holds 32"),

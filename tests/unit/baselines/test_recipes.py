@@ -5,9 +5,20 @@ import torch
 from torch import Tensor
 
 from baselines.chance import Chance, Constant
-from harness.api import OneLabel, PairLabel, StepLabels, UnsupportedError, Values
-from harness.loading import load_task
-from harness.seeding import stream
+from harness.api import (
+    Model,
+    OneLabel,
+    PairLabel,
+    State,
+    StepLabels,
+    UnsupportedError,
+    Values,
+)
+from harness.loading import load_model, load_task
+from harness.registry import registry
+from harness.seeding import scope, stream
+
+MIXERS = [name for name in registry().of("model") if isinstance(load_model(name), Model)]
 
 
 def draw(*shape: int) -> Tensor:
@@ -45,3 +56,18 @@ def test_chance_skips_tasks_in_which_nothing_is_learned() -> None:
     assert "constant" in Chance().skip(task)
     with pytest.raises(UnsupportedError, match="constant"):
         Chance().build_network(task, width=4, depth=1)
+
+
+def tensors(state: State) -> list[Tensor]:
+    return [state] if isinstance(state, Tensor) else [t for part in state for t in tensors(part)]
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_generation_keeps_no_graph_even_if_nobody_switched_gradients_off(name: str) -> None:
+    with scope("init"):
+        layer = load_model(name).build(width=8, length=6, causal=True)
+    u = draw(2, 6, 8).float().requires_grad_()
+    outputs, state = layer.advance(u[:, :3], layer.prefill(u[:, :2]))
+    output, state = layer.step(u[:, 5], state)
+    assert layer(u).requires_grad
+    assert not any(part.requires_grad for part in (outputs, output, *tensors(state)))
