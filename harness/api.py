@@ -9,6 +9,7 @@ paper is about; the harness puts the same backbone around every mixer. A *networ
 whole network itself.
 """
 
+from harness.archives import members
 from harness.contract.block import Group, Trunk
 from harness.contract.data import Batch, Inputs, Signal, Tokens
 from harness.contract.drawn import DrawnTask
@@ -66,6 +67,7 @@ __all__ = [
     "UnsupportedError",
     "Values",
     "Workload",
+    "members",
     "one_hot",
     "stream",
     "tensor_bytes",

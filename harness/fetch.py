@@ -1,8 +1,10 @@
 """Fetches the files that a stored task's data come from, once, and checks every byte of them."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import platformdirs
 
@@ -12,7 +14,9 @@ from harness.spec import SpecError
 DATA = "SSM_BENCH_DATA"
 """Environment variable: the folder for data; the user's cache folder if it is not set."""
 MIRROR = "SSM_BENCH_MIRROR"
-"""Environment variable: an address that stands in for everything before a file's own name."""
+"""Environment variable: an address that stands in for all others, laid out like the data folder."""
+RECORD = ".sha256"
+"""Ending of the file that holds the checksum of a file for which nobody published one."""
 
 
 class FetchError(SpecError):
@@ -22,15 +26,20 @@ class FetchError(SpecError):
 def fetched(files: tuple[RemoteFile, ...]) -> Path:
     """Return the folder in which all files lie, after fetching those that are missing.
 
-    A file gets its name only when all its bytes have arrived and have the right checksum, so an
-    interrupted download leaves none, and a file that was put there by hand is checked like any.
+    A file gets its name only when all its bytes have arrived and have the right checksum. What an
+    interrupted download left is gone on with. A file that was put there by hand is checked like
+    any. Two processes that want the same file wait for each other.
 
     Raises:
         FetchError: A file is neither there nor to be had; the message says where to put it.
     """
     folder = data_folder()
     for file in files:
-        _fetch(file, folder / file.name)
+        if examined(file, folder) is not None:
+            with _alone(folder / file.name):
+                if examined(file, folder) is not None:
+                    _fetch(file, folder / file.name)
+        remembered(file, folder)
     return folder
 
 
@@ -40,31 +49,80 @@ def data_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_cache_path("ssm-bench", appauthor=False)
 
 
-def _fetch(file: RemoteFile, path: Path) -> None:
-    import pooch  # noqa: PLC0415 - no download library without a download
+def examined(file: RemoteFile, folder: Path) -> str | None:
+    """Return what is wrong with a file in a folder, in a clause; None if nothing is."""
+    path = folder / file.name
+    if not path.is_file():
+        return "is not there"
+    return _differs(path, file.size, file.checksum or recorded(path))
 
-    pooch.get_logger().setLevel("WARNING")
-    url = _address(file)
+
+def recorded(path: Path) -> str | None:
+    """Return the checksum that was recorded when a file was first used; None if none was."""
     try:
-        with _Bar(file) as bar:
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{file.sha256}",
-                fname=path.name,
-                path=path.parent,
-                downloader=pooch.HTTPDownloader(progressbar=bar),
-            )
-    except (OSError, ValueError) as error:
-        raise FetchError(
-            f"The file {file.name} ({file.size:,} bytes) could not be fetched from {url} "
-            f"({_first_line(error)}); put it at {path} by hand, or set {MIRROR} to an address "
-            f"that has it."
-        ) from error
+        return f"sha256:{path.with_name(path.name + RECORD).read_text().split()[0]}"
+    except (FileNotFoundError, IndexError):
+        return None
 
 
-def _address(file: RemoteFile) -> str:
+def remembered(file: RemoteFile, folder: Path) -> None:
+    """Record the checksum of a file for which nobody published one, unless it is recorded."""
+    path = folder / file.name
+    if file.checksum is not None or recorded(path) is not None:
+        return
+    from harness.download import say, summed  # noqa: PLC0415 - no library without a download
+
+    digest = summed(path, "sha256")
+    path.with_name(path.name + RECORD).write_text(f"{digest}  {path.name}\n")
+    say(
+        f"Nobody publishes a checksum of {file.name}; its SHA-256 is {digest} here, and the file "
+        "must have it from now on."
+    )
+
+
+def candidates(file: RemoteFile) -> tuple[str, ...]:
+    """Return the addresses at which a file is looked for, in this order."""
     mirror = os.environ.get(MIRROR)
-    return f"{mirror.rstrip('/')}/{file.url.rpartition('/')[2]}" if mirror else file.url
+    if not mirror:
+        return file.urls
+    names = dict.fromkeys((file.name, file.name.rpartition("/")[2]))
+    return tuple(f"{mirror.rstrip('/')}/{name}" for name in names)
+
+
+def _differs(path: Path, size: int, checksum: str | None) -> str | None:
+    """Say in a clause how a file differs from what it should be; None if it does not."""
+    if (found := path.stat().st_size) != size:
+        return f"has {found:,} bytes, not {size:,}"
+    if checksum is None:
+        return None
+    from harness.download import summed  # noqa: PLC0415 - as above
+
+    method, _, wanted = checksum.partition(":")
+    digest = summed(path, method)
+    return None if digest == wanted.lower() else f"has the {method} {digest}, not {wanted}"
+
+
+def _fetch(file: RemoteFile, path: Path) -> None:
+    """Download a file from the first address that has it, and give it its name."""
+    from harness.download import Download  # noqa: PLC0415 - as above
+
+    part, complaints = path.with_name(path.name + ".part"), []
+    for url in candidates(file):
+        try:
+            Download(url, part, file).run()
+        except OSError as error:
+            complaints.append(f"{url} ({_first_line(error)})")
+            continue
+        if (fault := _differs(part, file.size, file.checksum or recorded(path))) is None:
+            part.replace(path)
+            return
+        part.unlink()
+        complaints.append(f"{url} (what came {fault})")
+    raise FetchError(
+        f"The file {file.name} ({file.size:,} bytes) could not be fetched from "
+        f"{' or '.join(complaints)}; put it at {path} by hand, or set {MIRROR} to an address "
+        f"that has it."
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -72,37 +130,17 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-class _Bar:
-    """The progress of a download on standard error, with the face that pooch asks for."""
-
-    def __init__(self, file: RemoteFile) -> None:
-        from rich.console import Console  # noqa: PLC0415 - as above
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415
-
-        self.total = file.size
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task(file.name, total=file.size, visible=False)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, size: int) -> None:
-        """Add bytes."""
-        self._progress.update(self._task, advance=size, total=self.total, visible=True)
-
-    def reset(self) -> None:
-        """Start from nothing; pooch then adds the true total."""
-        self._progress.reset(self._task, total=self.total)
-
-    def close(self) -> None:
-        """Do nothing more: leaving the context ends the bar, after failures too."""
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process fetches into the folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(".lock").open("ab")
+    except OSError as error:
+        raise FetchError(
+            f"The folder {path.parent} cannot be written to ({_first_line(error)}); set {DATA} to "
+            "one that can."
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,5 +1,6 @@
 """What all tests share: few threads, deterministic hypothesis, no cache of the user's touched."""
 
+import gc
 import os
 
 # Before torch loads: two processes of tests on two cores must not fight over them.
@@ -11,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+
+from tests.served import Site, served
 
 # Few examples, always the same ones: a test fails for a change, not for the day.
 hypothesis.settings.register_profile(
@@ -46,3 +49,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSM_BENCH_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Serve files on 127.0.0.1, and let data go to a folder of the test's own.
+
+    `site.put(name, content)` serves a file and returns its `RemoteFile`.
+    """
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("SSM_BENCH_MIRROR", raising=False)
+    with served() as site:
+        yield site
+    gc.collect()  # requests leaves the connection of a failed download to the garbage collector

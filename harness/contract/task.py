@@ -1,5 +1,6 @@
 """Tasks: what is asked of a network, and where the data come from or what is measured."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.seeding import stream
 from harness.spec import Protocol as TrainingProtocol
+from harness.spec import SpecError
 
+CHECKSUM = re.compile(r"sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}")
 Split = Literal["train", "validation", "test"]
 
 
@@ -149,11 +152,23 @@ class RemoteFile:
     """A file that a task's data come from."""
 
     name: str
-    """Its name in the cache folder."""
-    url: str
-    sha256: str
+    """Its path in the data folder, such as `mnist/labels.gz`."""
+    urls: tuple[str, ...]
+    """Where it is to be had, tried in this order."""
+    checksum: str | None
+    """As published, `sha256:...` or `md5:...`; None if nobody published one: what came first is
+    then recorded beside the file and holds from then on."""
     size: int
     """Bytes."""
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise SpecError(f"The file {self.name!r} has no address; give at least one.")
+        if self.checksum is not None and not CHECKSUM.fullmatch(self.checksum):
+            raise SpecError(
+                f"{self.checksum!r} is no checksum of {self.name!r}; write it like 'sha256:...' "
+                "with 64 hexadecimal digits or 'md5:...' with 32."
+            )
 
 
 class StoredTask(LearningTask):

@@ -20,27 +20,30 @@ from harness.api import Batch, OneLabel, Protocol, RemoteFile, Signal, SpecError
 
 PIXELS = 28 * 28
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-TRAIN_IMAGES = RemoteFile(
-    "mnist/train-images-idx3-ubyte.gz",
-    MIRROR + "train-images-idx3-ubyte.gz",
+
+
+def published(name: str, sha256: str, size: int) -> RemoteFile:
+    """Return one of the four files, with the checksum that a well-known loader publishes."""
+    return RemoteFile(f"mnist/{name}", (MIRROR + name,), f"sha256:{sha256}", size)
+
+
+TRAIN_IMAGES = published(
+    "train-images-idx3-ubyte.gz",
     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     9_912_422,
 )
-TRAIN_LABELS = RemoteFile(
-    "mnist/train-labels-idx1-ubyte.gz",
-    MIRROR + "train-labels-idx1-ubyte.gz",
+TRAIN_LABELS = published(
+    "train-labels-idx1-ubyte.gz",
     "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     28_881,
 )
-TEST_IMAGES = RemoteFile(
-    "mnist/t10k-images-idx3-ubyte.gz",
-    MIRROR + "t10k-images-idx3-ubyte.gz",
+TEST_IMAGES = published(
+    "t10k-images-idx3-ubyte.gz",
     "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     1_648_877,
 )
-TEST_LABELS = RemoteFile(
-    "mnist/t10k-labels-idx1-ubyte.gz",
-    MIRROR + "t10k-labels-idx1-ubyte.gz",
+TEST_LABELS = published(
+    "t10k-labels-idx1-ubyte.gz",
     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     4_542,
 )
@@ -111,8 +114,7 @@ class DigitsTask(StoredTask, ABC):
             images, labels = idx(folder / TRAIN_IMAGES.name), idx(folder / TRAIN_LABELS.name)
             order = dealt(images, np.zeros_like(labels))[0]
             rows = np.sort(order[:55_000] if split == "train" else order[55_000:])
-        read = images[rows].reshape(-1, PIXELS)[:, self.order()]
-        pixels = torch.from_numpy(read[..., None]).float() / 255
+        pixels = torch.from_numpy(images[rows].reshape(-1, PIXELS)[:, self.order(), None]) / 255
         return Batch(pixels, torch.from_numpy(labels[rows]).long())
 
 

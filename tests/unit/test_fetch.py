@@ -1,129 +1,204 @@
-"""Downloads: checked, whole or absent, and every failure one sentence that helps."""
+"""Downloads: checked, whole or absent, gone on with, and every failure one sentence that helps."""
 
-import gc
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
 
 import pytest
 
-from harness.api import RemoteFile
+from harness.api import RemoteFile, SpecError
 from harness.fetch import FetchError, fetched
+from tests.served import Site
 
-# pooch leaves the connection of a failed download to the garbage collector.
+# requests leaves the connection of a failed download to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*socket:pytest.PytestUnraisableExceptionWarning",
 )
 CONTENT = b"forty-two bytes of data, more or less, yes"
-
-
-class Shelf(BaseHTTPRequestHandler):
-    """Serves `CONTENT`, except under two paths."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        """Answer."""
-        self.asked.append(self.path)
-        if self.path.endswith("missing"):
-            self.send_error(404)
-            return
-        self.send_response(200)
-        # The promise of more bytes than come is what an interrupted download looks like.
-        short = self.path.endswith("interrupted")
-        self.send_header("Content-Length", str(len(CONTENT) + (1000 if short else 0)))
-        self.end_headers()
-        self.wfile.write(CONTENT)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+NOWHERE = "http://127.0.0.1:1/file.bin"
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    Shelf.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Shelf) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-    gc.collect()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("SSM_BENCH_MIRROR", raising=False)
+def folder(site: Site, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def remote(url: str, content: bytes = CONTENT) -> RemoteFile:
-    digest = hashlib.sha256(content).hexdigest()
-    return RemoteFile("set/file.bin", url, digest, len(content))
+@pytest.fixture
+def file(site: Site) -> RemoteFile:
+    return site.put("set/file.bin", CONTENT)
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+    """Return the names of files, without the lock that processes wait for."""
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
 
 
-def test_a_missing_file_is_fetched_into_the_data_folder(address: str, folder: Path) -> None:
-    assert fetched((remote(f"{address}/file.bin"),)) == folder
+def by_hand(folder: Path, content: bytes) -> None:
+    (folder / "set").mkdir(parents=True)
+    (folder / "set" / "file.bin").write_bytes(content)
+
+
+def begun(folder: Path, file: RemoteFile) -> None:
+    """Leave what an interrupted download leaves."""
+    by_hand(folder, CONTENT[:10])
+    path = folder / "set" / "file.bin"
+    path.rename(path.with_name("file.bin.part"))
+    path.with_name("file.bin.part.tag").write_text(f'{file.urls[0]}\n"one"')
+
+
+def test_a_missing_file_is_fetched_into_the_data_folder(folder: Path, file: RemoteFile) -> None:
+    assert fetched((file,)) == folder
 
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
     assert files_in(folder) == ["file.bin"]
 
 
-def test_a_file_that_is_there_is_not_fetched_again(address: str) -> None:
+def test_a_file_that_is_there_is_not_fetched_again(site: Site, file: RemoteFile) -> None:
     for _ in range(3):
-        fetched((remote(f"{address}/file.bin"),))
+        fetched((file,))
 
-    assert Shelf.asked == ["/file.bin"]
-
-
-def test_a_file_put_there_by_hand_counts(folder: Path) -> None:
-    (folder / "set").mkdir(parents=True)
-    (folder / "set" / "file.bin").write_bytes(CONTENT)
-
-    assert fetched((remote("http://127.0.0.1:1/file.bin"),)) == folder
+    assert site.asked == ["set/file.bin"]
 
 
-def test_a_damaged_file_is_fetched_again(address: str, folder: Path) -> None:
-    (folder / "set").mkdir(parents=True)
-    (folder / "set" / "file.bin").write_bytes(CONTENT[:-1])
+def test_a_file_put_there_by_hand_counts(folder: Path, file: RemoteFile) -> None:
+    by_hand(folder, CONTENT)
 
-    fetched((remote(f"{address}/file.bin"),))
+    assert fetched((replace(file, urls=(NOWHERE,)),)) == folder
+    assert files_in(folder) == ["file.bin"]
+
+
+@pytest.mark.parametrize("damaged", [CONTENT[:-1], CONTENT.upper()], ids=["shorter", "changed"])
+def test_a_damaged_file_is_fetched_again(damaged: bytes, folder: Path, file: RemoteFile) -> None:
+    by_hand(folder, damaged)
+
+    fetched((file,))
 
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_is_refused_and_leaves_no_file(address: str, folder: Path) -> None:
-    with pytest.raises(FetchError, match="SHA256 hash"):
-        fetched((remote(f"{address}/file.bin", b"something else"),))
+def test_a_wrong_checksum_leaves_no_file_and_says_both(folder: Path, file: RemoteFile) -> None:
+    wanted, found = (hashlib.sha256(x).hexdigest() for x in (b"something else", CONTENT))
+
+    with pytest.raises(FetchError) as caught:
+        fetched((replace(file, checksum=f"sha256:{wanted}"),))
+
+    assert f"sha256 {found}, not {wanted}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert files_in(folder) == []
+
+
+def test_a_wrong_size_leaves_no_file_and_says_both(folder: Path, file: RemoteFile) -> None:
+    with pytest.raises(FetchError, match="has 42 bytes, not 1,042"):
+        fetched((replace(file, size=1042),))
 
     assert files_in(folder) == []
 
 
-def test_an_interrupted_download_leaves_no_file(address: str, folder: Path) -> None:
+def test_an_md5_will_do(file: RemoteFile) -> None:
+    right, wrong = (f"md5:{hashlib.md5(x).hexdigest()}" for x in (CONTENT, b"other"))
+
+    fetched((replace(file, checksum=right),))
+    with pytest.raises(FetchError, match="md5"):
+        fetched((replace(file, checksum=wrong, urls=(NOWHERE,)),))
+
+
+@pytest.mark.parametrize("text", ["", "sha256:12", "sha1:" + "0" * 40, "0" * 64])
+def test_what_is_no_checksum_is_refused_when_it_is_written(text: str) -> None:
+    with pytest.raises(SpecError, match="write it like 'sha256:"):
+        RemoteFile("file", ("http://127.0.0.1",), text, 1)
+
+
+def test_a_file_without_an_address_is_refused_when_it_is_written() -> None:
+    with pytest.raises(SpecError, match="has no address"):
+        RemoteFile("file", (), None, 1)
+
+
+def test_an_unpublished_checksum_is_recorded_once_and_holds(
+    folder: Path, file: RemoteFile, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unpublished, digest = replace(file, checksum=None), hashlib.sha256(CONTENT).hexdigest()
+    fetched((unpublished,))
+    assert digest in capfd.readouterr().err
+    assert (folder / "set" / "file.bin.sha256").read_text() == f"{digest}  file.bin\n"
+
+    fetched((unpublished,))
+    assert capfd.readouterr().err == ""
+
+    (folder / "set" / "file.bin").write_bytes(CONTENT.upper())
+    with pytest.raises(FetchError, match=f"not {digest}|could not be fetched"):
+        fetched((replace(unpublished, urls=(NOWHERE,)),))
+
+
+def test_an_interrupted_download_is_gone_on_with(site: Site, folder: Path) -> None:
+    content = b"%07d " * 40_000 % tuple(range(40_000))
+    file = site.put("set/file.bin", content)
+    site.breaks.append(200_000)
     with pytest.raises(FetchError, match="could not be fetched"):
-        fetched((remote(f"{address}/interrupted"),))
+        fetched((file,))
+    first = (folder / "set" / "file.bin.part").read_bytes()
+    assert "file.bin" not in files_in(folder)
+    assert content.startswith(first)
+    assert 100_000 < len(first) <= 200_000
 
-    assert files_in(folder) == []
+    fetched((file,))
+
+    assert site.ranges == ["", f"bytes={len(first)}-"]
+    assert (folder / "set" / "file.bin").read_bytes() == content
+    assert files_in(folder) == ["file.bin"]
+
+
+@pytest.mark.parametrize("change", ["etag", "no ranges", "address"])
+def test_a_download_starts_again_where_it_cannot_go_on(
+    change: str, site: Site, folder: Path, file: RemoteFile
+) -> None:
+    begun(folder, file)
+    other = CONTENT.upper()
+    newer = site.put("set/file.bin" if change == "etag" else "file.bin", other)
+    if change == "etag":
+        site.etag = '"two"'
+    elif change == "no ranges":
+        site.files["set/file.bin"] = other
+        site.knows_ranges = False
+        newer = replace(newer, urls=file.urls)
+
+    fetched((replace(newer, name=file.name),))
+
+    assert (folder / "set" / "file.bin").read_bytes() == other
+
+
+def test_a_download_that_ended_before_it_was_checked_is_not_repeated(
+    site: Site, folder: Path, file: RemoteFile
+) -> None:
+    by_hand(folder, CONTENT)
+    (folder / "set" / "file.bin").rename(folder / "set" / "file.bin.part")
+
+    fetched((file,))
+
+    assert site.asked == []
+    assert files_in(folder) == ["file.bin"]
+
+
+def test_addresses_are_tried_in_order(site: Site, folder: Path, file: RemoteFile) -> None:
+    site.files["spoiled"] = CONTENT.upper()
+    paths = ("missing", "spoiled", "set/file.bin", "never")
+
+    fetched((replace(file, urls=tuple(f"{site.address}/{path}" for path in paths)),))
+
+    assert site.asked == ["missing", "spoiled", "set/file.bin"]
+    assert (folder / "set" / "file.bin").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("path", ["missing", ":nowhere"])
 def test_the_error_says_what_from_where_and_where_to_put_it(
-    address: str, folder: Path, path: str
+    site: Site, folder: Path, file: RemoteFile, path: str
 ) -> None:
-    url = "http://127.0.0.1:1/file.bin" if path == ":nowhere" else f"{address}/missing"
+    url = NOWHERE if path == ":nowhere" else f"{site.address}/missing"
 
     with pytest.raises(FetchError) as caught:
-        fetched((remote(url),))
+        fetched((replace(file, urls=(url,)),))
 
     sentence = str(caught.value)
     assert "\n" not in sentence
@@ -131,15 +206,39 @@ def test_the_error_says_what_from_where_and_where_to_put_it(
         assert part in sentence
 
 
-def test_a_mirror_stands_in_for_everything_before_the_name(
-    address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSM_BENCH_MIRROR", f"{address}/copies/")
+    (tmp_path / "data").write_text("a file where the folder should be")
 
-    fetched((remote("https://example.invalid/deep/path/file.bin"),))
+    with pytest.raises(FetchError, match="SSM_BENCH_DATA"):
+        fetched((file,))
 
-    assert Shelf.asked == ["/copies/file.bin"]
+
+@pytest.mark.parametrize("layout", ["copies/set/file.bin", "copies/file.bin"])
+def test_a_mirror_stands_in_for_every_address(
+    layout: str, site: Site, folder: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.files = {layout: CONTENT}
+    monkeypatch.setenv("SSM_BENCH_MIRROR", f"{site.address}/copies/")
+
+    fetched((replace(file, urls=("https://example.invalid/deep/path?download=1",)),))
+
+    assert site.asked[-1] == layout
     assert files_in(folder) == ["file.bin"]
+
+
+def test_two_that_want_the_same_file_fetch_it_once(
+    site: Site, folder: Path, file: RemoteFile
+) -> None:
+    threads = [Thread(target=fetched, args=((file,),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert site.asked == ["set/file.bin"]
+    assert (folder / "set" / "file.bin").read_bytes() == CONTENT
 
 
 def test_without_files_no_download_library_is_loaded() -> None:
@@ -156,3 +255,13 @@ def test_without_a_chosen_folder_data_go_to_the_users_cache(
     monkeypatch.delenv("SSM_BENCH_DATA")
 
     assert fetched(()).name == "ssm-bench"
+
+
+def test_a_server_that_answers_with_another_range_is_not_believed(
+    site: Site, folder: Path, file: RemoteFile
+) -> None:
+    begun(folder, file)
+    site.shift = 3
+
+    with pytest.raises(FetchError, match="another range"):
+        fetched((file,))

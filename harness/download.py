@@ -1,0 +1,119 @@
+"""One download over HTTP, through pooch, which goes on where an earlier one stopped."""
+
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import pooch
+from requests import Response
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.contract.task import RemoteFile
+
+CHUNK = 1 << 16
+
+
+def say(sentence: str) -> None:
+    """Tell a person what goes on, on standard error."""
+    Console(stderr=True).print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def summed(path: Path, method: str) -> str:
+    """Return a file's checksum in hexadecimal digits, by `sha256` or `md5`."""
+    digest: str = pooch.file_hash(path, alg=method)
+    return digest
+
+
+class Download:
+    """A file on its way from an address into a `.part` file, which outlives an interruption.
+
+    The rest of a file is asked for only where that is safe: with `If-Range` a server sends the
+    whole file if it is no longer the one that the first part came from, and so does a server that
+    knows no ranges.
+    """
+
+    def __init__(self, url: str, part: Path, file: RemoteFile) -> None:
+        self.url, self.part, self.file = url, part, file
+        self.tag = part.with_name(part.name + ".tag")
+        self.have = part.stat().st_size if part.is_file() else 0
+
+    def run(self) -> None:
+        """Download what is missing.
+
+        Raises:
+            OSError: The server cannot be reached, refuses, or stops half-way.
+        """
+        if self.have < self.file.size:
+            say(f"Fetching {self.file.name} ({decimal(self.file.size)}) from {self.url}")
+            with self.part.open("ab") as out, _Bar(self.file, self.have) as bar:
+                get = pooch.HTTPDownloader(
+                    progressbar=bar,
+                    chunk_size=CHUNK,
+                    headers=self._headers(),
+                    hooks={"response": lambda answer, **_: self._begin(answer, out, bar)},
+                )
+                get(self.url, out, None)
+        self.tag.unlink(missing_ok=True)
+
+    def _headers(self) -> dict[str, str]:
+        """Ask for the bytes themselves, and only for the rest if the first came from this place."""
+        headers = {"Accept-Encoding": "identity"}
+        came = self.tag.read_text().split("\n") if self.tag.is_file() else []
+        if self.have and came[:1] == [self.url]:
+            headers |= {"Range": f"bytes={self.have}-", "If-Range": came[1]}
+        return headers
+
+    def _begin(self, answer: Response, out: BinaryIO, bar: "_Bar") -> None:
+        """Look at what a server is about to send; throw away the first part if it sends all."""
+        if answer.status_code == 206:
+            if not answer.headers.get("Content-Range", "").startswith(f"bytes {self.have}-"):
+                raise OSError("the server answered with another range than it was asked for")
+            return
+        if answer.is_redirect:
+            return
+        out.truncate(0)
+        bar.start = 0
+        bar.reset()
+        mark = answer.headers.get("ETag", "")
+        # A weak tag does not promise the same bytes.
+        mark = answer.headers.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
+        if answer.ok and mark:
+            self.tag.write_text(f"{self.url}\n{mark}")
+        else:
+            self.tag.unlink(missing_ok=True)
+
+
+class _Bar:
+    """The progress of a download on standard error, with the face that pooch asks for."""
+
+    def __init__(self, file: RemoteFile, start: int) -> None:
+        self.start, self.total = start, file.size
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(file.name, total=file.size, completed=start)
+
+    def __enter__(self) -> Self:
+        if self._progress.console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, size: int) -> None:
+        """Add bytes."""
+        self._progress.update(self._task, advance=size)
+
+    def reset(self) -> None:
+        """Go back to where this download began; pooch then adds what came."""
+        self._progress.update(self._task, completed=self.start)
+
+    def close(self) -> None:
+        """Do nothing more: leaving the context ends the bar, after failures too."""
