@@ -48,10 +48,9 @@ def kernel(
     two small tables, and no (d, n, l) tensor is ever built: O(d (l + n sqrt(l))) numbers.
     """
     channels, kernels, modes = weight.shape
-    if not length:
-        return weight.real.new_empty(channels, kernels, 0)
-    block = _block(length, channels * kernels // len(pole))
-    coarse = powers(power(pole, block), -(-length // block), weight.dtype)
+    count = max(length, 1)
+    block = _block(count, channels * kernels // len(pole))
+    coarse = powers(power(pole, block), -(-count // block), weight.dtype)
     # Re(x y) is the dot product of the real pairs of x and of conj(y).
     left = torch.view_as_real(weight[:, :, None] * coarse[:, None]).reshape(channels, -1, 2 * modes)
     right = torch.view_as_real(powers(pole.conj().resolve_conj(), block, weight.dtype)).flatten(2)
@@ -67,8 +66,7 @@ def textbook_kernel(
     """Return the first taps of the kernels by the Vandermonde product, the twin of `kernel`."""
     exponents = torch.arange(length, device=pole.device, dtype=torch.float64)
     vandermonde = torch.exp(pole.log()[..., None] * exponents).to(weight.dtype)
-    taps = torch.einsum("dkn,dnl->dkl", weight, vandermonde.expand(len(weight), -1, -1))
-    return taps.real
+    return torch.einsum("dkn,dnl->dkl", weight, vandermonde.expand(len(weight), -1, -1)).real
 
 
 def final_state(
@@ -89,8 +87,7 @@ def final_state(
     rows = rows.to(fine.dtype).reshape(channels, batch * blocks, block)
     with torch.autocast(u.device.type, enabled=False):
         products = rows @ fine.squeeze(0)
-    sums = torch.view_as_complex(products.unflatten(-1, (-1, 2)))
-    sums = sums.unflatten(1, (batch, blocks))
+    sums = torch.view_as_complex(products.unflatten(-1, (-1, 2))).unflatten(1, (batch, blocks))
     added = (sums * coarse[:, None]).sum(2).transpose(0, 1)
     return torch.addcmul(added, power(pole, length).to(state.dtype), state).contiguous()
 
@@ -150,5 +147,4 @@ def power(pole: Complex128[Tensor, "g n"], exponent: int) -> Complex128[Tensor, 
 
 def _block(length: int, rows: int) -> int:
     """Return the power of two at which the two tables of a split sum are about equally large."""
-    limit = (length - 1).bit_length()
-    return 1 << min(limit, round(math.log2(length * max(rows, 1)) / 2))
+    return 1 << min((length - 1).bit_length(), round(math.log2(length * max(rows, 1)) / 2))
