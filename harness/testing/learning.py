@@ -24,6 +24,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 BATCH = 4
 SAMPLE = 64
 """Examples on which a check looks at content."""
+CPU = torch.device("cpu")
 
 
 def fingerprint(task: LearningTask) -> str:
@@ -148,9 +149,10 @@ def _blank(task: LearningTask, batch: Batch) -> Tensor:
 
 
 def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
+    """Yield what a network gets of each set, with its integers widened."""
     for split in SPLITS:
-        yield f"the {split} split", task.split(split)[:SAMPLE]
-    yield "a training batch", next(task.train_batches(BATCH))
+        yield f"the {split} split", task.split(split)[:SAMPLE].to(CPU)
+    yield "a training batch", next(task.train_batches(BATCH)).to(CPU)
 
 
 @check
@@ -162,7 +164,7 @@ def further_sets_ask_the_same(task: LearningTask) -> None:
         batch = made().batch
         if not torch.equal(batch.inputs, made().batch.inputs):
             raise CheckError(f"The set {name!r} is another one when it is made again.")
-        few = batch[:BATCH]
+        few = batch[:BATCH].to(CPU)
         try:
             task.inputs.encoder(1)(few.inputs)
             loss = task.outputs.loss(_blank(task, few), few.targets).item()

@@ -1,7 +1,9 @@
 """The bytes of every version of every task are pinned."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,9 @@ PINNED: dict[str, str] = json.loads(GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("name", registry().of("task"))
-def test_data_move_only_with_their_version(name: str) -> None:
+def test_data_move_only_with_their_version(name: str, need_files: Callable[[Any], None]) -> None:
     task = load_task(name)
+    need_files(task)
     found = fingerprint(task) if task.learns else "no data"
 
     assert PINNED.get(f"{name}@{task.version}") == found, (

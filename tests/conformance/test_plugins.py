@@ -1,7 +1,11 @@
 """Every plugin that is installed keeps the contract; a new one is covered by being there."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from harness.loading import build
 from harness.registry import Kind, registry
 from harness.testing import run_checks
 
@@ -10,7 +14,10 @@ PLUGINS = [(kind, name) for kind in KINDS for name in registry().of(kind)]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS, ids=lambda part: part)
-def test_a_plugin_passes_every_check_that_applies(kind: Kind, name: str) -> None:
+def test_a_plugin_passes_every_check_that_applies(
+    kind: Kind, name: str, need_files: Callable[[Any], None]
+) -> None:
+    need_files(build(kind, name))
     results = list(run_checks(kind, name))
 
     failures = [f"{result.name}: {result.reason}" for result in results if result.reason]
