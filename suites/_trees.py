@@ -124,19 +124,22 @@ def results(operators: Ints, below: Level, starts: Ints) -> Ints:
 def written(levels: list[Level], kept: NDArray[np.bool_]) -> Expressions:
     """Write the kept trees end to end: operator, arguments, closing bracket."""
     root = levels[0]
-    lengths = root.length[kept]
-    place = np.zeros(len(kept), np.int64)
-    place[kept] = np.cumsum(lengths) - lengths
-    tokens = np.zeros(lengths.sum(), np.int64)
-    places = place
-    for depth, nodes in enumerate(levels):
-        if depth:
-            places = first_tokens(nodes, places)
+    tokens = np.zeros(root.length[kept].sum(), np.int64)
+    for nodes, places in zip(levels, placed(levels, kept), strict=True):
         mine = kept[nodes.tree]
         own, nested = places[mine], nodes.nested[mine]
         tokens[own] = nodes.content[mine] + np.where(nested, OPERATOR, DIGIT)
         tokens[own[nested] + nodes.length[mine][nested] - 1] = CLOSE
-    return Expressions(tokens, lengths, root.value[kept], root.content[kept])
+    return Expressions(tokens, root.length[kept], root.value[kept], root.content[kept])
+
+
+def placed(levels: list[Level], kept: NDArray[np.bool_]) -> list[Ints]:
+    """Return for each level where its nodes' tokens begin; only kept trees have a place."""
+    lengths = np.where(kept, levels[0].length, 0)
+    found = [np.cumsum(lengths) - lengths]
+    for nodes in levels[1:]:
+        found.append(first_tokens(nodes, found[-1]))
+    return found
 
 
 def first_tokens(nodes: Level, above: Ints) -> Ints:
