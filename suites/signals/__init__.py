@@ -1,0 +1,1 @@
+"""Continuous signals: remember them exactly, or read a patient's vital signs from them."""
