@@ -65,21 +65,28 @@ def _median(record: Record) -> float:
 
 
 def extrapolated(points: list[tuple[int, float]], length: int) -> float:
-    """Carry a cost on to a longer length, as a constant, a linear and a quadratic part.
+    """Carry a cost on to a longer length; the arguments are those of `parts`."""
+    return sum(parts(points, length))
+
+
+def parts(points: list[tuple[int, float]], length: int) -> tuple[float, float, float]:
+    """Return what a cost at a length is made of: a constant, a linear and a quadratic part.
 
     The parts, none of them negative, are fitted to the last three points with equal relative
     weight: overheads, linear-time layers and attention are what a sequence model's cost is made of.
 
     Args:
         points: (length, cost) in order of length; one alone is carried on linearly.
-        length: Where the cost is wanted, beyond the last point.
+        length: Where the cost is wanted.
     """
     import numpy as np  # noqa: PLC0415 - the command line starts without
     from scipy.optimize import nnls  # noqa: PLC0415 - the same
 
     if len(points) == 1:
-        return points[0][1] * length / points[0][0]
+        return 0.0, points[0][1] * length / points[0][0], 0.0
     at = np.array([point[0] for point in points[-3:]]) / length
     cost = np.maximum([point[1] for point in points[-3:]], 1e-12)
-    parts, _ = nnls(np.stack([at**0, at, at**2], 1) / cost[:, None], np.ones(len(cost)))
-    return float(parts.sum())
+    constant, linear, quadratic = nnls(
+        np.stack([at**0, at, at**2], 1) / cost[:, None], np.ones(len(cost))
+    )[0]
+    return float(constant), float(linear), float(quadratic)

@@ -15,6 +15,23 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     plugins: list[str]
     changes: dict[str, Option] = {}
     """What is changed in every protocol."""
+    ahead: bool = False
+    """Whether to say of each run what it will need."""
+
+
+class Prospect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run will need, as far as its plugins can say without starting it."""
+
+    length: int
+    """Positions of the longest input that is trained on."""
+    documents: int = 1
+    """Sequences in one example."""
+    parameters: int | None = None
+    """Trainable numbers; None for a model that builds its whole network, maybe from the data."""
+    files: dict[str, int] = {}
+    """What is still to be fetched, with its bytes."""
+    refusal: str = ""
+    """Why the network cannot be built."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +50,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """What the runs of one ladder have in common; empty if the task has none."""
     length: int = 0
     """The run's place on its ladder."""
+    prospect: Prospect | None = None
+    """Only where it was asked for."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,10 +4,13 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, cast
 
+from msgspec import structs
+
 from harness.contract.model import Recipe
 from harness.contract.task import Task
 from harness.job import Plan, Planned, PlanRequest
 from harness.loading import BrokenPluginError, build, full_text, label
+from harness.prospect import prospect
 from harness.spec import RunSpec, Selector, SpecError
 
 
@@ -38,7 +41,13 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     ]
     protocol = (run.protocol or first.protocol).changed(request.changes)
     run = replace(run, protocol=protocol)
-    return [resolved(run, task, model) for task in tasks]
+    runs = [resolved(run, task, model) for task in tasks]
+    if not request.ahead:
+        return runs
+    return [
+        structs.replace(each, prospect=None if each.skip else prospect(task, model, protocol))
+        for each, task in zip(runs, tasks, strict=True)
+    ]
 
 
 def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:

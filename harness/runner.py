@@ -143,15 +143,18 @@ def listed(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
 
 
-def plan(sweep: Sweep) -> Plan:
+def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
     """Let a child that imports the plugins fill in every option and version.
+
+    Args:
+        sweep: What is asked for.
+        ahead: Whether it shall also say what each run will need.
 
     Raises:
         SpecError: An option is wrong.
     """
-    request = PlanRequest(
-        runs=list(sweep.runs), plugins=list(sweep.plugins), changes=dict(sweep.changes)
-    )
+    plugins, changes = list(sweep.plugins), dict(sweep.changes)
+    request = PlanRequest(runs=list(sweep.runs), plugins=plugins, changes=changes, ahead=ahead)
     done = subprocess.run(
         [sys.executable, "-m", "harness.worker", "plan"],
         input=msgspec.json.encode(request),

@@ -27,6 +27,9 @@ def run(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds a run may take; 0: any.")] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
     executor: Annotated[str, typer.Option(help="Where runs are executed.")] = "local",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
+    ] = False,
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
@@ -57,4 +60,8 @@ def run(
         executor=executor,
         changes=parse_options(protocol),
     )
+    if dry_run:
+        from harness.outlook import foretell
+
+        sys.exit(foretell(sweep, plan(sweep, ahead=True), json))
     sys.exit(carry_out(sweep, plan(sweep), json))

@@ -1,0 +1,49 @@
+"""What a run will need, said by the child that plans it: its size, files to fetch."""
+
+from functools import cache
+
+from harness.api import StoredTask, Task
+from harness.backbone import Backbone
+from harness.contract.model import Model, Recipe
+from harness.fetch import data_folder
+from harness.job import Prospect
+from harness.seeding import scope
+from harness.spec import Protocol, SpecError, UnsupportedError
+
+
+def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
+    """Build the network, which shows whether it can be built, and look for the task's files."""
+    try:
+        parameters, refusal = counted(task, model, protocol.width, protocol.depth), ""
+    except (SpecError, UnsupportedError) as error:
+        parameters, refusal = None, str(error)
+    return Prospect(
+        length=task.max_length,
+        documents=task.outputs.documents,
+        parameters=parameters,
+        files=missing(task),
+        refusal=refusal,
+    )
+
+
+@cache
+def counted(task: Task, model: Recipe, width: int, depth: int) -> int | None:
+    """Count the trainable numbers of a network; None if the model does without the backbone.
+
+    Such a model is not built: it may look at the task's data, which would be drawn or fetched.
+
+    Raises:
+        SpecError: The options do not fit each other, the width or the task.
+        UnsupportedError: The model cannot do the task.
+    """
+    if not isinstance(model, Model):
+        return None
+    with scope(0, "init"):
+        network = model.assemble(Backbone, task, width, depth, 0.0)
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def missing(task: Task) -> dict[str, int]:
+    """Return the files that a task needs and that are not there, with their bytes."""
+    files = task.files() if isinstance(task, StoredTask) else ()
+    return {file.name: file.size for file in files if not (data_folder() / file.name).exists()}

@@ -1,0 +1,266 @@
+"""A dry run says what is to be expected of every run, and no figure without a record behind it."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from harness import outlook
+from harness.estimate import Evidence, forecast, forecasts, spent
+from harness.job import Plan, Planned, PlanRequest, Prospect
+from harness.loading import load_task
+from harness.planning import plan
+from harness.prospect import missing
+from harness.record import Measured, Memory, Record
+from harness.runner import Sweep
+from harness.spec import Limits, Protocol, RunSpec
+from harness.store import Store
+
+MACHINE = {"processor": "Acme", "cores": 2, "packages": {"torch": "2.13.0"}}
+
+
+def cost(length):
+    return 0.01 + 1e-5 * length + 1e-9 * length**2
+
+
+def measured(length, model="m", task="scaling/train", *, call=cost, **protocol):
+    protocol = Protocol(**{"batch": 1, "width": 64, "depth": 1, **protocol})
+    return Record(
+        run_id=f"{task}{model}{length}{protocol.width}{protocol.depth}",
+        outcome="ok",
+        task=f"{task}[length={length}]",
+        model=model,
+        task_version=1,
+        learns=False,
+        spec=RunSpec(task=f"{task}@1[length={length}]", model=model, protocol=protocol),
+        measured=Measured(
+            length=length,
+            batch=1,
+            tokens=length,
+            call_s=[call(length)] * 3,
+            first_call_s=1.0,
+            precision=0.0,
+            flops=None,
+            spent_s=1.0,
+        ),
+        memory=Memory(peak_bytes=1, delta_bytes=1000 * length, method="VmHWM"),
+        machine=MACHINE,
+    )
+
+
+def planned(model="m", *, length=1024, task="synthetic/shift", learns=True, **protocol):
+    protocol = Protocol(**{"steps": 10, "batch": 1, "width": 64, "depth": 1, **protocol})
+    return Planned(
+        spec=RunSpec(task=task, model=model, protocol=protocol),
+        task=task,
+        model=model,
+        task_version=1,
+        learns=learns,
+        prospect=Prospect(length=length, parameters=7),
+    )
+
+
+LADDER = [measured(length) for length in (256, 1024, 4096, 16384)]
+
+
+@given(st.integers(128, 65536))
+def test_a_training_takes_its_steps_at_the_recorded_cost(length):
+    told = forecast(planned(length=length), None, Evidence(LADDER))
+
+    assert told.seconds == pytest.approx(10 * cost(length), rel=1e-3)
+    assert told.bytes == pytest.approx(1000 * length, rel=1e-3)
+    assert told.basis == "scaling/train of m, width 64, depth 1"
+    assert told.machine == "Acme, 2 cores, torch 2.13.0"
+
+
+def test_only_what_is_not_constant_grows_with_batch_and_width():
+    told = forecast(planned(batch=8, width=256, depth=3), None, Evidence(LADDER))
+
+    growing = cost(1024) - 0.01
+    assert told.seconds == pytest.approx(10 * 3 * (0.01 + growing * 8 * 4**1.5), rel=1e-3)
+    assert told.bytes == pytest.approx(3 * 1_024_000 * 8 * 4, rel=1e-3)
+
+
+def test_two_documents_are_twice_the_batch_and_not_twice_the_length():
+    pair = replace(planned(), prospect=Prospect(length=1024, documents=2))
+
+    told = forecast(pair, None, Evidence(LADDER))
+
+    assert told.seconds == pytest.approx(10 * (0.01 + 2 * (cost(1024) - 0.01)), rel=1e-3)
+
+
+def test_the_same_options_go_before_the_same_size_and_the_nearer_before_the_farther():
+    records = [
+        measured(1024, "m", width=64, call=lambda n: 1.0),
+        measured(1024, "m[state=8]", width=512, call=lambda n: 2.0),
+        measured(1024, "m[state=8]", width=128, call=lambda n: 3.0),
+    ]
+    curve = Evidence(records).curve
+
+    def chosen(model, width):
+        asked = planned(model, width=width)
+        size = SimpleNamespace(width=width, depth=1)
+        return curve(asked, size).seconds[0][1]
+
+    assert [chosen("m", 512), chosen("m[state=8]", 64), chosen("m[state=8]", 300)] == [1, 3, 2]
+    assert chosen("m[state=9]", 110) == 3
+
+
+def test_without_a_record_of_the_model_nothing_is_made_up():
+    told = forecast(planned("other"), None, Evidence(LADDER))
+
+    assert (told.seconds, told.bytes) == (None, None)
+    assert told.basis == "unknown: no scaling record of other"
+
+
+def test_records_of_one_device_say_nothing_of_another():
+    asked = planned()
+    spec = RunSpec(task="t", model="m", protocol=asked.spec.protocol, device="cuda")
+    told = forecast(replace(asked, spec=spec), None, Evidence(LADDER))
+
+    assert told.seconds is None
+    assert told.basis == "unknown: no scaling record of m on cuda"
+
+
+def test_a_model_whose_records_have_no_parameters_trains_in_no_time():
+    asleep = Record(
+        run_id="x",
+        outcome="ok",
+        task="t",
+        model="chance",
+        task_version=1,
+        spec=RunSpec(task="t", model="chance"),
+        parameters=0,
+    )
+    told = forecast(planned("chance"), None, Evidence([asleep]))
+
+    assert told.seconds == 0
+
+
+def test_a_measurement_is_carried_over_from_its_own_task_and_kept_to_its_budget():
+    own = [measured(n, task="scaling/forward", call=lambda n: n / 1024) for n in (1024, 2048)]
+    evidence = Evidence([*own, *LADDER])
+
+    def told(length):
+        asked = planned(task="scaling/forward[length=1]", learns=False, length=length, budget_s=16)
+        return forecast(asked, None, evidence)
+
+    assert told(4096).seconds == pytest.approx(1 + 3 * 4)
+    assert told(4096).expected == "to run"
+    assert told(8192).expected == "over budget"
+    assert "24 s of a budget of 16 s" in told(8192).reason
+
+
+def test_a_training_that_is_limited_in_seconds_takes_no_longer():
+    assert spent(2.0, Protocol(steps=100, seconds=30), learns=True) == 30
+    assert spent(2.0, Protocol(steps=100), learns=True) == 200
+
+
+def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path):
+    asked = planned()
+    runs = [
+        asked,
+        replace(asked, spec=RunSpec(task="t", model="m", seed=1), skip="Too long."),
+        replace(planned(steps=11), prospect=Prospect(length=1, refusal="No.")),
+        replace(planned("other", steps=12), prospect=Prospect(length=1, files={"a.gz": 5})),
+    ]
+    done = Record(
+        run_id=asked.spec.run_id,
+        outcome="diverged",
+        reason="A loss.",
+        task="t",
+        model="m",
+        task_version=1,
+        spec=asked.spec,
+    )
+    Store(tmp_path).append(done)
+
+    found = forecasts(Plan(runs=runs), str(tmp_path), Limits(), str(tmp_path / "nothing"))
+
+    assert [told.expected for told in found] == ["stored", "skipped", "cannot run", "needs files"]
+    assert [told.reason for told in found] == ["diverged. A loss.", "Too long.", "No.", ""]
+    assert outlook.totals(found) == {
+        "runs": 4,
+        "to_run": 1,
+        "unknown": 1,
+        "seconds": 0.0,
+        "bytes": 0.0,
+        "files": 1,
+        "fetch_bytes": 5,
+    }
+
+
+def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
+    runs = [
+        RunSpec(task="images/smnist[source=full]", model=model, protocol=Protocol(width=8, depth=1))
+        for model in ("s4d[state=4]", "s4d[n_ssm=3]", "chance")
+    ]
+    fits, wrong, whole = (
+        run.prospect for run in plan(PlanRequest(runs=runs, plugins=[], ahead=True)).runs
+    )
+
+    assert fits is not None
+    assert fits.parameters is not None
+    assert fits.parameters > 100
+    assert (fits.length, fits.documents, fits.refusal) == (784, 1, "")
+    assert "n_ssm" in wrong.refusal
+    assert (whole.parameters, whole.refusal) == (None, "")
+
+
+def test_files_are_missing_until_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
+    task = load_task("images/smnist[source=full]")
+    before = missing(task)
+    for name in before:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert len(before) == 4
+    assert sum(before.values()) > 10_000_000
+    assert missing(task) == missing(load_task("synthetic/shift")) == {}
+
+
+def test_a_plan_without_a_look_ahead_builds_nothing(monkeypatch):
+    monkeypatch.setattr("harness.planning.prospect", None)
+    run = RunSpec(task="synthetic/shift", model="s4d")
+
+    assert plan(PlanRequest(runs=[run], plugins=[])).runs[0].prospect is None
+
+
+def test_a_dry_run_runs_nothing_and_says_what_it_would(tmp_path):
+    words = [
+        *("run", "synthetic/shift[length=32]", "-m", "s4d", "-m", "chance", "--dry-run"),
+        *("--results", str(tmp_path / "results"), "--protocol", "steps=3"),
+    ]
+    table, lines = (
+        subprocess.run(
+            [sys.executable, "-m", "harness.cli", *words, *more],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for more in ([], ["--json"])
+    )
+
+    assert (table.returncode, lines.returncode) == (0, 0), table.stderr
+    assert "2 runs, 2 of them to be done" in table.stdout
+    *runs, last = map(json.loads, lines.stdout.splitlines())
+    assert [run["model"] for run in runs] == ["s4d", "chance"]
+    assert last["totals"]["to_run"] == 2
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_cannot_be_built_makes_the_exit_code_1(capsys, tmp_path):
+    asked = planned()
+    broken = replace(asked, prospect=Prospect(length=1, refusal="No [bold]."))
+    sweep = Sweep(runs=(), results=str(tmp_path))
+
+    assert outlook.foretell(sweep, Plan(runs=[broken]), json=False) == 1
+    assert "No [bold]." in capsys.readouterr().out
+    assert outlook.foretell(sweep, Plan(runs=[asked]), json=False) == 0
