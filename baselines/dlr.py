@@ -39,9 +39,9 @@ class DLR(Model):
     """Complex poles and weights; poles on the unit circle; these with real weights; real poles and
     weights."""
     init: Literal["omega", "randn"] = "omega"
-    """Initial phases: roots of unity, or standard normal."""
+    """Initial phases: roots of unity, or standard normal; decay-real has none."""
     dt_min: float = 1e-4
-    """Smallest initial value of twice a mode's decay a step."""
+    """Smallest initial value of twice a mode's decay a step; phase forms have none."""
     dt_max: float = 1e-1
     """Largest initial value of the same."""
 
@@ -59,6 +59,11 @@ class DLR(Model):
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
         if self.form == "decay-real" and self.kernel != "real":
             raise SpecError("form=decay-real has no imaginary part: use kernel=real.")
+        if self.form == "decay-real" and self.init != DLR.init:
+            raise SpecError("form=decay-real has no phases: leave init alone.")
+        decays = self.dt_min, self.dt_max
+        if self.form.startswith("phase") and decays != (DLR.dt_min, DLR.dt_max):
+            raise SpecError(f"form={self.form} has no decay: leave dt_min and dt_max alone.")
 
     def build(self, *, width: int, length: int, causal: bool) -> "DLRLayer":  # noqa: ARG002
         """Build the layer; it needs no length."""

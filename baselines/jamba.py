@@ -40,7 +40,7 @@ class Jamba(Model):
     experts: int = 0
     """Feed-forward maps of every second layer, among which a router chooses; 0 for a single one."""
     top: int = 2
-    """Experts that each position goes through."""
+    """Experts that each position goes through, if there are any."""
 
     trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none", ffn=HIDDEN, ffn_form="swiglu")
     apart: ClassVar[dict[str, Group]] = dict.fromkeys(("A_log", "D"), Group())
@@ -52,10 +52,12 @@ class Jamba(Model):
                 f"heads, kv_heads and state must be positive, and kv_heads divide heads, not "
                 f"{self.heads}, {self.kv_heads}, {self.state}."
             )
-        if self.experts < 0 or self.top < 1 or (self.experts and self.top > self.experts):
+        if self.experts < 0 or not 1 <= self.top <= (self.experts or self.top):
             raise SpecError(
                 f"top must be from 1 to experts, if any, not {self.top} of {self.experts}."
             )
+        if not self.experts and self.top != Jamba.top:
+            raise SpecError("Without experts nothing is chosen: leave top alone, or set experts.")
 
     def build(self, *, width: int, length: int, causal: bool) -> MambaLayer:  # noqa: ARG002
         """Build a Mamba layer, which most layers are; it needs no length."""

@@ -51,6 +51,8 @@ class Mamba(Model):
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
         if self.dt_rank < 0:
             raise SpecError(f"dt_rank must be positive, or 0 for its default, not {self.dt_rank}.")
+        if self.dt_rank and not self.select_dt:
+            raise SpecError("With select_dt=false no map has a rank: leave dt_rank alone.")
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
 

@@ -81,7 +81,16 @@ def test_every_layer_has_the_feed_forward_map_that_the_paper_gives_it() -> None:
     assert sum(p.numel() for p in experts.parameters()) == 8 * 3 + 3 * 3 * 8 * hidden
 
 
-@pytest.mark.parametrize("options", [{"kv_heads": 3}, {"heads": 0}, {"experts": 1}, {"top": 0}])
-def test_impossible_options_are_refused_in_a_sentence(options: dict) -> None:
-    with pytest.raises(SpecError, match="not"):
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"kv_heads": 3}, "kv_heads divide heads, not 4, 3, 16"),
+        ({"heads": 0}, "must be positive, and"),
+        ({"experts": 1}, "not 2 of 1"),
+        ({"experts": 4, "top": 0}, "not 0 of 4"),
+        ({"top": 1}, "Without experts nothing is chosen"),
+    ],
+)
+def test_impossible_options_are_refused_in_a_sentence(options: dict, sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence):
         Jamba(**options)

@@ -65,9 +65,17 @@ def test_the_system_trains_at_the_global_rate_and_only_the_skip_decays() -> None
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"state": 0}, {"dt_min": 0.0}, {"dt_min": 1.0}, {"form": "decay-real", "kernel": "imag"}],
+    ("options", "sentence"),
+    [
+        ({"state": 0}, "state must be positive"),
+        ({"dt_min": 0.0}, "0 < dt_min <= dt_max must hold"),
+        ({"dt_min": 1.0}, "0 < dt_min <= dt_max must hold"),
+        ({"form": "decay-real", "kernel": "imag"}, "use kernel=real"),
+        ({"form": "decay-real", "init": "randn"}, "leave init alone"),
+        ({"form": "phase", "dt_min": 1e-3}, "leave dt_min and dt_max alone"),
+        ({"form": "phase-real", "dt_max": 0.2}, "leave dt_min and dt_max alone"),
+    ],
 )
-def test_impossible_options_are_refused(options: dict) -> None:
-    with pytest.raises(SpecError):
+def test_impossible_options_are_refused_in_a_sentence(options: dict, sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence):
         DLR(**options)

@@ -144,6 +144,7 @@ def test_it_follows_no_other_sampling_rate() -> None:
         ({"expand": 0}, "expand must be positive, not 0"),
         ({"conv": 0}, "conv must be positive, not 0"),
         ({"dt_rank": -1}, "dt_rank must be positive"),
+        ({"dt_rank": 4, "select_dt": False}, "leave dt_rank alone"),
         ({"dt_min": 0.5}, "0 < dt_min <= dt_max must hold, not 0.5, 0.1"),
     ],
 )
