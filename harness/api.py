@@ -13,19 +13,19 @@ from harness.archives import members
 from harness.contract.block import Group, Trunk
 from harness.contract.data import Batch, Inputs, Signal, Tokens
 from harness.contract.drawn import DrawnTask
+from harness.contract.kept import KeptTask
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
 from harness.contract.outputs import Outputs, Values
+from harness.contract.stored import RemoteFile, StoredTask
 from harness.contract.task import (
     Bench,
     Evaluation,
     GeneratedTask,
     LearningTask,
     MeasuredTask,
-    RemoteFile,
     Split,
-    StoredTask,
     Task,
     Workload,
 )
@@ -42,6 +42,7 @@ __all__ = [
     "GeneratedTask",
     "Group",
     "Inputs",
+    "KeptTask",
     "LearningTask",
     "MeasuredTask",
     "Mixer",

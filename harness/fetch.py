@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from harness.contract.task import RemoteFile
+from harness.contract.stored import RemoteFile
 from harness.spec import SpecError
 
 DATA = "SSM_BENCH_DATA"

@@ -1,11 +1,13 @@
-"""Keeps drawn examples on disk: a file appears whole or not at all, and holds no code."""
+"""Keeps examples on disk in pieces: each appears whole or not at all, and holds no code."""
 
 import os
-import tempfile
+import secrets
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,21 @@ import torch
 from torch import Tensor
 
 from harness.contract.data import Batch
-from harness.fetch import data_folder
+from harness.fetch import DATA, data_folder
+from harness.spec import SpecError
 
 FIELDS = ("inputs", "targets", "lengths")
+DAY_S = 86_400
 _elsewhere: ContextVar[Path | None] = ContextVar("_elsewhere", default=None)
+
+
+class KeepError(SpecError):
+    """Pieces cannot be kept, told in one sentence."""
 
 
 @contextmanager
 def elsewhere(folder: Path) -> Iterator[None]:
-    """Keep pieces in another folder for a while, so that a check sees them drawn anew."""
+    """Keep pieces in another folder for a while, so that a check sees them made anew."""
     token = _elsewhere.set(folder)
     try:
         yield
@@ -29,55 +37,153 @@ def elsewhere(folder: Path) -> Iterator[None]:
         _elsewhere.reset(token)
 
 
-def piece_path(key: str, name: str) -> Path:
-    """Return where a piece of drawn data is kept."""
-    return (_elsewhere.get() or data_folder()) / "drawn" / key / f"{name}.npz"
+def pieces_folder() -> Path:
+    """Return the folder in which pieces are kept."""
+    return _elsewhere.get() or data_folder()
 
 
-def kept(key: str, name: str, draw: Callable[[], Batch]) -> Batch:
+def kept(name: str, draw: Callable[[], Batch], said: str) -> Batch:
     """Return a piece from disk, or else draw it and keep it.
 
     Two processes that draw the same piece at once write the same bytes, the later over the earlier.
 
     Args:
-        key: The folder.
-        name: The piece's file, without its ending.
+        name: Where it is kept, below the folder of pieces, without its ending.
         draw: Draws it.
+        said: What a person is told who waits.
 
     Returns:
         The batch in the smallest integer types that hold it; floating-point types as drawn.
+
+    Raises:
+        KeepError: It cannot be written.
     """
-    path = piece_path(key, name)
-    if (found := _read(path)) is None:
-        _write(path, draw())
-        found = _read(path)
+    path = pieces_folder() / f"{name}.npz"
+    if (found := read(path)) is None:
+        with waiting(said):
+            batch = draw()
+        with _in_place(path) as part:
+            _write(part, batch)
+        found = read(path)
     assert found is not None
     return found
 
 
-def _read(path: Path) -> Batch | None:
-    """Read a piece; None if there is none, or if it is broken and must be drawn again."""
+def parsed(name: str, parse: Callable[[], Iterator[Batch]], said: str) -> list[Callable[[], Batch]]:
+    """Return what reads each piece of a split, after parsing its source once and keeping them.
+
+    Args:
+        name: The folder of the split, below the folder of pieces; it appears with all pieces in it.
+        parse: Yields the pieces in one pass.
+        said: What a person is told who waits.
+
+    Raises:
+        KeepError: The pieces cannot be written.
+    """
+    folder = pieces_folder() / name
+    if not folder.is_dir():
+        _parse(folder, parse, said)
+
+    def piece(path: Path) -> Batch:
+        if (found := read(path)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            _parse(folder, parse, said)
+            found = read(path)
+        assert found is not None
+        return found
+
+    return [partial(piece, path) for path in sorted(folder.glob("*.npz"))]
+
+
+def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> None:
+    parts = parse()
+    first = next(parts)  # downloads with a bar of its own, so before there is another line
+    with _in_place(folder) as part, waiting(said):
+        _write(part / "00000.npz", first)
+        for number, batch in enumerate(parts, 1):
+            _write(part / f"{number:05d}.npz", batch)
+
+
+def read(path: Path) -> Batch | None:
+    """Read a piece; None if there is none, or if it is broken and must be made again."""
     try:
         # numpy leaves open what it could not read, if it opened the file itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return Batch(tensors["inputs"], tensors["targets"], tensors.get("lengths"))
-    except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        KeyError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+    ):
         return None
+
+
+def waiting(said: str) -> AbstractContextManager[object]:
+    """Show a person on a terminal what is waited for."""
+    from rich.console import Console  # noqa: PLC0415 - only where something is made
+    from rich.markup import escape  # noqa: PLC0415
+
+    return Console(stderr=True).status(escape(said))
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[Path]:
+    """Offer a path to write to, which takes the place of another when all went well."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        with _told(path):
+            _swept(part)
+            try:
+                part.replace(path)
+            except OSError:
+                if not path.is_dir():  # else another process was faster, with the same bytes
+                    raise
+    finally:
+        _removed(part)
 
 
 def _write(path: Path, batch: Batch) -> None:
     arrays = {name: _small(x) for name in FIELDS if (x := getattr(batch, name)) is not None}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
+    with _told(path):
+        path.parent.mkdir(exist_ok=True)
+        with path.open("xb") as file:
             np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell in a sentence that something cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise KeepError(
+            f"Examples could not be kept at {path} ({error.strerror or error}); make room there, "
+            f"or set {DATA} to another folder."
+        ) from error
+
+
+def _swept(fresh: Path) -> None:
+    """Remove what interrupted processes left beside a fresh file a day ago or longer."""
+    for old in fresh.parent.glob("*.part"):
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if fresh.stat().st_mtime - old.stat().st_mtime > DAY_S:
+                _removed(old)
+
+
+def _removed(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _small(tensor: Tensor) -> np.ndarray:

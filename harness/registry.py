@@ -29,6 +29,7 @@ BASES = {
     "Model": "model",
     "NetworkModel": "model",
     "GeneratedTask": "task",
+    "KeptTask": "task",
     "DrawnTask": "task",
     "StoredTask": "task",
     "MeasuredTask": "task",

@@ -1,11 +1,8 @@
 """Tasks: what is asked of a network, and where the data come from or what is measured."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal, Protocol, final
 
 import torch
@@ -16,9 +13,7 @@ from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.seeding import stream
 from harness.spec import Protocol as TrainingProtocol
-from harness.spec import SpecError
 
-CHECKSUM = re.compile(r"sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}")
 Split = Literal["train", "validation", "test"]
 
 
@@ -144,60 +139,6 @@ class GeneratedTask(LearningTask):
     def split(self, split: Split) -> Batch:
         """Draw a fixed sample."""
         return self.sample(self.examples[split], stream(self.name, self.version, split))
-
-
-@final
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that a task's data come from."""
-
-    name: str
-    """Its path in the data folder, such as `mnist/labels.gz`."""
-    urls: tuple[str, ...]
-    """Where it is to be had, tried in this order."""
-    checksum: str | None
-    """As published, `sha256:...` or `md5:...`; None if nobody published one: what came first is
-    then recorded beside the file and holds from then on."""
-    size: int
-    """Bytes."""
-
-    def __post_init__(self) -> None:
-        if not self.urls:
-            raise SpecError(f"The file {self.name!r} has no address; give at least one.")
-        if self.checksum is not None and not CHECKSUM.fullmatch(self.checksum):
-            raise SpecError(
-                f"{self.checksum!r} is no checksum of {self.name!r}; write it like 'sha256:...' "
-                "with 64 hexadecimal digits or 'md5:...' with 32."
-            )
-
-
-class StoredTask(LearningTask):
-    """A task whose data lie in files or in an installed package."""
-
-    def files(self) -> tuple[RemoteFile, ...]:
-        """Return what must be fetched first; nothing, if the data need no download."""
-        return ()
-
-    @abstractmethod
-    def load(self, split: Split, folder: Path) -> Batch:
-        """Read a split from the folder where `files` lie."""
-
-    @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
-    def split(self, split: Split) -> Batch:
-        """Fetch what is missing and read a whole split."""
-        from harness.fetch import fetched  # noqa: PLC0415 - no download library without a download
-
-        return self.load(split, fetched(self.files()))
-
-    def train_batches(self, size: int) -> Iterator[Batch]:
-        """Yield shuffled epochs without end; the last, smaller batch of an epoch is left out."""
-        whole = self.split("train")
-        rng = stream(self.name, self.version, "order")
-        size = min(size, len(whole))
-        while True:
-            order = torch.randperm(len(whole), generator=rng)
-            for start in range(0, len(whole) - size + 1, size):
-                yield whole[order[start : start + size]]
 
 
 @final

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from harness.contract.data import Batch
-from harness.contract.task import LearningTask, Split, StoredTask
+from harness.contract.stored import StoredTask
+from harness.contract.task import LearningTask, Split
 from harness.pieces import elsewhere
 from harness.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
@@ -34,8 +35,7 @@ def fingerprint(task: LearningTask) -> str:
         The hexadecimal SHA-256 of shapes, types and bytes; the same on every machine.
     """
     digest = hashlib.sha256()
-    StoredTask.split.cache_clear()
-    for part in _drawn_anew(task):
+    for part in (drawn.to(CPU) for drawn in _drawn_anew(task)):
         for tensor in (part.inputs, part.targets, part.lengths):
             if tensor is not None:
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
@@ -45,6 +45,7 @@ def fingerprint(task: LearningTask) -> str:
 
 
 def _drawn_anew(task: LearningTask) -> Iterator[Batch]:
+    StoredTask.packaged.cache_clear()
     with TemporaryDirectory() as folder, elsewhere(Path(folder)):
         yield from _parts(task)
 
@@ -74,7 +75,6 @@ def draws_only_from_its_stream(task: LearningTask) -> None:
 @check
 def leaves_global_generators_alone(task: LearningTask) -> None:
     """Reading its data moves or seeds neither torch's nor numpy's global generator."""
-    StoredTask.split.cache_clear()
     before = positions()
     for _ in _drawn_anew(task):
         pass
@@ -171,9 +171,7 @@ def further_sets_ask_the_same(task: LearningTask) -> None:
         except (IndexError, RuntimeError, ValueError) as error:
             raise CheckError(f"The set {name!r} is not what the task says: {error}") from error
         if not math.isfinite(loss):
-            raise CheckError(
-                f"The targets of the set {name!r} are not finite, or none is labelled."
-            )
+            raise CheckError(f"Targets of the set {name!r} are not finite, or none is labelled.")
 
 
 @check

@@ -1,5 +1,6 @@
 """What takes long to draw is drawn once, piece by piece, and kept whole or not at all."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
-from harness.pieces import elsewhere, kept, piece_path
+from harness.contract.kept import joined
+from harness.pieces import KeepError, elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ def test_a_split_is_drawn_in_pieces_and_read_back_as_it_was(folder: Path) -> Non
 
     assert Ragged.drawn == [4, 3]
     assert len(first) == 7
-    assert first.inputs.dtype == first.targets.dtype == torch.int64
+    assert first.to(torch.device("cpu")).inputs.dtype == torch.int64
     for one, other in zip(vars(first).values(), vars(second).values(), strict=True):
         assert torch.equal(one, other)
 
@@ -83,7 +85,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(KeepError, match=r"No space left on device\); make room there"):
         Ragged().split("test")
 
     assert [path for path in folder.rglob("*") if path.is_file()] == []
@@ -92,11 +94,10 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 def test_pieces_take_as_few_bytes_as_their_numbers_need(folder: Path) -> None:
     for top, dtype in ((100, torch.uint8), (300, torch.int16), (40_000, torch.int32)):
         task = Ragged(top=top)
-        [(name, draw), *_] = task.pieces("validation")
-        piece = kept(task.key, name, draw)
+        [piece] = task.pieces("validation")
 
-        assert piece.inputs.dtype == dtype
-        assert piece_path(task.key, name).is_file()
+        assert piece().inputs.dtype == dtype
+        assert (folder / "drawn" / task.key / "validation-0000x3.npz").is_file()
 
 
 def test_options_and_versions_have_folders_of_their_own(folder: Path) -> None:
@@ -109,8 +110,7 @@ def test_an_epoch_shows_every_example_at_most_once_and_the_next_one_in_another_o
     folder: Path,
 ) -> None:
     task = Ragged()
-    pieces = [kept(task.key, *piece).inputs.long() for piece in task.pieces("train")]
-    known = {tuple(row.tolist()) for piece in pieces for row in piece}
+    known = {tuple(row.tolist()) for piece in task.pieces("train") for row in piece().inputs}
     batches = list(islice(task.train_batches(2), 10))
     shown = [tuple(row.tolist()) for batch in batches for row in batch.inputs]
 
@@ -122,3 +122,76 @@ def test_an_epoch_shows_every_example_at_most_once_and_the_next_one_in_another_o
 
 def test_a_batch_larger_than_a_piece_is_a_piece(folder: Path) -> None:
     assert len(next(Ragged().train_batches(64))) == 4
+
+
+def test_padding_that_bytes_cannot_hold_is_kept_in_wider_integers(folder: Path) -> None:
+    rows = [torch.full((2, length), 200, dtype=torch.uint8) for length in (3, 5)]
+    whole = joined([Batch(row, row) for row in rows])
+
+    assert whole.inputs.dtype == torch.uint8
+    assert whole.targets[0].tolist() == [200, 200, 200, IGNORED, IGNORED]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples(Ragged):
+    """Numbers that are kept as bytes and handed out as fractions."""
+
+    mixed: ClassVar[int] = 3
+
+    def sample(self, n, rng):
+        values = torch.randint(256, (n, 2, 1), generator=rng)
+        return Batch(values, values[:, 0, 0])
+
+    def ready(self, batch):
+        return Batch(batch.inputs / 255, batch.targets)
+
+
+def test_what_is_kept_as_bytes_is_made_ready_wherever_it_is_handed_out(folder: Path) -> None:
+    task = Samples()
+
+    assert {piece().inputs.dtype for piece in task.pieces("test")} == {torch.uint8}
+    for batch in (task.split("test"), task.split("train"), next(task.train_batches(2))):
+        assert batch.inputs.dtype == torch.float32
+        assert torch.equal((batch.inputs[:, 0, 0] * 255).round().int(), batch.targets.int())
+
+
+def test_rows_of_mixed_pieces_are_shuffled_together(folder: Path) -> None:
+    task = Samples()
+    rows = [row for piece in task.pieces("train") for row in piece().targets.tolist()]
+    shown = [row for batch in islice(task.train_batches(2), 5) for row in batch.targets.tolist()]
+
+    assert sorted(shown) == sorted(rows)
+    homes = [rows.index(row) // 4 for row in shown]
+    assert any(a != b for a, b in zip(homes[::2], homes[1::2], strict=True))
+
+
+def test_pieces_may_be_read_by_whom_the_folder_lets_read(folder: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        Ragged().split("validation")
+    finally:
+        os.umask(old)
+    [path] = folder.rglob("*.npz")
+
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_was_interrupted_days_ago_is_swept_and_what_is_fresh_is_left(folder: Path) -> None:
+    home = folder / "drawn" / Ragged().key
+    home.mkdir(parents=True)
+    old, fresh = home / ".old.part", home / ".fresh.part"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+
+    Ragged().split("validation")
+
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(folder: Path) -> None:
+    (folder / "drawn").write_text("a file where the folder should be")
+
+    with pytest.raises(KeepError, match="SSM_BENCH_DATA"):
+        Ragged().split("validation")

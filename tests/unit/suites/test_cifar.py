@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.api import RemoteFile, Signal, SpecError, Split, StoredTask, Tokens
+from harness.api import RemoteFile, Signal, SpecError, Split, Tokens
 from harness.fetch import FetchError
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
@@ -82,7 +82,6 @@ def put(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Remote
     (folder / NAME).write_bytes(content)
     monkeypatch.setenv("SSM_BENCH_DATA", str(folder))
     monkeypatch.setattr(_cifar, "ARCHIVE", file)
-    StoredTask.split.cache_clear()
     return file
 
 
@@ -226,7 +225,6 @@ def test_the_archive_is_fetched_once_and_read(
     site: Site, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     monkeypatch.setattr(_cifar, "ARCHIVE", site.put(NAME, content))
-    StoredTask.split.cache_clear()
 
     assert numbers(SequentialCifar(), "test") == list(range(100, 120))
     assert len(Image().split("train")) == 90
@@ -238,7 +236,6 @@ def test_a_wrong_checksum_is_one_sentence(
 ) -> None:
     wrong = replace(site.put(NAME, content), checksum="md5:" + "0" * 32)
     monkeypatch.setattr(_cifar, "ARCHIVE", wrong)
-    StoredTask.split.cache_clear()
 
     with pytest.raises(FetchError, match=r"cifar-10-binary\.tar\.gz .* has the md5"):
         Image().split("test")

@@ -1,0 +1,147 @@
+"""Files that are fetched are parsed once; what is kept of them is whole or not there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from harness.api import Batch, OneLabel, RemoteFile, Split, StoredTask, Tokens
+from harness.fetch import data_folder
+from tests.served import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letters(StoredTask):
+    """The letters of a file, three a piece; how often it is parsed is counted."""
+
+    shift: int = 0
+    file: ClassVar[RemoteFile]
+    parsed: ClassVar[list[str]] = []
+    inputs = property(lambda self: Tokens(256))
+    outputs = property(lambda self: OneLabel(256))
+    max_length = property(lambda self: 1)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        return (self.file,)
+
+    def load(self, split: Split, folder: Path) -> Iterator[Batch]:
+        self.parsed.append(split)
+        letters = torch.tensor(list((folder / self.file.name).read_bytes())) + self.shift
+        for part in letters[: None if split == "train" else 4].split(3):
+            yield Batch(part[:, None], part)
+
+
+class Packaged(Letters):
+    """The same from a package."""
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        return ()
+
+    def load(self, split: Split, folder: Path) -> Batch:
+        self.parsed.append(split)
+        rows = torch.arange(5)
+        return Batch(rows[:, None], rows)
+
+
+@pytest.fixture
+def task(site: Site, monkeypatch: pytest.MonkeyPatch) -> Letters:
+    Letters.parsed.clear()
+    StoredTask.packaged.cache_clear()
+    monkeypatch.setattr(Letters, "file", site.put("letters.txt", b"abcdefgh"), raising=False)
+    return Letters()
+
+
+def text(batch: Batch) -> str:
+    return bytes(batch.targets.tolist()).decode()
+
+
+def test_a_file_is_fetched_and_parsed_once(task: Letters, site: Site) -> None:
+    assert [text(task.split(split)) for split in ("test", "validation")] == ["abcd", "abcd"]
+    assert [text(task.split("test")) for _ in range(3)] == ["abcd"] * 3
+
+    assert Letters.parsed == ["test", "validation"]
+    assert site.asked == ["letters.txt"]
+
+
+def test_what_was_parsed_does_without_the_file(task: Letters) -> None:
+    task.split("test")
+    (data_folder() / "letters.txt").unlink()
+
+    assert text(task.split("test")) == "abcd"
+
+
+def test_an_epoch_shows_every_piece_in_another_order(task: Letters) -> None:
+    shown = "".join(text(batch) for batch in islice(task.train_batches(1), 16))
+
+    assert sorted(shown[:8]) == sorted(shown[8:]) == list("abcdefgh")
+    assert shown[:8] != shown[8:]
+    assert text(task.split("train")) == "abc"
+    assert Letters.parsed == ["train"]
+
+
+def test_a_broken_piece_is_parsed_again(task: Letters) -> None:
+    task.split("test")
+    [_, last] = sorted(data_folder().rglob("*.npz"))
+    last.write_bytes(last.read_bytes()[:20])
+
+    assert text(task.split("test")) == "abcd"
+    assert Letters.parsed == ["test", "test"]
+
+
+def test_a_parsing_that_was_interrupted_leaves_nothing(
+    task: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(self, split, folder):
+        yield Batch(torch.zeros(3, 1), torch.zeros(3))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Letters, "load", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            task.split("test")
+    assert list((data_folder() / "parsed").rglob("*.*z*")) == []
+    assert list((data_folder() / "parsed").rglob("*.part")) == []
+
+    assert text(task.split("test")) == "abcd"
+
+
+def test_two_that_parse_at_once_leave_one_whole_split(task: Letters) -> None:
+    reading = task._parts("test")
+    inner = Letters.load
+
+    def overtaken(self, split, folder):
+        patch.undo()
+        assert text(Letters().split("test")) == "abcd"
+        yield from inner(self, split, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Letters, "load", overtaken)
+        assert text(task.split("test")) == "abcd"
+    assert len(list(reading)) == len(list((data_folder() / "parsed").rglob("*.npz"))) == 2
+
+
+def test_other_options_and_other_files_have_folders_of_their_own(
+    task: Letters, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [task.key, Letters(shift=1).key]
+    monkeypatch.setattr(Letters, "file", site.put("letters.txt", b"ABCDEFGH"))
+
+    assert len({*keys, task.key}) == 3
+    assert text(Letters(shift=1).split("test")) == "BCDE"
+
+
+def test_what_comes_with_a_package_is_read_once_a_process_and_not_kept(task: Letters) -> None:
+    packaged = Packaged()
+    for _ in range(3):
+        assert packaged.split("train").targets.tolist() == [0, 1, 2, 3, 4]
+    batches = list(islice(packaged.train_batches(2), 4))
+
+    assert Letters.parsed == ["train"]
+    assert sum(len(batch) for batch in batches) == 8
+    assert not (data_folder() / "parsed").exists()
