@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from harness.contract.model import Recipe
 from harness.contract.network import Network
-from harness.contract.task import LearningTask
+from harness.contract.outputs import Outputs
+from harness.contract.task import Evaluation, LearningTask
 from harness.evaluate import examine, interval
 from harness.fitted import Fitted, Listener
 from harness.measure.clock import now
@@ -68,23 +69,50 @@ def evaluated(
     further = task.evaluations()
     usual = task.split("validation").inputs[0].numel() if further else 1
     for name, made in further.items():
-        evaluation = made()
-        longer = max(1, -(-evaluation.batch.inputs[0].numel() // usual))
-        size = max(1, protocol.batch // longer)
         try:
-            network.resample(evaluation.rate)
-            examined = examine(network, evaluation.batch, task.outputs, size)
+            found = scored(network, made(), task.outputs, usual, protocol.batch)
         except UnsupportedError as error:
             unscored[name] = str(error)
-            continue
-        finally:
-            network.resample(1)
-        found = task.outputs.score(examined, size)
-        if all(map(math.isfinite, found.values())):
-            scores[name] = found
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            unscored[name] = "There was not enough memory for it."
         else:
-            unscored[name] = "Its predictions are not finite."
+            if all(map(math.isfinite, found.values())):
+                scores[name] = found
+            else:
+                unscored[name] = "Its predictions are not finite."
     return scores, unscored
+
+
+def scored(
+    network: Network, evaluation: Evaluation, outputs: Outputs, usual: int, batch: int
+) -> dict[str, float]:
+    """Score a network on one further set, and leave the network as it was.
+
+    Args:
+        network: What was trained.
+        evaluation: The set.
+        outputs: What scores.
+        usual: Numbers in one input of the training; where there are more, batches are smaller.
+        batch: Examples in a batch of the training.
+    """
+    longer = max(1, -(-evaluation.batch.inputs[0].numel() // usual))
+    size = max(1, batch // longer)
+    try:
+        network.resample(evaluation.rate)
+        return outputs.score(examine(network, evaluation.batch, outputs, size), size)
+    finally:
+        network.resample(1)
+        network.train()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell an allocation that failed, on whatever device, from other errors."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
+    )
 
 
 def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:

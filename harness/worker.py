@@ -19,7 +19,7 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.job import Event, Job, PlanRequest, Progress, Result
-from harness.learning import learned
+from harness.learning import learned, out_of_memory
 from harness.loading import build
 from harness.measure import memory
 from harness.measure.clock import nothing, now, sample
@@ -133,7 +133,7 @@ def run(job: Job, say: Say) -> Result:
 def failure(error: Exception, job: Job) -> tuple[Outcome, str]:
     """Name the outcome of an exception, with its sentence."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+    if out_of_memory(error):
         allowed = job.limits.memory_bytes
         bound = f" within {allowed / 2**30:.3g} GiB" if allowed else ""
         return "out-of-memory", f"An allocation failed{bound}: {text[:200] or 'MemoryError'}"

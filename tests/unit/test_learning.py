@@ -84,3 +84,35 @@ def test_what_cannot_follow_a_rate_leaves_its_reason_and_the_other_figures():
 
     assert list(scores) == ["longer"]
     assert unscored == {"coarser": "It has no clock.", "infinite": "It has no clock."}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ],
+)
+def test_a_set_for_which_memory_is_lacking_leaves_its_reason_and_the_other_figures(error):
+    class Hungry(Clock):
+        def forward(self, inputs, lengths=None):
+            if inputs.shape[1] > 8:
+                raise error
+            return super().forward(inputs, lengths)
+
+    network = Hungry()
+    scores, unscored = evaluated(network, Held(), Protocol(batch=4))
+
+    assert list(scores) == ["coarser"]
+    assert "memory" in unscored["longer"]
+    assert network.training
+
+
+def test_another_error_in_a_further_set_is_not_hidden():
+    class Wrong(Clock):
+        def forward(self, inputs, lengths=None):
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        evaluated(Wrong(), Held(), Protocol(batch=4))
