@@ -13,8 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor
+from jaxtyping import Int64, UInt8
 
 from harness.api import (
     Batch,
@@ -79,8 +78,8 @@ class CifarTask(StoredTask, ABC):
         """Whether the images that validate are drawn, or are the last tenth."""
 
     @abstractmethod
-    def encoded(self, images: Colours) -> Tensor:
-        """Return what a network reads of the images."""
+    def reduced(self, images: Colours) -> UInt8[np.ndarray, "n 1024 ..."]:
+        """Return the bytes of the images that are kept, of which `ready` makes inputs."""
 
     def files(self) -> tuple[RemoteFile, ...]:
         """The binary archive."""
@@ -94,7 +93,7 @@ class CifarTask(StoredTask, ABC):
             most = len(labels) * 9 // 10
             rows = np.sort(order[:most] if split == "train" else order[most:])
             images, labels = images[rows], labels[rows]
-        return Batch(self.encoded(images), torch.from_numpy(labels).long())
+        return Batch(torch.from_numpy(self.reduced(images)), torch.from_numpy(labels))
 
 
 def read(path: Path, name: str) -> tuple[Colours, UInt8[np.ndarray, " n"]]:
@@ -131,8 +130,9 @@ def drawn_order(count: int, seed: int) -> Int64[np.ndarray, " n"]:
 
 
 def normalised(
-    values: UInt8[np.ndarray, "n 1024 c"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "n 1024 c"]:
-    """Scale bytes to [0, 1], then subtract a mean and divide by a deviation, both per channel."""
-    scaled = torch.from_numpy(values).float() / 255
-    return (scaled - torch.tensor(mean)) / torch.tensor(std)
+    batch: Batch, mean: tuple[float, ...] | float, std: tuple[float, ...] | float
+) -> Batch:
+    """Scale bytes (n, 1024, c) to [0, 1], then subtract a mean and divide by a deviation."""
+    scaled = batch.inputs.float() / 255
+    inputs = (scaled - torch.tensor(mean)) / torch.tensor(std)
+    return Batch(inputs, batch.targets)

@@ -9,10 +9,7 @@ Axes: n images, 1024 pixels, 3 colours.
 from dataclasses import dataclass
 from typing import final
 
-from jaxtyping import Float
-from torch import Tensor
-
-from harness.api import Signal
+from harness.api import Batch, Signal
 from suites._cifar import CifarTask, Colours, normalised
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -35,6 +32,10 @@ class SequentialCifar(CifarTask):
         """As the S4 repository does, with its seed."""
         return True
 
-    def encoded(self, images: Colours) -> Float[Tensor, "n 1024 3"]:
+    def reduced(self, images: Colours) -> Colours:
+        """Keep all colours."""
+        return images
+
+    def ready(self, batch: Batch) -> Batch:
         """Normalise each colour."""
-        return normalised(images, MEAN, STD)
+        return normalised(batch, MEAN, STD)

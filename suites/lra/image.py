@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
-from harness.api import Signal, Tokens
+from harness.api import Batch, Signal, Tokens
 from suites._cifar import PIXELS, CifarTask, Colours, normalised
 
 MEAN, STD = 122.6 / 255, 61.0 / 255
@@ -43,11 +41,15 @@ class Image(CifarTask):
         """As each code does."""
         return self.variant == "s4"
 
-    def encoded(self, images: Colours) -> Float[Tensor, "n 1024 1"] | UInt8[Tensor, "n 1024"]:
+    def reduced(self, images: Colours) -> UInt8[np.ndarray, "n 1024 ..."]:
         """Turn colours to grey, by another formula in each variant."""
         if self.variant == "s4":
-            return normalised(grey_s4(images)[..., None], (MEAN,), (STD,))
-        return torch.from_numpy(grey_original(images))
+            return grey_s4(images)[..., None]
+        return grey_original(images)
+
+    def ready(self, batch: Batch) -> Batch:
+        """Normalise real numbers, and leave tokens as they are."""
+        return normalised(batch, MEAN, STD) if self.variant == "s4" else batch
 
 
 def grey_original(images: Colours) -> UInt8[np.ndarray, "n 1024"]:
