@@ -5,9 +5,10 @@ k columns of what `examine` keeps. Scores are reduced from per-example figures, 
 examples, a slice or another batch size never needs the model again.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,13 @@ class Outputs(ABC):
 
     metric: str
     """The name of the score that tables show; a key of what `score` returns."""
-    higher_is_better: ClassVar[bool] = True
     documents: ClassVar[int] = 1
     """Sequences in one example; with more than one, inputs are (b, documents, l, ...)."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger `metric` is a better one."""
+        return True
 
     @abstractmethod
     def head(self, width: int) -> nn.Module:
@@ -61,24 +66,41 @@ class Outputs(ABC):
 @final
 @dataclass(frozen=True)
 class Values(Outputs):
-    """Real values at the last positions. Predictions and targets (b, p, s); R2 and mean squares.
+    """Real values at the last positions, or one of the whole sequence.
 
-    `r2` is pooled over the split. `r2_batches` is the DLR paper's: the mean over batches of
+    Predictions and targets (b, p, s); R2, and the mean squared error with its root. `r2` is pooled
+    over the split. `r2_batches` is the DLR paper's: the mean over batches of
     1 - MSE / max(variance, 1e-5), each batch with one scalar mean (ag1988/dlr, specs 1.1).
     """
 
     size: int
-    last: int
-    """Positions read, counted from the end."""
+    last: int | None
+    """Positions read, counted from the end; None for one, the average of the valid positions."""
+    metric: Literal["r2", "rmse"] = "r2"
+    start: float | None = None
+    """What every value is near, from which the head's bias starts; None for torch's own start.
 
-    metric = "r2"
+    For targets far from zero, whose mean a short training would not find.
+    """
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the metric is R2 and no error."""
+        return self.metric == "r2"
 
     def head(self, width: int) -> nn.Module:
         """Build a linear map to the values, the same at every position."""
-        return nn.Linear(width, self.size)
+        head = nn.Linear(width, self.size)
+        if self.start is not None:
+            nn.init.constant_(head.bias, self.start)
+        return head
 
     def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
-        """Keep the last `last` valid positions: (b, p, d)."""
+        """Keep the last `last` valid positions, or average all valid ones: (b, p, d)."""
+        if self.last is None:
+            from harness.contract.labels import pooled  # noqa: PLC0415 - which stands on this file
+
+            return pooled(hidden, lengths)[:, None]
         if lengths is None:
             return hidden[:, -self.last :]
         steps = torch.arange(-self.last, 0, device=hidden.device) + lengths[:, None]
@@ -96,15 +118,17 @@ class Values(Outputs):
         return torch.stack([error, flat.sum(1), flat.square().sum(1), count], 1)
 
     def score(self, examined: Tensor, batch: int) -> dict[str, float]:
-        """Return pooled R2, the batch-averaged R2 of the DLR paper, and the mean squared error."""
+        """Return pooled R2, the R2 averaged over batches, the mean squared error and its root."""
         whole = examined.sum(0)
+        mse = (whole[0] / whole[3]).item()
         batches = -(-len(examined) // batch)
         sums = examined.new_zeros(batches, 4)
         sums.index_add_(0, torch.arange(len(examined)) // batch, examined)
         return {
             "r2": r_squared(whole).item(),
             "r2_batches": r_squared(sums).mean().item(),
-            "mse": (whole[0] / whole[3]).item(),
+            "mse": mse,
+            "rmse": math.sqrt(mse),
         }
 
     def constant(self, targets: Tensor) -> Tensor:

@@ -85,6 +85,36 @@ def test_r2_of_batches_is_the_mean_of_each_batchs_own_r2():
     assert scores["r2"] == pytest.approx(one(slice(0, 6)).item())
 
 
+def test_one_value_is_read_from_the_average_of_the_valid_positions():
+    hidden = drawn(2, 6, 3)
+    outputs = Values(1, last=None)
+
+    read = outputs.gather(hidden, torch.tensor([6, 4]))
+
+    torch.testing.assert_close(
+        read, torch.stack([hidden[0].mean(0), hidden[1, :4].mean(0)])[:, None]
+    )
+    torch.testing.assert_close(outputs.gather(hidden, None)[:, 0], hidden.mean(1))
+
+
+def test_an_error_as_the_metric_is_better_when_it_is_lower():
+    outputs = Values(1, last=None, metric="rmse")
+    targets = torch.tensor([90.0, 60.0]).view(2, 1, 1)
+
+    scores = outputs.score(
+        outputs.examine(targets + torch.tensor([3.0, -4.0]).view(2, 1, 1), targets), 2
+    )
+
+    assert scores["rmse"] == pytest.approx(12.5**0.5)
+    assert (outputs.higher_is_better, Values(1, last=1).higher_is_better) == (False, True)
+
+
+def test_a_head_predicts_what_it_starts_from_when_it_sees_nothing():
+    outputs = Values(1, last=None, start=80.0)
+
+    assert outputs.head(4)(torch.zeros(3, 1, 4)).detach().eq(80).all()
+
+
 def test_ignored_positions_count_neither_in_loss_nor_in_score():
     outputs = StepLabels(3)
     targets = torch.tensor([[0, IGNORED, 2]])
