@@ -50,7 +50,7 @@ class Reconstruction(GeneratedTask):
     frequency: int = 100
     """The noise's highest frequency in hertz, below half the length."""
 
-    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 256, "test": 1024}
+    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 128, "test": 512}
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=8, width=64, depth=1)
     shortcuts: ClassVar[Mapping[str, float]] = {"mean": 0.51}
 
