@@ -140,15 +140,19 @@ def test_without_low_rank_s4_is_s4d_of_the_bilinear_rule() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.0])
-def test_another_sampling_rate_scales_every_step(rate: float) -> None:
-    mixer = layer(S4(state=6))
-    u, state = features(11), mixer.initial_state(2)
-    mixer.step(u[:, 0], state)
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_another_sampling_rate_scales_every_step_in_every_form(mode: Mode, rate: float) -> None:
+    mixer = layer(S4(state=4, mode=mode))
+    u = features(11)
+    mixer.step(u[:, 0], mixer.initial_state(2))
     mixer.resample(rate)
-    torch.testing.assert_close(mixer(u), textbook(mixer, u, rate))
-    for position in range(11):
+    whole = mixer(u)
+    torch.testing.assert_close(whole, textbook(mixer, u, rate))
+    first, state = mixer.advance(u[:, :5], mixer.initial_state(2))
+    torch.testing.assert_close(first, whole[:, :5])
+    for position in range(5, 11):
         y, state = mixer.step(u[:, position], state)
-    torch.testing.assert_close(y, mixer(u)[:, -1])
+        torch.testing.assert_close(y, whole[:, position])
 
 
 def test_half_the_samples_at_twice_the_rate_give_nearly_the_same() -> None:

@@ -23,10 +23,17 @@ def labels(n: int, rng: torch.Generator) -> torch.Tensor:
 
 
 NAMES = [name for name in registry().of("model") if isinstance(load_model(name), Model)]
+VARIANTS = (
+    *(f"s4[init={init}]" for init in ("legt", "fout", "legs-fout", "lagt")),
+    *(f"s5[{option}]" for option in ("disc=bilinear", "conj_sym=false", "clip_eigs=true")),
+    *(f"s5[c_init={init}]" for init in ("trunc_standard_normal", "complex_normal")),
+    *(f"s5[optimiser={rates}]" for rates in ("BandCdecay", "BfastandCdecay", "noBCdecay")),
+)
+"""Other initial values and other rates of what is recurrent."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_labels_that_nothing_explains_drive_no_parameter_out_of_the_numbers(name: str) -> None:
     """Random labels keep gradients large to the end, which is where recurrences blow up."""
     task = Probe(
