@@ -14,6 +14,7 @@ from harness.report import formats, tables
 from harness.report.comparison import comparison_table
 from harness.report.evaluations import evaluation_table
 from harness.report.scaling import Crossover, Series, crossovers, series
+from harness.report.sizes import size_table
 from harness.report.tables import Table
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Report:
             "Scores": [tables.score_table(self.groups), evaluation_table(self.groups)],
             "Training": [tables.cost_table(self.groups)],
             "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
+            "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
         }
         shown = {name: [table for table in found if table.rows] for name, found in made.items()}

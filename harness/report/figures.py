@@ -160,11 +160,11 @@ def _legend_under(axis: Axes) -> None:
 def _measured(
     sweeps: Mapping[str, Sequence[Series]], quantity: Quantity
 ) -> dict[str, Sequence[Series]]:
-    """Return the sweeps that have something to draw: a log axis must not be empty."""
+    """Return the sweeps that have something to draw: at two lengths or more of some model."""
     return {
         task: several
         for task, several in sweeps.items()
-        if any(quantity(point) for each in several for point in each.points)
+        if any(len(list(filter(quantity, each.points))) > 1 for each in several)
     }
 
 
@@ -176,7 +176,7 @@ def _growth(
 ) -> None:
     """Draw a quantity of several models over length on log axes, exponents in the legend."""
     for each in several:
-        every = [(point.length, quantity(point)) for point in each.points]
+        every = [(point.at, quantity(point)) for point in each.points]
         known = [(length, value) for length, value in every if value]
         law = power_law(every)
         label = f"{each.model}: ~ L^{exponent(law)}" if law else each.model
@@ -192,7 +192,7 @@ def _growth(
             color=style.colour,
             label=label,
         )
-    lengths = sorted({point.length for each in several for point in each.points})
+    lengths = sorted({point.at for each in several for point in each.points})
     axis.set(xscale="log", yscale="log", xlabel="length")
     axis.set_xticks(lengths, [f"{length:,}" for length in lengths])
     axis.xaxis.set_minor_locator(NullLocator())

@@ -76,7 +76,7 @@ def scores_csv(groups: Iterable[Group]) -> str:
 def scaling_csv(found: Iterable[Series]) -> str:
     """Write every measurement, unrounded, a row a (task, model, length)."""
     rows = [
-        {**flat(point.record), "task": each.task, "model": each.model, "length": point.length}
+        {**flat(point.record), "task": each.task, "model": each.model, "length": point.at}
         for each in found
         for point in each.points
     ]

@@ -22,9 +22,10 @@ TOP = 3
 
 @dataclass(frozen=True)
 class Point:
-    """One length of a series."""
+    """One place of a series."""
 
-    length: int
+    at: int
+    """The length, or another size that was swept."""
     record: Record
 
     @property
@@ -55,7 +56,7 @@ class Series:
 
     def samples(self) -> dict[int, list[float]]:
         """Return the seconds of single calls by length, where there are any."""
-        runs = {point.length: point.record.measured for point in self.points}
+        runs = {point.at: point.record.measured for point in self.points}
         return {length: run.call_s for length, run in runs.items() if run and run.call_s}
 
 

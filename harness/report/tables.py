@@ -74,7 +74,7 @@ def cost_table(groups: Iterable[Group]) -> Table:
 def scaling_table(task: str, found: Iterable[Series]) -> Table:
     """Make the table of length x model of one measured task."""
     points = [(point, each.model) for each in found for point in each.points]
-    ordered = sorted(points, key=lambda item: (item[0].length, item[1]))
+    ordered = sorted(points, key=lambda item: (item[0].at, item[1]))
     return Table(
         title=task,
         columns=("Length", "Model", "Call", "Tokens/s", "Peak", "Above idle", "State", "FLOP"),
@@ -89,8 +89,8 @@ def growth_table(found: Iterable[Series]) -> Table:
     """Make the table of how time and memory grow with length."""
     rows = []
     for each in found:
-        time = power_law((point.length, point.seconds) for point in each.points)
-        memory = power_law((point.length, point.delta_bytes) for point in each.points)
+        time = power_law((point.at, point.seconds) for point in each.points)
+        memory = power_law((point.at, point.delta_bytes) for point in each.points)
         if time is not None:
             reach = f"{units.count(time.lengths[0])} to {units.count(time.lengths[-1])}"
             texts = (each.task, each.model, exponent(time), exponent(memory), reach)
@@ -204,7 +204,7 @@ def _point_row(point: Point, model: str) -> tuple[Text, ...]:
         units.memory(record.state_bytes),
         units.scaled(measured.flops if measured else None),
     )
-    return (Text(units.count(point.length)), Text(model), call, *map(Text, numbers))
+    return (Text(units.count(point.at)), Text(model), call, *map(Text, numbers))
 
 
 def _absence(record: Record) -> str:

@@ -1,0 +1,66 @@
+"""How cost grows with the backbone's width and with a model's state, at one length each."""
+
+from collections.abc import Iterable
+
+from harness.aggregate import condition
+from harness.record import Record
+from harness.report import units
+from harness.report.scaling import Point, Series, power_law
+from harness.report.tables import Table, Text, exponent
+from harness.spec import Selector
+
+SIZES = ("width", "state")
+"""A number of the protocol, and an option of many models; no model has both as options."""
+
+
+def size_table(records: Iterable[Record]) -> Table:
+    """Make the table of how time and memory grow with width and with state."""
+    every = list(records)
+    rows = [_row(each, size) for size in SIZES for each in size_series(every, size)]
+    return Table(
+        title="Growth with width and state",
+        columns=("Task", "Model", "Over", "From", "To", "Call", "Time ~ xᵃ: a", "Memory ~ xᵇ: b"),
+        rows=tuple(rows),
+        note="Runs that differ in nothing but this size. Call: the median at its smallest and at "
+        "its largest. Exponents as for length: over the largest sizes, three at most.",
+        labels=3,
+    )
+
+
+def size_series(records: Iterable[Record], size: str) -> list[Series]:
+    """Return the measurements that differ in nothing but a size, where there are two or more.
+
+    Args:
+        records: Any; those that measured nothing are left out, and of repeated ones all but the last.
+        size: One of `SIZES`.
+    """
+    found: dict[tuple[object, ...], dict[int, Record]] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        if record.measured is None:
+            continue
+        full = Selector.parse(record.spec.model)
+        held = {**dict(condition(record, sweep=False)), **full.options}
+        value = held.pop(size, None)
+        if isinstance(value, int):
+            key = record.task, full.name, *held.items()
+            found.setdefault(key, {})[value] = record
+    return [_series(points, size) for points in found.values() if len(points) > 1]
+
+
+def _series(records: dict[int, Record], size: str) -> Series:
+    points = tuple(Point(*item) for item in sorted(records.items()))
+    first = points[0].record
+    short = Selector.parse(first.model)
+    options = {name: value for name, value in short.options.items() if name != size}
+    return Series(first.task, str(Selector(short.name, options)), points)
+
+
+def _row(each: Series, size: str) -> tuple[Text, ...]:
+    """Write one series."""
+    time = power_law((point.at, point.seconds) for point in each.points)
+    memory = power_law((point.at, point.delta_bytes) for point in each.points)
+    small, large = each.points[0], each.points[-1]
+    calls = f"{units.seconds(small.seconds)} to {units.seconds(large.seconds)}"
+    reach = units.count(small.at), units.count(large.at)
+    texts = each.task, each.model, size, *reach, calls, exponent(time), exponent(memory)
+    return tuple(map(Text, texts))
