@@ -1,0 +1,83 @@
+"""What the tasks on Speech Commands share: one archive, parsed once into pieces of mixed clips.
+
+Axes: b batch, l samples.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from harness.api import Batch, RemoteFile, Split, StoredTask
+from suites.speech._clips import ClipTask
+from suites.speech._commands import ARCHIVE, Contents, clips, contents, shuffled
+
+PIECE = 1000
+"""Clips kept together, 32 MB."""
+GROUP = 28
+"""Pieces read in one pass over the archive: a few passes, and never more than 0.9 GB in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedTask(ClipTask, StoredTask, ABC):
+    """Clips of Speech Commands v0.02, standardised by mean and deviation of all training samples.
+
+    S4's code divides samples by 2^15 that its audio library has already divided. Their deviation is
+    then smaller than the 1e-5 that is added to it, and inputs are several times smaller than
+    standardised ones. `scale="s4-code"` does the same.
+    """
+
+    scale: Literal["standard", "s4-code"] = "standard"
+    """Standardise, or divide once too often before, as S4's code does."""
+
+    @abstractmethod
+    def parts(self, found: Contents) -> Mapping[Split, list[str]]:
+        """Return the names of each split's clips."""
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """The archive of 2.4 GB."""
+        return (ARCHIVE,)
+
+    def depends_on(self) -> object:
+        """Return the archive; both scales share their pieces."""
+        return [[file.name, file.checksum] for file in self.files()]
+
+    def load(self, split: Split, folder: Path) -> Iterator[Batch]:
+        """Yield pieces of 16-bit samples, their clips in the order of hashes of their names.
+
+        The archive has them word by word, which no model could be trained on. It is gone through
+        several times, so that memory does not depend on its size.
+        """
+        archive = folder / ARCHIVE.name
+        names = shuffled(self.parts(contents(archive))[split])
+        pieces = [names[start : start + PIECE] for start in range(0, len(names), PIECE)]
+        for start in range(0, len(pieces), GROUP):
+            group = pieces[start : start + GROUP]
+            for piece, samples in zip(group, clips(archive, group), strict=True):
+                words = [name.partition("/")[0] for name in piece]
+                labels = [self.vocabulary.index(word) for word in words]
+                yield Batch(samples, torch.tensor(labels))
+
+    def ready(self, batch: Batch) -> Batch:
+        """Scale samples as `scale` says."""
+        mean, deviation = self.spread()
+        unit = 2.0**15 if self.scale == "standard" else 2.0**30
+        scaled = (batch.inputs.float() - mean) / (deviation + unit * 1e-5)
+        return Batch(scaled[..., None], batch.targets)
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
+    def spread(self) -> tuple[float, float]:
+        """Return mean and standard deviation of all training samples, in 16-bit units."""
+        count = total = squares = 0
+        for piece in self.pieces("train"):
+            samples = piece().inputs.numpy().astype(np.int32)
+            count += samples.size
+            total += int(samples.sum(dtype=np.int64))
+            squares += int(np.square(samples).sum(dtype=np.int64))
+        mean = total / count
+        return mean, (squares / count - mean**2) ** 0.5
