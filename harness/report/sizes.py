@@ -31,7 +31,7 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
     """Return the measurements that differ in nothing but a size, where there are two or more.
 
     Args:
-        records: Any; those that measured nothing are left out, and of repeated ones all but the last.
+        records: Any; those without a measurement are left out. Of repeated ones the last counts.
         size: One of `SIZES`.
     """
     found: dict[tuple[object, ...], dict[int, Record]] = {}
@@ -62,5 +62,7 @@ def _row(each: Series, size: str) -> tuple[Text, ...]:
     small, large = each.points[0], each.points[-1]
     calls = f"{units.seconds(small.seconds)} to {units.seconds(large.seconds)}"
     reach = units.count(small.at), units.count(large.at)
-    texts = each.task, each.model, size, *reach, calls, exponent(time), exponent(memory)
+    protocol = small.record.spec.protocol
+    over = f"state, width {protocol.width}" if protocol and size == "state" else size
+    texts = each.task, each.model, over, *reach, calls, exponent(time), exponent(memory)
     return tuple(map(Text, texts))
