@@ -44,8 +44,10 @@ class Download:
         Raises:
             OSError: The server cannot be reached, refuses, or stops half-way.
         """
-        if self.have < self.file.size:
-            say(f"Fetching {self.file.name} ({decimal(self.file.size)}) from {self.url}")
+        size = self.file.size
+        if size is None or self.have < size:
+            told = "of unknown size" if size is None else decimal(size)
+            say(f"Fetching {self.file.name} ({told}) from {self.url}")
             with self.part.open("ab") as out, _Bar(self.file, self.have) as bar:
                 get = pooch.HTTPDownloader(
                     progressbar=bar,
@@ -75,6 +77,9 @@ class Download:
         out.truncate(0)
         bar.start = 0
         bar.reset()
+        length = answer.headers.get("Content-Length", "") if answer.ok else ""
+        if self.file.size is None and length.isdigit():
+            bar.expect(int(length))
         mark = answer.headers.get("ETag", "")
         # A weak tag does not promise the same bytes.
         mark = answer.headers.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
@@ -106,6 +111,11 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def expect(self, total: int) -> None:
+        """Learn from the server how many bytes the file has, and tell it without a bar too."""
+        say(f"It has {total:,} bytes.")
+        self._progress.update(self._task, total=total)
 
     def update(self, size: int) -> None:
         """Add bytes."""

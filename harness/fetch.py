@@ -89,9 +89,9 @@ def candidates(file: RemoteFile) -> tuple[str, ...]:
     return tuple(f"{mirror.rstrip('/')}/{name}" for name in names)
 
 
-def _differs(path: Path, size: int, checksum: str | None) -> str | None:
+def _differs(path: Path, size: int | None, checksum: str | None) -> str | None:
     """Say in a clause how a file differs from what it should be; None if it does not."""
-    if (found := path.stat().st_size) != size:
+    if size is not None and (found := path.stat().st_size) != size:
         return f"has {found:,} bytes, not {size:,}"
     if checksum is None:
         return None
@@ -118,8 +118,9 @@ def _fetch(file: RemoteFile, path: Path) -> None:
             return
         part.unlink()
         complaints.append(f"{url} (what came {fault})")
+    size = "of unknown size" if file.size is None else f"{file.size:,} bytes"
     raise FetchError(
-        f"The file {file.name} ({file.size:,} bytes) could not be fetched from "
+        f"The file {file.name} ({size}) could not be fetched from "
         f"{' or '.join(complaints)}; put it at {path} by hand, or set {MIRROR} to an address "
         f"that has it."
     )

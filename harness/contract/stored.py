@@ -28,8 +28,8 @@ class RemoteFile:
     checksum: str | None
     """As published, `sha256:...` or `md5:...`; None if nobody published one: what came first is
     then recorded beside the file and holds from then on."""
-    size: int
-    """Bytes."""
+    size: int | None
+    """Bytes; None if nobody publishes how many, and a server's word is all there is."""
 
     def __post_init__(self) -> None:
         if not self.urls:
