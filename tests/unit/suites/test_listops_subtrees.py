@@ -131,6 +131,21 @@ def test_the_long_set_has_the_published_statistics() -> None:
     assert np.mean(labels) == pytest.approx(1156, rel=0.01)
 
 
+def test_subexpressions_are_as_high_as_in_the_published_set() -> None:
+    """Shares of the labels by height, from 1 on, as the paper's figure has them (rounded)."""
+    shares = [0.463, 0.207, 0.116, 0.072, 0.047, 0.032, 0.022, 0.015, 0.010, 0.007, 0.005, 0.003]
+    levels, heights = kept_trees(LONG, np.random.default_rng(5)), []
+    above = np.zeros(len(levels[-1].tree), np.int64)
+    for level, below in zip(levels[-2::-1], levels[:0:-1], strict=True):
+        height = np.zeros(len(level.tree), np.int64)
+        np.maximum.at(height, below.parent, above + 1)
+        heights += height[level.nested].tolist()
+        above = height
+    found = np.bincount(heights)[1 : len(shares) + 1] / len(heights)
+
+    np.testing.assert_allclose(found, shares, atol=0.003)
+
+
 def test_shortcuts_reach_the_rungs_that_the_task_states() -> None:
     batch = ListOpsSubTrees().sample(150, stream("rungs"))
     operators, labels, rung = [], [], []
