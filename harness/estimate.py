@@ -45,8 +45,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     expected: Expected
     reason: str = ""
     """Why it is not simply run."""
-    files: dict[str, int] = {}
-    """Files that must be fetched first, with their bytes."""
+    files: dict[str, int | None] = {}
+    """Files that must be fetched first, with their bytes; None where nobody says how many."""
     parameters: int | None = None
     seconds: float | None = None
     """Of all training steps, or of a measurement; None if no record says."""
@@ -215,8 +215,7 @@ def costed(told: Forecast, planned: Planned, evidence: Evidence) -> Forecast:
     size = sized(protocol, ahead.length, planned.spec.task, ahead.documents)
     curve = evidence.curve(planned, size)
     if curve is None:
-        where = "" if planned.spec.device == "cpu" else f" on {planned.spec.device}"
-        return msgspec.structs.replace(told, basis=f"unknown: no scaling record of {name}{where}")
+        return unknown(told, planned, protocol)
     step = curve.carried(curve.seconds, size, SECONDS_BY_WIDTH)
     assert step is not None
     told = msgspec.structs.replace(
@@ -237,3 +236,14 @@ def spent(step: float, protocol: Protocol, *, learns: bool) -> float:
     if not learns:
         return protocol.budget_s * SETTLING + CALLS * step
     return min(protocol.steps * step, protocol.seconds or math.inf)
+
+
+def unknown(told: Forecast, planned: Planned, protocol: Protocol) -> Forecast:
+    """Say that no record says, and how long the run may take at most if it is limited."""
+    task = "" if planned.learns else f" on {named(planned.spec.task)}"
+    device = "" if planned.spec.device == "cpu" else f", {planned.spec.device}"
+    basis = f"unknown: no scaling record of {named(planned.model)}{task}{device}"
+    if planned.learns and protocol.seconds:
+        basis += "; at most its limit"
+        return msgspec.structs.replace(told, seconds=protocol.seconds, basis=basis)
+    return msgspec.structs.replace(told, basis=basis)

@@ -28,8 +28,8 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     """Sequences in one example."""
     parameters: int | None = None
     """Trainable numbers; None for a model that builds its whole network, maybe from the data."""
-    files: dict[str, int] = {}
-    """What is still to be fetched, with its bytes."""
+    files: dict[str, int | None] = {}
+    """What is still to be fetched, with its bytes; None where nobody says how many."""
     refusal: str = ""
     """Why the network cannot be built."""
 

@@ -85,7 +85,7 @@ def totals(found: list[Forecast]) -> dict[str, float]:
         "seconds": sum(told.seconds or 0.0 for told in doing),
         "bytes": max((told.bytes or 0.0 for told in doing), default=0.0),
         "files": len(files),
-        "fetch_bytes": sum(files.values()),
+        "fetch_bytes": sum(size or 0 for size in files.values()),
     }
 
 

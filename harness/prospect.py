@@ -1,20 +1,35 @@
 """What a run will need, said by the child that plans it: its size, files to fetch."""
 
+from dataclasses import dataclass
 from functools import cache
+from typing import Any, cast
 
 from harness.api import StoredTask, Task
 from harness.backbone import Backbone
+from harness.contract.data import Inputs
 from harness.contract.model import Model, Recipe
+from harness.contract.outputs import Outputs
 from harness.fetch import data_folder
 from harness.job import Prospect
 from harness.seeding import scope
 from harness.spec import Protocol, SpecError, UnsupportedError
 
 
+@dataclass(frozen=True)
+class Face:
+    """What the backbone sees of a task; many tasks have the same."""
+
+    inputs: Inputs
+    outputs: Outputs
+    max_length: int
+    causal: bool
+
+
 def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
     """Build the network, which shows whether it can be built, and look for the task's files."""
+    face = Face(task.inputs, task.outputs, task.max_length, task.causal)
     try:
-        parameters, refusal = counted(task, model, protocol.width, protocol.depth), ""
+        parameters, refusal = counted(face, model, protocol.width, protocol.depth), ""
     except (SpecError, UnsupportedError) as error:
         parameters, refusal = None, str(error)
     return Prospect(
@@ -27,7 +42,7 @@ def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
 
 
 @cache
-def counted(task: Task, model: Recipe, width: int, depth: int) -> int | None:
+def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
     """Count the trainable numbers of a network; None if the model does without the backbone.
 
     Such a model is not built: it may look at the task's data, which would be drawn or fetched.
@@ -39,11 +54,11 @@ def counted(task: Task, model: Recipe, width: int, depth: int) -> int | None:
     if not isinstance(model, Model):
         return None
     with scope(0, "init"):
-        network = model.assemble(Backbone, task, width, depth, 0.0)
+        network = model.assemble(Backbone, cast("Any", face), width, depth, 0.0)
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def missing(task: Task) -> dict[str, int]:
-    """Return the files that a task needs and that are not there, with their bytes."""
+def missing(task: Task) -> dict[str, int | None]:
+    """Return the files that a task needs and that are not there, with their bytes if known."""
     files = task.files() if isinstance(task, StoredTask) else ()
     return {file.name: file.size for file in files if not (data_folder() / file.name).exists()}

@@ -118,13 +118,20 @@ def test_without_a_record_of_the_model_nothing_is_made_up():
     assert told.basis == "unknown: no scaling record of other"
 
 
+def test_a_run_of_unknown_cost_takes_at_most_its_limit():
+    told = forecast(planned("other", seconds=90), None, Evidence(LADDER))
+
+    assert told.seconds == 90
+    assert told.basis == "unknown: no scaling record of other; at most its limit"
+
+
 def test_records_of_one_device_say_nothing_of_another():
     asked = planned()
     spec = RunSpec(task="t", model="m", protocol=asked.spec.protocol, device="cuda")
     told = forecast(replace(asked, spec=spec), None, Evidence(LADDER))
 
     assert told.seconds is None
-    assert told.basis == "unknown: no scaling record of m on cuda"
+    assert told.basis == "unknown: no scaling record of m, cuda"
 
 
 def test_a_model_whose_records_have_no_parameters_trains_in_no_time():
