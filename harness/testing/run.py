@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.fetch import FetchError
+from harness.contract.stored import StoredTask
+from harness.fetch import FetchError, data_folder, examined
 from harness.loading import build
 from harness.measure.clock import now
 from harness.registry import Kind, registry
@@ -45,7 +46,7 @@ def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
 def run_checks(
     kind: Kind | Literal["auto"], text: str, plugins: tuple[str, ...] = ()
 ) -> Iterator[Result]:
-    """Check a plugin, rule by rule.
+    """Check a plugin, rule by rule. Nothing is downloaded for that: who wants it, fetches first.
 
     Args:
         kind: What the name names; `auto` looks it up.
@@ -56,9 +57,10 @@ def run_checks(
         SpecError: Nobody has the name, or the plugin cannot be imported or built.
     """
     recipe = build(kind_of(text, plugins) if kind == "auto" else kind, text, plugins)
+    absent = _absent(recipe)
     for check in checks_for(recipe):
         start = now()
-        outcome, reason = _outcome(check, recipe)
+        outcome, reason = _outcome(check, recipe, absent)
         yield Result(
             name=check.name,
             outcome=outcome,
@@ -68,9 +70,18 @@ def run_checks(
         )
 
 
+def _absent(recipe: Any) -> str:
+    """Say in a sentence which files of a task's are not here; nothing if it lacks none."""
+    files = recipe.files() if isinstance(recipe, StoredTask) else ()
+    names = ", ".join(file.name for file in files if examined(file, data_folder()))
+    return f"Not fetched: {names}; run `ssm-bench data fetch {recipe.name}`." if names else ""
+
+
 def _outcome(
-    check: Check, recipe: Any
+    check: Check, recipe: Any, absent: str
 ) -> tuple[Literal["passed", "failed", "not-applicable"], str]:
+    if absent:
+        return "not-applicable", absent
     try:
         check(recipe)
     except (NotApplicableError, FetchError) as error:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.api import RemoteFile, SpecError, Split, Tokens
 from harness.fetch import FetchError
+from harness.testing import run_checks
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
 from suites.lra import text
@@ -207,6 +208,17 @@ def test_the_reviews_are_fetched_and_checked(
 
     monkeypatch.setattr(text, "ARCHIVE", file)
     assert len(Text().split("test")) == 20
+
+
+def test_checking_a_task_whose_files_are_not_here_downloads_nothing_and_says_why(
+    site: Site, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(text, "ARCHIVE", site.put(NAME, content))
+    results = list(run_checks("task", "lra/text"))
+
+    assert {result.outcome for result in results} == {"not-applicable"}
+    assert "run `ssm-bench data fetch lra/text`" in results[0].reason
+    assert site.asked == []
 
 
 def test_an_archive_of_something_else_is_refused_in_one_sentence(tmp_path: Path) -> None:
