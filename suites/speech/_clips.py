@@ -29,7 +29,7 @@ WORDS = tuple(ALL.split())
 class ClipTask(KeptTask, ABC):
     """Which word is said? Clips are kept as 16-bit samples; a class says how they are scaled."""
 
-    protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=16, width=64, depth=4)
+    protocol: ClassVar[Protocol] = Protocol(steps=400, batch=16, width=32, depth=2)
 
     @property
     @abstractmethod
