@@ -102,6 +102,12 @@ class Delay(GeneratedTask):
         """Ask the trained network about the last second of sequences that last two."""
         return at_lengths(self, [2 * self.length], partial(self.drawn, EXAMPLES))
 
+    def shortcut_predictions(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Answer with the mean of what was seen so far, from the lag on."""
+        count = torch.arange(1, batch.inputs.shape[1] + 1)[:, None]
+        mean = batch.inputs.cumsum(1) / count * (count > self.lag)
+        return {"running mean": mean[:, -self.length :]}
+
     def oracle(self, batch: Batch) -> Float[Tensor, "b l 1"]:
         """Convolve with the kernel that is one at the lag and zero elsewhere."""
         signal = batch.inputs[..., 0].double()
