@@ -93,13 +93,14 @@ class DSSLayer(DiagonalLayer):
         real, W = self.A_re.double(), torch.view_as_complex(self.W)
         A = torch.complex(-real.exp() if self.form == "exp" else real, self.A_im.double())
         dt = self.rate * self.log_dt.double().exp()[:, None]
-        inward = torch.where(self.growing(), -1.0, 1.0)
-        pole = (inward * dt * A).exp()
-        scale = (pole - 1) * A.conj() / A.abs().square().clamp(min=SMALL)
+        turn = torch.where(self.growing(), -1.0, 1.0) * dt * A
+        # Not exp - 1, of which a short step or a slow mode would leave few digits.
+        rise = torch.expm1(turn)
+        scale = rise * A.conj() / A.abs().square().clamp(min=SMALL)
         if self.form == "softmax":
-            total = A * (diagonal.power(pole, self.span) - 1)
-            scale = (pole - 1) * total.conj() / (total.abs().square() + SMALL)
-        return W * scale.to(W.dtype)[:, None], pole
+            total = A * torch.expm1(self.span * turn)
+            scale = rise * total.conj() / (total.abs().square() + SMALL)
+        return W * scale.to(W.dtype)[:, None], turn.exp()
 
     def growing(self) -> Tensor:
         """Say which modes grow, (n,); with exp none does."""

@@ -113,7 +113,8 @@ class S4DLayer(DiagonalLayer):
         A = torch.complex(-self.decay(), frequency)
         A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
         dt = self.rate * dt
-        pole, drive = discretise(A, B, dt, self.recipe.disc)
+        pole, gain = discretise(A, dt, self.recipe.disc)
+        drive = B * gain
         if self.recipe.bandlimit:
             aliased = (dt * A.imag).abs() >= math.pi * self.recipe.bandlimit
             drive = drive.masked_fill(aliased, 0)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from baselines.ops.draws import log_uniform
 from baselines.ops.mimo import varying_mimo
 from baselines.ops.mimo_layer import MimoLayer, System, as_complex, padding
-from baselines.ops.s5_system import CInit, Disc, block_basis, discretise, draw_input, draw_output
+from baselines.ops.poles import Disc, discretise
+from baselines.ops.s5_system import CInit, block_basis, draw_input, draw_output
 from harness.api import Group, Model, SpecError, Trunk
 
 Decay = Literal["standard", "BandCdecay", "BfastandCdecay", "noBCdecay"]

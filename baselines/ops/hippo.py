@@ -43,24 +43,32 @@ def dense(basis: Basis, states: int) -> Dense:
 def diagonal(basis: Basis, states: int) -> Diagonal:
     """Diagonalise the normal part of a basis.
 
-    An eigenvector's phase is free; it is chosen such that B is positive, so the result is the same
-    with every LAPACK.
-
     Args:
         basis: The functions.
         states: N, even.
     """
     if basis == "fout":
         return _diagonal_fourier(states)
+    _, B, P = dense(basis, states)
+    pole, vectors = (part[..., states // 2 :] for part in eigenbasis(basis, states))
+    drive = (vectors.mH @ B.to(vectors.dtype)).real
+    return Diagonal(pole, drive, P.to(vectors.dtype) @ vectors.conj())
+
+
+def eigenbasis(
+    basis: Literal["legs", "legt", "lagt"], states: int
+) -> tuple[Complex128[Tensor, " s"], Complex128[Tensor, "s s"]]:
+    """Return the eigenvalues of the normal part, by imaginary part ascending, and eigenvectors.
+
+    An eigenvector's phase is free; it is chosen such that B is positive in its direction, so the
+    result is the same with every LAPACK.
+    """
     A, B, P = dense(basis, states)
     normal = A + P.mT @ P
     # A general eigensolver loses most digits here; -i S of the skew-symmetric part is Hermitian.
     frequency, vectors = torch.linalg.eigh(-0.5j * (normal - normal.mT))
     pole = torch.complex(normal.diagonal().mean().expand(states), frequency)
-    drive = vectors.mH @ B.to(vectors.dtype)
-    correction = (P.to(vectors.dtype) @ vectors.conj()) * (drive.abs() / drive)
-    kept = slice(states // 2, None)
-    return Diagonal(pole[kept], drive.abs()[kept], correction[:, kept])
+    return pole, vectors * (vectors.mH @ B.to(vectors.dtype)).sgn()
 
 
 def legs(states: int) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:

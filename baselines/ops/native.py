@@ -2,7 +2,8 @@
 
 It imports no torch, so that `ssm-bench doctor` may ask. The operator is optional: without a
 compiler at installation there is none, and with the environment variable SSM_BENCH_NATIVE=0 none is
-used. SSM_BENCH_NATIVE=baseline or avx2 keeps it from using a better instruction set.
+used. SSM_BENCH_NATIVE=baseline or avx2 keeps it from using a better instruction set; avx512, like
+nothing at all, leaves it the best there is.
 """
 
 import ctypes
@@ -44,8 +45,16 @@ def library() -> ctypes.CDLL | None:
 
 
 def level() -> str:
-    """Name the instruction set that the compiled operator uses; empty if there is no operator."""
+    """Name the instruction set that the compiled operator uses; empty if there is no operator.
+
+    Raises:
+        SpecError: SSM_BENCH_NATIVE has a value without a meaning.
+    """
     found, wanted = library(), os.environ.get("SSM_BENCH_NATIVE", "")
+    if misled := _misled():
+        from harness.api import SpecError  # noqa: PLC0415 - it brings torch, for a refusal only
+
+        raise SpecError(misled)
     if found is None or wanted == "0":
         return ""
     best = found.scan_level()
@@ -54,6 +63,8 @@ def level() -> str:
 
 def fact() -> tuple[bool, str]:
     """Say for the doctor whether the operator is there."""
+    if misled := _misled():
+        return False, misled
     if name := level():
         return True, f"compiled, {name}"
     if library() is None:
@@ -62,3 +73,11 @@ def fact() -> tuple[bool, str]:
             "not compiled, so Mamba runs on torch alone: install again with a C++ compiler",
         )
     return False, "switched off by SSM_BENCH_NATIVE=0, so Mamba runs on torch alone"
+
+
+def _misled() -> str:
+    """Say what is wrong with the environment variable; empty if nothing is."""
+    wanted = os.environ.get("SSM_BENCH_NATIVE", "")
+    if wanted in {"", "0", *LEVELS}:
+        return ""
+    return f"SSM_BENCH_NATIVE must be 0, {', '.join(LEVELS)} or not set, not {wanted!r}."

@@ -55,14 +55,11 @@ def circle(states: int, channels: int) -> Float64[Tensor, "d n"]:
 
 
 def discretise(
-    A: Complex128[Tensor, "d n"],
-    B: Complex128[Tensor, "d n"],
-    dt: Float64[Tensor, "d 1"],
-    disc: Disc,
-) -> tuple[Complex128[Tensor, "d n"], Complex128[Tensor, "d n"]]:
-    """Return Abar and Bbar of a diagonal system for steps of size dt."""
+    A: Complex128[Tensor, "... n"], dt: Float64[Tensor, "*axes _"], disc: Disc
+) -> tuple[Complex128[Tensor, "*axes n"], Complex128[Tensor, "*axes n"]]:
+    """Return the poles of a diagonal system for steps of size dt, and the factors on its B."""
     if disc == "zoh":
-        pole = (dt * A).exp()
-        return pole, B * (pole - 1) / A
+        # Not exp - 1, of which a short step or a slow mode would leave few digits.
+        return (dt * A).exp(), torch.expm1(dt * A) / A
     half = dt * A / 2
-    return (1 + half) / (1 - half), dt * B / (1 - half)
+    return (1 + half) / (1 - half), dt / (1 - half)

@@ -1,23 +1,22 @@
-"""How S5 begins and what a step makes of it: HiPPO-N in blocks, B and C, and discretisation.
+"""How S5 begins: HiPPO-N in blocks, B and C.
 
 HiPPO-N is the normal part of HiPPO-LegS (arXiv 2208.04933, section 3 and appendix B). B and C are
 drawn for real states and then brought into the basis of the eigenvectors, as in lindermanlab/S5.
 Its normal distributions are JAX's: the fan counts an array's last axis but one, times all axes
 before, and tails are cut off at two standard deviations of the parent distribution.
 
-Axes: b batch, l length, d channels, n modes, s states.
+Axes: d channels, n modes, s states.
 """
 
 import math
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Complex128, Float, Float64
+from jaxtyping import Complex128, Float
 from torch import Tensor, nn
 
-from baselines.ops.hippo import dense
+from baselines.ops.hippo import eigenbasis
 
-Disc = Literal["zoh", "bilinear"]
 CInit = Literal["lecun_normal", "trunc_standard_normal", "complex_normal"]
 CUT = 0.87962566103423978
 """Standard deviation of a standard normal variable that is cut off at -2 and 2."""
@@ -33,23 +32,15 @@ class Basis(NamedTuple):
 def block_basis(states: int, blocks: int, *, half: bool) -> Basis:
     """Diagonalise copies of HiPPO-N.
 
-    An eigenvector's phase is free; it is chosen such that the input vector of LegS is positive in
-    its direction, so the result is the same with every LAPACK.
-
     Args:
         states: P, of all blocks together.
         blocks: How many copies.
         half: Keep the eigenvalues of negative imaginary part alone, one of each conjugate pair.
     """
     size = states // blocks
-    A, B, P = dense("legs", size)
-    normal = A + P.mT @ P
-    # A general eigensolver loses most digits here; -i S of the skew-symmetric part is Hermitian.
-    frequency, vectors = torch.linalg.eigh(-0.5j * (normal - normal.mT))
-    phase = (vectors.mH @ B.to(vectors.dtype)).sgn()
     kept = size // 2 if half else size
-    pole = torch.complex(normal.diagonal().mean().expand(size), frequency)[:kept]
-    return Basis(pole.repeat(blocks), torch.block_diag(*[(vectors * phase)[:, :kept]] * blocks))
+    pole, vectors = (part[..., :kept] for part in eigenbasis("legs", size))
+    return Basis(pole.repeat(blocks), torch.block_diag(*[vectors] * blocks))
 
 
 def draw_input(basis: Basis, width: int) -> Float[Tensor, "n d 2"]:
@@ -72,13 +63,3 @@ def cut_normal(*shape: int, fan: int) -> Float[Tensor, "..."]:
     """Draw from a normal distribution without tails, of variance 1 / fan."""
     std = 1 / (CUT * math.sqrt(fan))
     return nn.init.trunc_normal_(torch.empty(*shape), std=std, a=-2 * std, b=2 * std)
-
-
-def discretise(
-    pole: Complex128[Tensor, " n"], dt: Float64[Tensor, "*bl n"], disc: Disc
-) -> tuple[Complex128[Tensor, "*bl n"], Complex128[Tensor, "*bl n"]]:
-    """Return the poles in discrete time and the factors on B, for steps of size dt."""
-    if disc == "zoh":
-        return (dt * pole).exp(), torch.expm1(dt * pole) / pole
-    half = dt * pole / 2
-    return (1 + half) / (1 - half), dt / (1 - half)

@@ -1,10 +1,13 @@
 """Layers in single precision follow themselves in double over very long sequences."""
 
 import copy
+import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from baselines.ops.poles import discretise
 from harness.loading import load_model
 from harness.seeding import scope, stream
 
@@ -30,3 +33,31 @@ def test_float32_keeps_four_digits_over_262144_positions(text: str) -> None:
     assert y.dtype == torch.float32
     for part in (slice(None), slice(-4096, None)):
         assert (y - expected)[:, part].norm() / expected[:, part].norm() < 1e-4
+
+
+def integral(z: Tensor) -> Tensor:
+    """Return (exp z - 1) / z by its series, which near zero needs three terms."""
+    return 1 + z / 2 + z.square() / 6
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e-9, 1e-5])
+def test_a_held_input_counts_in_full_however_short_the_step(size: float) -> None:
+    A = torch.polar(torch.ones(5), torch.linspace(0.5, 3, 5)).to(torch.complex128)
+    dt = torch.tensor([size], dtype=torch.float64)
+    _, gain = discretise(A, dt, "zoh")
+    torch.testing.assert_close(gain / dt, integral(dt * A), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("text", ["s4d[init=lin]", "dss[form=exp,init=lin]", "s5"])
+def test_twice_a_tiny_step_takes_in_twice_as_much_in_float32(text: str) -> None:
+    """A difference between exp(1e-12 A) and one would keep four digits of it."""
+    with scope("tiny"):
+        layer = load_model(text).build(width=8, length=8, causal=True)
+    steps, taken = layer.log_step if text == "s5" else layer.log_dt, []
+    with torch.no_grad():
+        steps.fill_(-12 * math.log(10))
+        layer.D.zero_()
+        for rate in (1.0, 2.0):
+            layer.resample(rate)
+            taken.append(layer(torch.ones(1, 1, 8)))
+    torch.testing.assert_close(taken[1], 2 * taken[0], rtol=1e-6, atol=0)

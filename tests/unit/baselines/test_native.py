@@ -14,6 +14,7 @@ import torch
 
 from baselines.mamba import Mamba
 from baselines.ops import authors_kernels, causal_conv, native, selective_scan
+from harness.api import SpecError
 from harness.seeding import scope, stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
@@ -28,6 +29,20 @@ def test_the_environment_holds_the_instruction_set_down(
     best = native.LEVELS.index(native.level())
     monkeypatch.setenv("SSM_BENCH_NATIVE", wanted)
     assert native.LEVELS.index(native.level()) == min(best, native.LEVELS.index(wanted))
+
+
+@pytest.mark.parametrize("wanted", ["1", "avx", "AVX2"])
+def test_an_unknown_instruction_set_is_refused_in_a_sentence(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSM_BENCH_NATIVE", wanted)
+    sentence = f"must be 0, baseline, avx2, avx512 or not set, not '{wanted}'"
+    with scope("init"):
+        layer = Mamba().build(width=4, length=8, causal=True)
+    with pytest.raises(SpecError, match=sentence):
+        layer(torch.zeros(1, 3, 4))
+    assert not native.fact()[0]
+    assert sentence in native.fact()[1]
 
 
 @needs_library
