@@ -102,6 +102,13 @@ class LearningTask(Task):
     shortcuts: ClassVar[Mapping[str, float]] = {}
     """Scores that ways around the question reach, by name, from the lowest to the highest."""
 
+    def shortcut_predictions(self, batch: Batch) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Answer a batch from its inputs alone as its shortcuts do, by their names.
+
+        `ssm-bench data inspect` scores what is returned beside what `shortcuts` states.
+        """
+        return {}
+
     def evaluations(self) -> Mapping[str, Callable[[], Evaluation]]:
         """Return further sets by name, each made when it is its turn: longer, coarser, fuller."""
         return {}

@@ -1,0 +1,161 @@
+"""The verbs about the data of tasks: what there is, to have it, to check it, to look at it."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.app import AsJson, Plugins, app
+from harness.spec import SpecError, unknown
+
+if TYPE_CHECKING:
+    from harness.inspection import Inspection, Spread
+
+WIDEST = 40
+"""Characters of the longest bar of a histogram."""
+MOST_LABELS = 20
+"""Labels of which a histogram has a line."""
+
+data = typer.Typer(
+    help="See, fetch, check and inspect the data of tasks.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data, name="data")
+
+Tasks = Annotated[list[str] | None, typer.Argument(help="Tasks or suites; all if left out.")]
+
+
+@data.command("list")
+def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
+    """Show what each task needs, what of it is here, and where."""
+    import msgspec
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from harness.data import asked, stock
+
+    stocks = [stock(*found) for found in asked(tasks or [], tuple(plugin))]
+    if json:
+        typer.echo(msgspec.json.encode(stocks).decode())
+        return
+    table = Table("task", "needs", "here", "kept", "folder", box=None)
+    for have in stocks:
+        known = decimal(sum(file.size or 0 for file in have.files))
+        size = "size unknown" if any(file.size is None for file in have.files) else known
+        files, there = len(have.files), len(have.files) - len(have.missing)
+        needs = f"{files} files, {size}" if files else "no download"
+        here = f"{there} of {files}" if files else ""
+        kept = f"{have.pieces} pieces, {decimal(have.piece_bytes)}" if have.pieces else ""
+        table.add_row(have.task, needs, here, kept, have.folder if there or kept else "")
+    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+
+
+@data.command()
+def fetch(
+    tasks: Annotated[list[str], typer.Argument(help="Tasks or suites.")],
+    split: Annotated[str, typer.Option(help="Only train, validation or test.")] = "",
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Download what tasks need, and draw or parse what is kept of it, so that runs need not."""
+    from harness.data import SPLITS, asked, provide
+
+    if split and split not in SPLITS:
+        raise unknown("split", split, list(SPLITS))
+    wanted = tuple(s for s in SPLITS if split in {"", s})
+    for name, task in asked(tasks, tuple(plugin)):
+        made = list(provide(task, wanted))
+        said = f"{sum(made):,} examples in {len(made)} pieces" if made else "needs nothing"
+        typer.echo(f"{name}: {said}")
+
+
+@data.command()
+def verify(tasks: Tasks = None, plugin: Plugins = []) -> None:  # noqa: B006
+    """Hash files and read kept pieces again; exit 1 if one is not what it should be."""
+    from harness.data import asked, faults, stock
+
+    wrong, looked = 0, 0
+    for name, task in asked(tasks or [], tuple(plugin)):
+        for fault in faults(name, task):
+            wrong += 1
+            typer.echo(f"{name}: {fault}")
+        have = stock(name, task)
+        looked += len(have.files) - len(have.missing) + have.pieces
+    typer.echo(f"Looked at {looked} files and pieces; {wrong} are wrong.")
+    sys.exit(1 if wrong else 0)
+
+
+@data.command()
+def path(
+    task: Annotated[str, typer.Argument(help="A task; the folder of all data if left out.")] = "",
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Print the folder where data lie, or those of one task."""
+    from harness.data import asked, place
+    from harness.fetch import data_folder
+
+    found = [place(one) for _, one in asked([task], tuple(plugin))] if task else [data_folder()]
+    typer.echo("\n".join(map(str, dict.fromkeys(found))))
+
+
+@data.command()
+def inspect(
+    task: Annotated[str, typer.Argument(help="A task, with options or not.")],
+    n: Annotated[
+        int, typer.Option("--n", min=0, help="Examples to look at.", show_default="up to 1000")
+    ] = 0,
+    plugin: Plugins = [],  # noqa: B006
+    json: AsJson = False,
+) -> None:
+    """Show split sizes, labels, lengths, the speed of drawing, chance, and what shortcuts reach."""
+    import msgspec
+
+    from harness.inspection import inspect as inspected
+    from harness.loading import build
+
+    recipe = build("task", task, tuple(plugin))
+    if not recipe.learns:
+        raise SpecError(f"{task!r} is measured, not learned: it has no data to inspect.")
+    seen = inspected(task, recipe, n)
+    typer.echo(msgspec.json.encode(seen).decode() if json else "\n".join(lines(seen)))
+
+
+def lines(seen: "Inspection") -> list[str]:
+    """Write an inspection for people."""
+    sizes = ", ".join(f"{split} {size:,}" for split, size in seen.sizes.items())
+    speed = "" if seen.per_second is None else f", drawn at {seen.per_second:,.4g} a second"
+    few = seen.lengths
+    told = [
+        f"{seen.task}, version {seen.version}",
+        f"splits     {sizes}",
+        f"looked at  {seen.looked_at:,} examples{speed}",
+        f"lengths    mean {few.mean:,.4g}, median {few.median:,.4g}, {ends(few)}",
+        f"chance     {seen.metric} {seen.chance:.4g}",
+    ]
+    for name in dict.fromkeys([*seen.stated, *seen.found]):
+        parts = (("stated", seen.stated), ("found here", seen.found))
+        figures = ", ".join(f"{word} {of[name]:.4g}" for word, of in parts if name in of)
+        told.append(f"shortcut   {name}: {figures}")
+    if seen.values is not None:
+        told.append(f"targets    mean {seen.values.mean:.4g}, {ends(seen.values)}")
+    return told + bars(seen.labels or {})
+
+
+def ends(few: "Spread") -> str:
+    """Write the least and the most."""
+    return f"range {few.least:,.4g} to {few.most:,.4g}"
+
+
+def bars(labels: Mapping[int, int]) -> list[str]:
+    """Draw how often labels occur, the commonest with the longest bar."""
+    total, top = sum(labels.values()), max(labels.values(), default=1)
+    shown = list(labels.items())[:MOST_LABELS]
+    drawn = [
+        f"  {label:>6}  {count / total:6.1%}  {'█' * round(WIDEST * count / top)}"
+        for label, count in shown
+    ]
+    more = len(labels) - len(shown)
+    heading = [f"labels     {total:,} of {len(labels)} kinds"] if labels else []
+    return heading + drawn + ([f"  and {more} more"] if more else [])

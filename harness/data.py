@@ -1,0 +1,108 @@
+"""What there is of data on this machine: files that were fetched, pieces that were made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from harness.contract.kept import KeptTask
+from harness.contract.stored import RemoteFile, StoredTask
+from harness.contract.task import Split, Task
+from harness.fetch import data_folder, examined, fetched
+from harness.loading import build
+from harness.pieces import pieces_folder, read
+from harness.registry import registry
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What there is of one task's data."""
+
+    task: str
+    """As it was asked for."""
+    files: list[RemoteFile]
+    """What must be fetched, there or not."""
+    missing: list[str]
+    """Names of the files that are not there."""
+    pieces: int
+    """Pieces that were drawn or parsed and are kept."""
+    piece_bytes: int
+    folder: str
+    """Where its files and pieces lie, or would."""
+
+
+def asked(texts: list[str], plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Return the tasks that selectors and patterns name, or all; each with its selector.
+
+    Raises:
+        SpecError: Nothing is called so, or an option is wrong.
+    """
+    known = registry(plugins)
+    names = [str(s) for text in texts for s in known.match("task", text)] or [*known.of("task")]
+    return [(name, build("task", name, plugins)) for name in names]
+
+
+def files_of(task: Task) -> tuple[RemoteFile, ...]:
+    """Return what a task needs fetched."""
+    return task.files() if isinstance(task, StoredTask) else ()
+
+
+def kept_pieces(task: Task) -> list[Path]:
+    """Return the pieces of a task that are kept, of all its splits."""
+    if not isinstance(task, KeptTask):
+        return []
+    homes = [pieces_folder() / room / task.key for room in ("drawn", "parsed")]
+    return sorted(path for home in homes for path in home.rglob("*.npz"))
+
+
+def stock(name: str, task: Task) -> Stock:
+    """Look what there is of a task's data, without reading any of it."""
+    folder, files, pieces = data_folder(), files_of(task), kept_pieces(task)
+    return Stock(
+        task=name,
+        files=list(files),
+        missing=[file.name for file in files if not (folder / file.name).is_file()],
+        pieces=len(pieces),
+        piece_bytes=sum(path.stat().st_size for path in pieces),
+        folder=str(place(task)),
+    )
+
+
+def place(task: Task) -> Path:
+    """Return the folder in which a task's files or pieces lie, or would."""
+    if files := files_of(task):
+        return (data_folder() / files[0].name).parent
+    return pieces_folder() / "drawn" / task.key if isinstance(task, KeptTask) else data_folder()
+
+
+def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
+    """Fetch what is missing of a task's files, and make what is missing of its pieces.
+
+    Yields:
+        Examples of a piece, each as soon as it is there.
+
+    Raises:
+        SpecError: A file is not to be had, or the disk is full.
+    """
+    fetched(files_of(task))
+    if isinstance(task, KeptTask):
+        for split in splits:
+            for piece in task.pieces(split):
+                yield len(piece())
+
+
+def faults(name: str, task: Task) -> Iterator[str]:
+    """Hash a task's files and read its pieces again; yield a sentence for each that is wrong.
+
+    What is not there is not wrong.
+    """
+    folder = data_folder()
+    for file in files_of(task):
+        fault = examined(file, folder) if (folder / file.name).exists() else None
+        if fault is not None:
+            yield f"{folder / file.name} {fault}; `ssm-bench data fetch '{name}'` fetches it again."
+    for path in kept_pieces(task):
+        if read(path) is None:
+            yield f"{path} is broken; `ssm-bench data fetch '{name}'` makes it again."

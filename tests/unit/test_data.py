@@ -1,0 +1,248 @@
+"""`ssm-bench data`: what there is, to have it, to check it, to look at it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import cli
+from harness.api import Batch, stream
+from harness.inspection import histogram, reached
+from harness.loading import load_task
+from suites.lra.listops import ListOps
+from tests.served import Site
+
+PLUGIN = '''
+"""Letters, from a file or drawn."""
+
+import os
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from harness.api import Batch, OneLabel, RemoteFile, StoredTask, Tokens
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Letters(StoredTask):
+    """Letters."""
+
+    shortcuts = {"first": 0.25}
+    inputs = property(lambda self: Tokens(256))
+    outputs = property(lambda self: OneLabel(256))
+    max_length = property(lambda self: 2)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.25)
+
+    def files(self):
+        address = os.environ["LETTERS"]
+        return (RemoteFile("letters/all.txt", (address + "/letters/all.txt",), None, 8),)
+
+    def load(self, split, folder):
+        letters = torch.tensor(list((folder / "letters" / "all.txt").read_bytes()))
+        letters = letters[: {"train": 8, "validation": 2, "test": 4}[split]]
+        yield from (Batch(part[:, None], part) for part in letters.split(3))
+
+    def shortcut_predictions(self, batch):
+        return {"first": torch.nn.functional.one_hot(torch.full((len(batch),), 97), 256)}
+'''
+
+
+@pytest.fixture
+def plugin(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    site.put("letters/all.txt", b"abcdefgh")
+    monkeypatch.setenv("LETTERS", site.address)
+    path = tmp_path / "letters.py"
+    path.write_text(PLUGIN)
+    return str(path)
+
+
+@pytest.fixture
+def data(plugin: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Return what runs a verb on the plugin's task: (exit code, standard output, errors)."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ssm-bench", "data", *words, "--plugin", plugin])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def listed(data) -> dict:
+    return json.loads(data("list", "letters", "--json")[1])[0]
+
+
+def test_list_says_what_is_needed_and_what_is_here(data, tmp_path: Path) -> None:
+    before = listed(data)
+    data("fetch", "letters")
+    after = listed(data)
+
+    assert before["missing"] == ["letters/all.txt"]
+    assert (before["pieces"], before["files"][0]["size"]) == (0, 8)
+    assert (after["missing"], after["pieces"]) == ([], 6)
+    assert after["piece_bytes"] == sum(p.stat().st_size for p in tmp_path.rglob("*.npz"))
+    assert after["folder"] == str(tmp_path / "data" / "letters")
+
+
+def test_list_is_a_table_for_people(data) -> None:
+    code, out, _ = data("list", "letters", "synthetic/shift")
+
+    assert code == 0
+    [_, letters, shift] = out.splitlines()
+    assert "1 files, 8 bytes" in letters
+    assert "0 of 1" in letters
+    assert "no download" in shift
+
+
+def test_fetch_leaves_nothing_to_be_done_by_runs(data, site: Site) -> None:
+    code, out, _ = data("fetch", "letters", "--split", "test")
+    assert (code, out) == (0, "letters: 4 examples in 2 pieces\n")
+
+    assert data("fetch", "letters")[1] == "letters: 14 examples in 6 pieces\n"
+    assert site.asked == ["letters/all.txt"]
+
+
+def test_fetch_of_what_is_made_on_the_spot_says_so(data) -> None:
+    assert data("fetch", "synthetic/shift")[:2] == (0, "synthetic/shift: needs nothing\n")
+
+
+def test_fetch_draws_what_is_drawn(data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ListOps, "examples", {"train": 4, "validation": 3, "test": 2})
+
+    code, out, _ = data("fetch", "lra/listops", "--split", "validation")
+
+    assert (code, out) == (0, "lra/listops: 3 examples in 1 pieces\n")
+    assert [p.name for p in tmp_path.rglob("*.npz")] == ["validation-0000x3.npz"]
+
+
+def test_verify_is_silent_about_what_is_right(data) -> None:
+    assert data("verify", "letters")[:2] == (0, "Looked at 0 files and pieces; 0 are wrong.\n")
+
+    data("fetch", "letters")
+
+    assert data("verify", "letters")[:2] == (0, "Looked at 7 files and pieces; 0 are wrong.\n")
+
+
+def test_verify_names_what_changed_and_what_is_broken(data, tmp_path: Path) -> None:
+    data("fetch", "letters")
+    file = tmp_path / "data" / "letters" / "all.txt"
+    file.write_bytes(b"abcdefgX")
+    piece = min(tmp_path.rglob("*.npz"))
+    piece.write_bytes(b"")
+
+    code, out, _ = data("verify", "letters")
+
+    assert code == 1
+    [of_file, of_piece, whole] = out.splitlines()
+    assert f"{file} has the sha256 " in of_file
+    assert f"{piece} is broken" in of_piece
+    assert whole == "Looked at 7 files and pieces; 2 are wrong."
+
+
+def test_what_verify_names_is_mended_by_fetch(data, tmp_path: Path) -> None:
+    data("fetch", "letters")
+    (tmp_path / "data" / "letters" / "all.txt").write_bytes(b"abcdefgX")
+    min(tmp_path.rglob("*.npz")).write_bytes(b"")
+
+    assert data("fetch", "letters")[0] == 0
+    assert data("verify", "letters")[0] == 0
+
+
+def test_path_names_the_folder_of_all_or_of_one(data, tmp_path: Path) -> None:
+    assert data("path")[1] == f"{tmp_path / 'data'}\n"
+    assert data("path", "letters")[1] == f"{tmp_path / 'data' / 'letters'}\n"
+    assert data("path", "lra/listops")[1].startswith(f"{tmp_path / 'data' / 'drawn'}/lra-listops@1")
+
+
+def test_inspect_shows_sizes_labels_lengths_chance_and_shortcuts(data) -> None:
+    data("fetch", "letters")
+    code, out, _ = data("inspect", "letters")
+
+    assert code == 0
+    for part in (
+        "train 8, validation 2, test 4",
+        "looked at  4 examples\n",
+        "mean 1, median 1, range 1 to 1",
+        "chance     accuracy 0.25",
+        "first: stated 0.25, found here 0.25",
+        "4 of 4 kinds",
+    ):
+        assert part in out
+    assert out.count(" 25.0%  " + "█" * 40) == 4
+
+
+def test_inspect_of_what_was_not_fetched_says_what_to_do(data, site: Site) -> None:
+    code, _, err = data("inspect", "letters")
+
+    assert code == 2
+    assert "run `ssm-bench data fetch 'letters'`" in err
+    assert site.asked == []
+
+
+def test_inspect_of_a_drawn_task_times_its_drawing(data) -> None:
+    code, out, _ = data("inspect", "lra/listops", "--n", "20", "--json")
+    seen = json.loads(out)
+
+    assert code == 0
+    assert (seen["looked_at"], seen["version"]) == (20, 1)
+    assert seen["sizes"] == {"train": 96_000, "validation": 2000, "test": 2000}
+    assert sum(seen["labels"].values()) == 20
+    assert seen["per_second"] > 0
+    assert seen["found"].keys() == seen["stated"].keys() == {"root operator", "top level"}
+    assert 500 < seen["lengths"]["least"] <= seen["lengths"]["median"] < 2000
+
+
+def test_inspect_sums_up_real_targets_and_options_count(data) -> None:
+    code, out, _ = data("inspect", "synthetic/shift[length=64]", "--n", "5")
+
+    assert code == 0
+    assert "range 64 to 64" in out
+    assert "targets    mean" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("list", "lra/listop"), "Did you mean 'lra/listops'"),
+        (("fetch", "letters", "--split", "tst"), "Did you mean 'test'"),
+        (("inspect", "scaling/forward"), "it has no data to inspect"),
+        (("inspect", "synthetic/shift[lenth=64]"), "Did you mean 'length'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence_with_code_2(data, words, said) -> None:
+    code, out, err = data(*words)
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_histogram_leaves_out_what_carries_no_label() -> None:
+    assert histogram(torch.tensor([[3, -100, 3], [1, -100, -100]])) == {1: 1, 3: 2}
+
+
+def test_shortcuts_do_not_see_the_targets() -> None:
+    task = load_task("lra/listops")
+    batch = task.sample(20, stream("inspect"))
+    wrong = Batch(batch.inputs, (batch.targets + 1) % 10, batch.lengths)
+    right, shifted = reached(task, batch), reached(task, wrong)
+
+    assert right["top level"] > shifted["top level"]
+
+
+@pytest.mark.slow
+def test_the_rungs_of_listops_are_where_a_reference_generator_puts_them() -> None:
+    """The ladder of specs `lra_s4.md`, 1.2: levels 0 and 1 exact, deeper ones guessed."""
+    task = load_task("lra/listops")
+    found = reached(task, task.sample(20_000, stream("ladder")))
+
+    assert found["root operator"] == pytest.approx(0.361, abs=0.01)
+    assert found["top level"] == pytest.approx(0.597, abs=0.01)
