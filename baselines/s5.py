@@ -96,9 +96,8 @@ class S5Layer(MimoLayer):
         basis = block_basis(recipe.state, recipe.blocks, half=recipe.conj_sym)
         super().__init__(width, len(basis.pole), causal=causal)
         self.recipe, self.rate = recipe, 1.0
-        dtype = self.D.dtype
-        self.Lambda_re = nn.Parameter(basis.pole.real.to(dtype))
-        self.Lambda_im = nn.Parameter(basis.pole.imag.to(dtype))
+        self.Lambda_re = nn.Parameter(basis.pole.real.to(self.D.dtype))
+        self.Lambda_im = nn.Parameter(basis.pole.imag.to(self.D.dtype))
         self.B = nn.Parameter(draw_input(basis, width))
         drawn = [draw_output(basis, width, recipe.c_init) for _ in range(self.directions)]
         self.C = nn.Parameter(torch.stack(drawn))
@@ -136,7 +135,7 @@ class S5Layer(MimoLayer):
             u: Features.
             lengths: Valid positions of each sequence; None if all are.
             steps: How long each position lasts, in sampling intervals of the training; None for
-                one. A scan uses a position's own step in either direction.
+                one. Either scan uses a position's own. For callers of the layer: no task has them.
         """
         if steps is None:
             return self.mixed(u, lengths)

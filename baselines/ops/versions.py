@@ -6,8 +6,9 @@ from torch import nn
 
 
 def version(parameters: Iterable[nn.Parameter]) -> tuple[object, ...]:
-    """Return a value that differs after any parameter has changed.
+    """Return a value that differs after any parameter has changed in a way that torch counts.
 
-    A parameter's version counts its changes in place, its address and type show the others.
+    A parameter's version counts its changes in place, its address and type show the others. What
+    is written through `p.data` or a numpy view of it torch does not count, so it stays unseen.
     """
     return tuple((p.data_ptr(), p.dtype, p._version) for p in parameters)  # noqa: SLF001 - its only name

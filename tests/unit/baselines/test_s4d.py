@@ -142,3 +142,14 @@ def test_impossible_options_are_refused(options: dict) -> None:
 def test_a_width_that_the_sets_do_not_divide_is_refused() -> None:
     with pytest.raises(SpecError, match="multiple of n_ssm=3"):
         S4D(n_ssm=3).build(width=4, length=8, causal=True)
+
+
+@pytest.mark.parametrize(("states", "channels"), [(6, 3), (8, 1), (4, 5)])
+def test_dfouts_channels_share_the_frequency_of_the_last_pole_alone(
+    states: int, channels: int
+) -> None:
+    phases = circle(states, channels)
+    frequencies = torch.minimum(phases, 2 * torch.pi - phases)
+    distinct = (frequencies * states * channels / (2 * torch.pi)).round().unique()
+    assert phases.numel() == channels * (states // 2 + 1)
+    assert len(distinct) == channels * states // 2 + 1
