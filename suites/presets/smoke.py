@@ -1,22 +1,82 @@
-"""Seconds: proves that the whole path works, and says nothing about any model."""
+"""Minutes: every task that needs no download, with three models and hardly a step of training.
+
+Proves that the whole path works, and says nothing about any model. A test compares the lists with
+the tasks that there are.
+"""
+
+from collections.abc import Sequence
 
 from harness.spec import Protocol, RunSpec
 
-PROTOCOL = Protocol(steps=8, batch=4, width=8, depth=1, evaluations=2)
-TASKS = ("synthetic/shift[length=32,shifts=4]", "synthetic/cumsum[length=32]")
-LENGTHS = (64, 128)
+SHORT = (
+    "images/pmnist",
+    "images/smnist",
+    "mad/compression[length=8]",
+    "mad/fuzzy-recall[length=32]",
+    "mad/memorization[length=8]",
+    "mad/noisy-recall[length=32]",
+    "mad/recall[length=32]",
+    "retrieval/induction-heads[length=32]",
+    "retrieval/infilling[words=4,copies=2,holes=2]",
+    "retrieval/mqar[length=16,pairs=2,vocabulary=32]",
+    "retrieval/phone-book[entries=4,questions=1]",
+    "retrieval/selective-copying[length=32,tokens=4]",
+    "signals/delay[length=64,lag=16,frequency=16]",
+    "signals/reconstruction[length=64,memory=16,frequency=16]",
+    "synthetic/context-shift[length=32]",
+    "synthetic/cummax[length=32]",
+    "synthetic/cumsum[length=32]",
+    "synthetic/listops-subtrees[shorter=20,longer=60,deepest=4,arguments=4]",
+    "synthetic/mips[length=32]",
+    "synthetic/reverse[length=32]",
+    "synthetic/select[length=32,marked=4]",
+    "synthetic/select-fixed[length=32,marked=4]",
+    "synthetic/shift[length=32,shifts=4]",
+    "synthetic/solve[length=32]",
+    "synthetic/solve-fixed[length=32]",
+    "synthetic/sort[length=32]",
+    "tracking/copying[length=16]",
+    "tracking/modular-sum[length=16]",
+    "tracking/parity[length=16]",
+    "tracking/word-problem[length=16]",
+)
+"""Tasks that options make small; all models are tried."""
+LONG = (
+    "lra/listops",
+    "lra/path-256",
+    "lra/path-x",
+    "lra/pathfinder",
+    "lra/pathfinder-64",
+    "speech/spoken",
+    "synthetic/pathfinder-segmentation",
+)
+"""Tasks of a length of their own: attention looks around itself only."""
+MEASURED = tuple(
+    f"scaling/{name}[length={length}]"
+    for name in ("forward", "train", "decode")
+    for length in (64, 128)
+)
+TINY = Protocol(steps=8, batch=32, width=8, depth=1, evaluations=1, budget_s=4)
+FEW = Protocol(steps=2, batch=4, width=4, depth=1, evaluations=1)
+CHANCE, STATE, FULL, LOCAL = (
+    "chance",
+    "s4d[state=8]",
+    "transformer[heads=2]",
+    "local-attention[heads=1,chunk=64]",
+)
 
 
 def runs() -> list[RunSpec]:
-    """Return two tiny trainings and a tiny ladder of each measurement."""
-    trained = [
-        RunSpec(task=task, model=model, protocol=PROTOCOL)
-        for task in TASKS
-        for model in ("chance", "s4d[state=8]")
+    """Return the runs, a task's one after the other."""
+    return [
+        *crossed(SHORT, (CHANCE, STATE, FULL), TINY),
+        *crossed(LONG, (CHANCE, STATE, LOCAL), FEW),
+        *crossed(MEASURED, (STATE, FULL, "gru"), TINY),
     ]
-    measured = [
-        RunSpec(task=f"scaling/{pass_}[length={length}]", model="s4d[state=8]", protocol=PROTOCOL)
-        for pass_ in ("forward", "train", "decode")
-        for length in LENGTHS
+
+
+def crossed(tasks: Sequence[str], models: Sequence[str], protocol: Protocol) -> list[RunSpec]:
+    """Return every model on every task."""
+    return [
+        RunSpec(task=task, model=model, protocol=protocol) for task in tasks for model in models
     ]
-    return trained + measured

@@ -1,0 +1,146 @@
+"""Presets ask for what they say: published rates, every task, three models."""
+
+from collections import defaultdict
+
+import pytest
+from torch import nn
+
+from harness.api import StoredTask
+from harness.job import PlanRequest
+from harness.loading import build, load_task
+from harness.planning import plan
+from harness.registry import registry
+from harness.runner import preset_runs
+from harness.spec import Selector
+from harness.train import parameter_groups, schedule
+from suites.presets import cpu, paper, smoke
+from suites.presets._rows import RATES
+
+
+def rates(row):
+    """Return the learning rate and the decay of each parameter that a row's recipe names."""
+    run = row.run()
+    recipe = build("model", run.model)
+    named = nn.ParameterDict(
+        {
+            name: nn.Parameter(nn.Linear(2, 2).weight.detach())
+            for name in (*recipe.groups(), "weight")
+        }
+    )
+    groups = parameter_groups(named, recipe, run.protocol)
+    return {
+        name: (group["lr"], group["weight_decay"])
+        for group in groups
+        for name, parameter in named.items()
+        if any(parameter is member for member in group["params"])
+    }
+
+
+@pytest.mark.parametrize("row", paper.ROWS, ids=lambda row: f"{row.task}-{row.model}-{row.lr}")
+def test_every_rate_of_a_row_is_the_printed_one(row):
+    found = rates(row)
+
+    assert found.pop("weight") == (pytest.approx(row.lr, rel=1e-12), row.weight_decay)
+    printed = {row.lr, row.ssm_lr or row.lr, row.dt_lr or row.lr}
+    assert {round(rate, 12) for rate, _ in found.values()} <= {round(rate, 12) for rate in printed}
+    if row.ssm_lr is not None:
+        slow = [rate for name, (rate, _) in found.items() if name in {"A_re", "Lambda_re"}]
+        assert slow == [pytest.approx(row.ssm_lr, rel=1e-12)]
+    if row.dt_lr is not None:
+        assert found["log_dt"] == (pytest.approx(row.dt_lr, rel=1e-12), 0.0)
+
+
+@pytest.mark.parametrize("row", paper.ROWS[:: len(paper.ROWS) // 12], ids=lambda row: row.task)
+def test_the_rates_rise_over_the_printed_steps_and_then_fall_or_stay(row):
+    factor = schedule(row.run().protocol)
+
+    last = max(1, row.warmup) - 1
+    assert factor(last) == pytest.approx(1.0)
+    assert last == 0 or factor(last - 1) < 1
+    assert factor(row.steps) == pytest.approx(1.0 if row.schedule == "constant" else 0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(RATES))
+def test_the_rates_that_are_scaled_are_those_of_the_recipes(name):
+    assert build("model", name).lr == RATES[name]
+
+
+def test_no_two_rows_ask_for_the_same_run_and_each_names_its_source():
+    runs = paper.runs()
+
+    assert len(set(runs)) == len(runs) > 100
+    assert all(row.source for row in paper.ROWS)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "lr", "steps", "batch"),
+    [
+        ("synthetic/shift[length=4096]", "dlr", 1e-4, 43_200, 16),
+        ("synthetic/mips[length=4096]", "transformer", 1e-4, 172_800, 4),
+        ("lra/image[variant=s4]", "s4d", 0.01, 200_000, 50),
+        ("lra/image[variant=s4]", "s5", 4.5e-3, 225_000, 50),
+        ("lra/path-x[variant=s4]", "s4", 5e-4, 500_000, 16),
+        ("speech/sc35", "s5", 8e-3, 212_080, 16),
+        ("lra/text[variant=s4]", "hgrn2", 5e-3, 15_600, 64),
+    ],
+)
+def test_rows_are_those_of_the_tables(task, model, lr, steps, batch):
+    found = {
+        (row.lr, row.steps, row.batch)
+        for row in paper.ROWS
+        if (row.task, Selector.parse(row.model).name) == (task, model)
+    }
+
+    assert (lr, steps, batch) in found
+
+
+def test_smoke_tries_three_models_on_every_task_that_needs_no_download():
+    models, lengths = defaultdict(set), defaultdict(set)
+    for run in smoke.runs():
+        task = Selector.parse(run.task)
+        models[task.name].add(run.model)
+        lengths[task.name].add(task.options.get("length"))
+    tasks = [load_task(name) for name in registry().of("task")]
+    wanted = {t.name for t in tasks if not (isinstance(t, StoredTask) and t.files())}
+
+    assert set(models) == wanted
+    assert [name for name, tried in models.items() if len(tried) < 3] == []
+    learning = {task.name for task in tasks if task.learns} & wanted
+    assert [name for name in learning if "chance" not in models[name]] == []
+    assert [name for name in wanted - learning if len(lengths[name]) < 2] == []
+
+
+def test_every_training_of_the_evening_is_limited_and_shared_fairly():
+    trainings = [run for run in cpu.runs() if not run.task.startswith("scaling/")]
+    limits = defaultdict(set)
+    for run in trainings:
+        limits[run.task].add(run.protocol)
+
+    assert all(len(protocols) == 1 for protocols in limits.values())
+    assert sum(run.protocol.seconds for run in trainings if run.model != "chance") < 4 * 3600
+
+
+def test_the_overview_of_tasks_says_what_their_files_say(root):
+    text = (root / "docs" / "tasks" / "index.md").read_text()
+    rows = {
+        name: f"| `{name}` | {entry.summary} |" for name, entry in registry().of("task").items()
+    }
+
+    assert [name for name, row in rows.items() if row not in text] == []
+    assert text.count("\n| `") == len(rows)
+
+
+def test_the_page_of_presets_names_them_all(root):
+    text = (root / "docs" / "presets.md").read_text()
+
+    assert [name for name in registry().of("preset") if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(registry().of("preset")))
+def test_every_run_of_a_preset_can_be_built(name):
+    found = plan(PlanRequest(runs=list(preset_runs(name, None, "cpu")), plugins=[], ahead=True))
+
+    assert (found.error, found.problems) == ("", [])
+    assert [run.task for run in found.runs if run.prospect and run.prospect.refusal] == []
+    assert [run.task for run in found.runs if run.skip] == []
