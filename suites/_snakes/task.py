@@ -3,8 +3,9 @@
 Axes: b images, l pixels row by row, p pixels of a side.
 """
 
-from abc import ABC
-from collections.abc import Mapping
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -13,37 +14,90 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from harness.api import Batch, GeneratedTask, OneLabel, Protocol, Signal, Split, Tokens
+from harness.api import Batch, DrawnTask, OneLabel, Protocol, Signal, Split, Tokens, stream
+from suites._snakes.crew import Images, images
 from suites._snakes.picture import Picture, drawn
 from suites._snakes.style import Style
 
 SEEDS = 2**63 - 1
+SMOKE: Mapping[Split, int] = {"train": 32, "validation": 16, "test": 16}
+LAPTOP: Mapping[Split, int] = {"train": 32, "validation": 2, "test": 4}
+"""Pieces of each split."""
 
 
-class SnakesTask(GeneratedTask, ABC):
-    """Images of a style, each from a seed of its own out of the task's stream."""
+@dataclass(frozen=True, kw_only=True)
+class SnakesTask(DrawnTask, ABC):
+    """Images of a style, each from a seed of its own out of the stream of its piece.
+
+    Kept as bytes: neither what a batch is made of them nor how many there are matters to a piece.
+    """
+
+    sets: Literal["smoke", "laptop", "published"] = "laptop"
+    """How many examples: some dozens, as many as are drawn in a minute or few, or all."""
+
+    published: ClassVar[Mapping[Split, int]]
+    """Examples of each split in the released sets."""
+
+    @property
+    @abstractmethod
+    def look(self) -> Style:
+        """Sizes and counts of what is drawn."""
 
     @property
     def causal(self) -> bool:
         """An image has no past: models may look both ways, as in all published results."""
         return False
 
+    @property
+    def max_length(self) -> int:
+        """The pixels."""
+        return self.look.size**2
 
-def pictures(style: Style, n: int, rng: torch.Generator) -> list[Picture]:
-    """Draw n images from a CPU generator."""
-    seeds = torch.randint(SEEDS, (n,), generator=rng).tolist()
-    return [_picture(style, seed) for seed in seeds]
+    @property
+    def examples(self) -> Mapping[Split, int]:  # type: ignore[override] # an option says which
+        """Examples of each split."""
+        if self.sets == "laptop":
+            return {split: self.piece * pieces for split, pieces in LAPTOP.items()}
+        return SMOKE if self.sets == "smoke" else self.published
+
+    def depends_on(self) -> object:
+        """Return what is drawn."""
+        return dataclasses.asdict(self.look)
+
+    def pictures(self, split: Split) -> Iterator[Picture]:
+        """Draw the images of a split again, in its order, each with all that is in it.
+
+        Yields:
+            A `Picture` for each example: pixels, classes, label, gap, and the places of the dashes
+            of both long paths, of the short paths and of the discs.
+        """
+        count = self.examples[split]
+        for number, start in enumerate(range(0, count, self.piece)):
+            rng = stream(self.name, self.version, split, number)
+            for seed in _seeds(min(self.piece, count - start), rng):
+                yield from drawn(self.look, [seed])
+
+    def images(self, n: int, rng: torch.Generator) -> Images:
+        """Draw images from a CPU generator, on as many cores as torch may use."""
+        return _images(self.look, _seeds(n, rng), torch.get_num_threads())
 
 
-@lru_cache(maxsize=256)
-def _picture(style: Style, seed: int) -> Picture:
-    """Draw an image, or return it again: the splits are asked for more than once."""
-    return drawn(style, seed)
+def _seeds(n: int, rng: torch.Generator) -> tuple[int, ...]:
+    return tuple(torch.randint(SEEDS, (n,), generator=rng).tolist())
 
 
-def flat(images: list[UInt8[np.ndarray, "p p"]]) -> UInt8[torch.Tensor, "b l"]:
-    """Stack images row by row."""
-    return torch.from_numpy(np.stack(images)).flatten(1)
+@lru_cache(maxsize=12)
+def _images(style: Style, seeds: tuple[int, ...], processes: int) -> Images:
+    """Draw images, or return them again: checks ask for a split more than once.
+
+    The largest piece has 8 MiB, so this keeps less than 100.
+    """
+    return images(style, seeds, processes)
+
+
+def flat(pixels: UInt8[np.ndarray, "b p p"]) -> UInt8[torch.Tensor, "b l"]:
+    """Lay images out row by row."""
+    return torch.from_numpy(pixels).flatten(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +112,15 @@ class JoinedTask(SnakesTask, ABC):
     """Grey values in [0, 1] as real numbers, as in S4's code, or as tokens 0 to 255."""
 
     style: ClassVar[Style]
-    examples: ClassVar[Mapping[Split, int]] = {"train": 32, "validation": 16, "test": 32}
+    published: ClassVar[Mapping[Split, int]] = {
+        "train": 160_000, "validation": 20_000, "test": 20_000,
+    }  # fmt: skip
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
+
+    @property
+    def look(self) -> Style:
+        """One of Long Range Arena's."""
+        return self.style
 
     @property
     def inputs(self) -> Signal | Tokens:
@@ -72,18 +133,17 @@ class JoinedTask(SnakesTask, ABC):
         return OneLabel(2)
 
     @property
-    def max_length(self) -> int:
-        """The pixels."""
-        return self.style.size**2
-
-    @property
     def chance(self) -> float:
         """A fair coin says which."""
         return 0.5
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """Draw images, and look at none to tell the label."""
-        drawn = pictures(self.style, n, rng)
-        pixels = flat([picture.pixels for picture in drawn])
-        inputs = (pixels.float() / 255)[..., None] if self.variant == "s4" else pixels.long()
-        return Batch(inputs, torch.tensor([picture.label for picture in drawn]).long())
+        """Draw images; looks at none to tell its label."""
+        drawn = self.images(n, rng)
+        return Batch(flat(drawn.pixels), torch.from_numpy(drawn.labels).to(torch.uint8))
+
+    def ready(self, batch: Batch) -> Batch:
+        """Turn bytes into real numbers, if the variant wants them."""
+        if self.variant == "original":
+            return batch
+        return Batch((batch.inputs / 255)[..., None], batch.targets)

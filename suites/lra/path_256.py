@@ -5,6 +5,7 @@ Linsley et al. 2018, arXiv 1805.08315, for the images. Drawn here in their style
 released files.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -18,3 +19,5 @@ class Path256(JoinedTask):
     """Paths of 14 dashes among 6 of 4, at 256 x 256, on a border of 22 empty pixels."""
 
     style: ClassVar[Style] = LRA[256]
+    piece: ClassVar[int] = 64
+    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.622}

@@ -18,3 +18,4 @@ class PathX(JoinedTask):
     """Paths of 14 dashes among 7 of 4, at 128 x 128."""
 
     style: ClassVar[Style] = LRA[128]
+    piece: ClassVar[int] = 64

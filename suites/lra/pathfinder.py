@@ -5,6 +5,7 @@ Linsley et al. 2018, arXiv 1805.08315, for the images. Drawn here in their style
 released files.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -18,3 +19,5 @@ class Pathfinder(JoinedTask):
     """Paths of 14 dashes among 5 of 4, at 32 x 32."""
 
     style: ClassVar[Style] = LRA[32]
+    piece: ClassVar[int] = 256
+    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.515}

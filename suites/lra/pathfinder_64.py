@@ -5,6 +5,7 @@ Linsley et al. 2018, arXiv 1805.08315, for the images. Drawn here in their style
 released files.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -18,3 +19,5 @@ class Pathfinder64(JoinedTask):
     """Paths of 14 dashes among 4 of 4, at 64 x 64."""
 
     style: ClassVar[Style] = LRA[64]
+    piece: ClassVar[int] = 64
+    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.570}

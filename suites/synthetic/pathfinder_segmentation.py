@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, final
 import torch
 
 from harness.api import Batch, Protocol, Signal, Split, StepLabels
-from suites._snakes.style import SEGMENTATION
-from suites._snakes.task import SnakesTask, flat, pictures
+from suites._snakes.style import SEGMENTATION, Style
+from suites._snakes.task import SnakesTask, flat
 
 GROUND = {128: 0.942, 256: 0.973, 512: 0.979}
 """By size, the measured share of pixels on neither long path."""
@@ -31,7 +31,10 @@ class PathfinderSegmentation(SnakesTask):
     size: Literal[128, 256, 512] = 128
     """Height and width: 16,384, 65,536 or 262,144 positions."""
 
-    examples: ClassVar[Mapping[Split, int]] = {"train": 32, "validation": 16, "test": 32}
+    piece: ClassVar[int] = 16
+    published: ClassVar[Mapping[Split, int]] = {
+        "train": 80_000, "validation": 10_000, "test": 10_000,
+    }  # fmt: skip
     protocol: ClassVar[Protocol] = Protocol(steps=300, batch=4, width=64, depth=2)
 
     @property
@@ -45,9 +48,9 @@ class PathfinderSegmentation(SnakesTask):
         return StepLabels(3, metric="macro_f1", balanced=True)
 
     @property
-    def max_length(self) -> int:
-        """The pixels."""
-        return self.size**2
+    def look(self) -> Style:
+        """One of the paper's."""
+        return SEGMENTATION[self.size]
 
     @property
     def chance(self) -> float:
@@ -57,6 +60,9 @@ class PathfinderSegmentation(SnakesTask):
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw images; the classes come from what was drawn."""
-        drawn = pictures(SEGMENTATION[self.size], n, rng)
-        inputs = (flat([picture.pixels for picture in drawn]).float() / 255 - 0.5) / 0.5
-        return Batch(inputs[..., None], flat([picture.classes for picture in drawn]).long())
+        drawn = self.images(n, rng)
+        return Batch(flat(drawn.pixels), flat(drawn.classes))
+
+    def ready(self, batch: Batch) -> Batch:
+        """Turn bytes into real numbers."""
+        return Batch((batch.inputs / 127.5 - 1)[..., None], batch.targets)
