@@ -68,7 +68,7 @@ LIN = "dss[state=1024,form=exp,init=lin,dt_min=0.0001,dt_max=0.01]"
 LOCAL = "local-attention[chunk=1024]"
 PATHS_128 = replace(
     LISTOPS,
-    task="synthetic/pathfinder-segmentation[size=128]",
+    task="synthetic/pathfinder-segmentation[size=128,sets=published]",
     depth=5,
     batch=16,
     steps=150_000,
@@ -78,7 +78,7 @@ PATHS_128 = replace(
 )
 PATHS_256 = replace(
     PATHS_128,
-    task="synthetic/pathfinder-segmentation[size=256]",
+    task="synthetic/pathfinder-segmentation[size=256,sets=published]",
     depth=6,
     batch=18,
     steps=177_760,
@@ -87,7 +87,7 @@ PATHS_256 = replace(
 )
 PATHS_512 = replace(
     PATHS_128,
-    task="synthetic/pathfinder-segmentation[size=512]",
+    task="synthetic/pathfinder-segmentation[size=512,sets=published]",
     model="dlr[state=2048,dt_min=0.0001,dt_max=0.1]",
     width=64,
     depth=12,

@@ -39,7 +39,7 @@ TASKS = (
     IMAGE,
     replace(
         COMMON,
-        task="lra/pathfinder[variant=s4]",
+        task="lra/pathfinder[variant=s4,sets=published]",
         batch=64,
         steps=500_000,
         lr=4e-3,
@@ -48,7 +48,7 @@ TASKS = (
     ),
     replace(
         COMMON,
-        task="lra/path-x[variant=s4]",
+        task="lra/path-x[variant=s4,sets=published]",
         batch=16,
         steps=500_000,
         lr=5e-4,

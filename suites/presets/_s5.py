@@ -60,7 +60,7 @@ ROWS = (
     ),
     replace(
         S5,
-        task="lra/pathfinder[variant=s4]",
+        task="lra/pathfinder[variant=s4,sets=published]",
         model="s5[state=256,blocks=8,c_init=trunc_standard_normal]",
         width=192,
         depth=6,
@@ -74,7 +74,7 @@ ROWS = (
     ),
     replace(
         S5,
-        task="lra/path-x[variant=s4]",
+        task="lra/path-x[variant=s4,sets=published]",
         model="s5[state=256,blocks=16,c_init=complex_normal,dt_min=0.0001,optimiser=BandCdecay]",
         depth=6,
         batch=32,

@@ -43,12 +43,12 @@ SHORT = (
 """Tasks that options make small; all models are tried."""
 LONG = (
     "lra/listops",
-    "lra/path-256",
-    "lra/path-x",
-    "lra/pathfinder",
-    "lra/pathfinder-64",
+    "lra/path-256[sets=smoke]",
+    "lra/path-x[sets=smoke]",
+    "lra/pathfinder[sets=smoke]",
+    "lra/pathfinder-64[sets=smoke]",
     "speech/spoken",
-    "synthetic/pathfinder-segmentation",
+    "synthetic/pathfinder-segmentation[sets=smoke]",
 )
 """Tasks of a length of their own: attention looks around itself only."""
 MEASURED = tuple(

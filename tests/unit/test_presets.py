@@ -79,7 +79,7 @@ def test_no_two_rows_ask_for_the_same_run_and_each_names_its_source():
         ("synthetic/mips[length=4096]", "transformer", 1e-4, 172_800, 4),
         ("lra/image[variant=s4]", "s4d", 0.01, 200_000, 50),
         ("lra/image[variant=s4]", "s5", 4.5e-3, 225_000, 50),
-        ("lra/path-x[variant=s4]", "s4", 5e-4, 500_000, 16),
+        ("lra/path-x[variant=s4,sets=published]", "s4", 5e-4, 500_000, 16),
         ("speech/sc35", "s5", 8e-3, 212_080, 16),
         ("lra/text[variant=s4]", "hgrn2", 5e-3, 15_600, 64),
     ],
