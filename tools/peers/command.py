@@ -20,7 +20,7 @@ from .rows import Line
 from .store import Store
 from .tables import Row, all_rows, as_csv, for_terminal, limit_line
 
-KEPT = parent.ROOT / "results" / "local" / "peers.jsonl"
+KEPT = parent.ROOT / ".benchmarks" / "peers.jsonl"
 TABLES = parent.ROOT / "results" / "tables" / "v1"
 QUICK = parent.ROOT / "results" / "local" / "peers-quick"
 WIDE = 150
