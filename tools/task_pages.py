@@ -138,7 +138,7 @@ def show(axis: Axes, values: Tensor, *, square: bool) -> None:
 
 def pixels(axis: Axes, image: Tensor) -> None:
     """Draw grey or coloured values, or classes."""
-    axis.imshow(image.squeeze(-1), cmap="gray", interpolation="nearest")
+    axis.imshow(image.squeeze(-1).numpy(), cmap="gray", interpolation="nearest")
     axis.set_axis_off()
 
 
@@ -147,7 +147,7 @@ def lines(axis: Axes, values: Tensor) -> None:
     marked = "." if len(values) < 100 else None
     apart = 1.1 * float(values.max() - values.min())
     for channel, line in enumerate(values.T):
-        axis.plot(line - channel * apart, linewidth=0.8, marker=marked)
+        axis.plot((line - channel * apart).numpy(), linewidth=0.8, marker=marked)
     axis.set_xlabel("position")
     if (count := values.shape[1]) > 1:
         axis.set_yticks([-channel * apart for channel in range(count)], map(str, range(count)))

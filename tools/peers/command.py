@@ -22,7 +22,7 @@ from .tables import Row, all_rows, as_csv, for_terminal, limit_line
 
 KEPT = parent.ROOT / ".benchmarks" / "peers.jsonl"
 TABLES = parent.ROOT / "results" / "tables" / "v1"
-QUICK = parent.ROOT / "results" / "local" / "peers-quick"
+QUICK = parent.ROOT / ".benchmarks" / "peers-quick"
 WIDE = 150
 """Columns that the tables need."""
 
