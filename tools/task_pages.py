@@ -117,11 +117,16 @@ def drawn(name: str, *, again: bool) -> None:
 
 def views(name: str, example: Batch) -> Iterator[tuple[str, Tensor]]:
     """Return what is shown of an example, each with its title; a single label is a title."""
-    target = example.targets[0]
+    values, target = example.inputs[0], example.targets[0]
     label = f": label {target.item():.4g}" if target.numel() == 1 else ""
-    yield f"{name}{label}", example.inputs[0]
-    if target.numel() > 1:
-        behind = len(target) < example.inputs.shape[1]
+    if target.ndim == 1 and target.numel() > ROW * ROWS and (target[: ROW * ROWS] == IGNORED).all():
+        values, target = values[-ROW * ROWS :], target[-ROW * ROWS :]
+        label = f", the last {ROW * ROWS} of {example.inputs.shape[1]:,} positions"
+    yield f"{name}{label}", values
+    if len(target.flatten()) > 1 and len(target) == 1:
+        yield "targets at the last position", target.mT
+    elif target.numel() > 1:
+        behind = len(target) < len(values)
         yield f"targets, the last {len(target)} positions" if behind else "targets", target
 
 
