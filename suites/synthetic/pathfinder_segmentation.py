@@ -64,5 +64,5 @@ class PathfinderSegmentation(SnakesTask):
         return Batch(flat(drawn.pixels), flat(drawn.classes))
 
     def ready(self, batch: Batch) -> Batch:
-        """Turn bytes into real numbers."""
-        return Batch((batch.inputs / 127.5 - 1)[..., None], batch.targets)
+        """Turn bytes into real numbers and labels."""
+        return Batch((batch.inputs / 127.5 - 1)[..., None], batch.targets.long())
