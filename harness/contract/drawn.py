@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from harness.contract.data import Batch
-from harness.contract.kept import KeptTask
+from harness.contract.kept import KeptTask, joined
 from harness.contract.task import Split
 from harness.seeding import stream
 
@@ -34,6 +34,10 @@ class DrawnTask(KeptTask):
         count = self.examples[split]
         sizes = [min(self.piece, count - start) for start in range(0, count, self.piece)]
         return [partial(self._kept, split, number, sizes) for number in range(len(sizes))]
+
+    def beginning(self, split: Split) -> Batch:
+        """Return a split's first piece."""
+        return self.ready(joined([self.pieces(split)[0]()]))
 
     def _kept(self, split: Split, number: int, sizes: list[int]) -> Batch:
         from harness.pieces import kept  # noqa: PLC0415 - no folders without data

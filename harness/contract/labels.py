@@ -145,7 +145,7 @@ class StepLabels(Outputs):
 
         The last figure is 1 if every labelled position is right.
         """
-        labels, guesses = targets.cpu(), predictions.argmax(-1).cpu()
+        labels, guesses = targets.cpu().long(), predictions.argmax(-1).cpu()
         valid, right = labels != IGNORED, labels == guesses
         counts = torch.zeros(len(labels), 3, self.classes, dtype=torch.float64)
         true = labels.clamp(min=0)

@@ -52,9 +52,9 @@ def _drawn_anew(task: LearningTask) -> Iterator[Batch]:
 
 def _parts(task: LearningTask) -> Iterator[Batch]:
     for split in SPLITS:
-        whole = task.split(split)
-        yield Batch(torch.tensor(len(whole)), torch.tensor(0))
-        yield whole[:8]
+        first = task.beginning(split)
+        yield Batch(torch.tensor(len(first)), torch.tensor(0))
+        yield first[:8]
     yield from islice(task.train_batches(BATCH), 2)
     for made in task.evaluations().values():
         yield made().batch[:8]
@@ -151,7 +151,7 @@ def _blank(task: LearningTask, batch: Batch) -> Tensor:
 def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
     """Yield what a network gets of each set, with its integers widened."""
     for split in SPLITS:
-        yield f"the {split} split", task.split(split)[:SAMPLE].to(CPU)
+        yield f"the {split} split", task.beginning(split)[:SAMPLE].to(CPU)
     yield "a training batch", next(task.train_batches(BATCH)).to(CPU)
 
 
@@ -207,7 +207,7 @@ def _key(row: Tensor) -> bytes:
 @check
 def oracle_scores_perfectly(task: LearningTask) -> None:
     """Its oracle, which sees the inputs alone, scores perfectly."""
-    batch = task.split("test")[:SAMPLE]
+    batch = task.beginning("test")[:SAMPLE]
     hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
     answer = task.oracle(hidden)
     if answer is None:

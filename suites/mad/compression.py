@@ -107,18 +107,18 @@ class Decoded(Outputs):
         return Decoder(width, self.classes, self.length)
 
     def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
-        """Keep the last valid position: (b, d)."""
+        """Keep the last valid position: (b, 1, d)."""
         if lengths is None:
-            return hidden[:, -1]
-        return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+            return hidden[:, -1:]
+        return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1][:, None]
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy over all positions."""
-        return self.labels.loss(predictions, targets)
+        return self.labels.loss(predictions.expand(*targets.shape, -1), targets)
 
     def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Count as `StepLabels` does."""
-        return self.labels.examine(predictions, targets)
+        return self.labels.examine(predictions.expand(*targets.shape, -1), targets)
 
     def score(self, examined: Tensor, batch: int) -> dict[str, float]:
         """Reduce as `StepLabels` does."""
@@ -131,7 +131,7 @@ class Decoded(Outputs):
 
 @final
 class Decoder(nn.Module):
-    """Maps (b, d) features to (b, l, c) predictions, one for each place."""
+    """Maps (b, 1, d) features to (b, l, c) predictions, one for each place."""
 
     places: Tensor
 
@@ -145,6 +145,6 @@ class Decoder(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes)
         )
 
-    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b l c"]:
+    def forward(self, x: Float[Tensor, "b 1 d"]) -> Float[Tensor, "b l c"]:
         """Add every place's code and map."""
-        return cast("Tensor", self.map(x[:, None] + self.places))
+        return cast("Tensor", self.map(x + self.places))

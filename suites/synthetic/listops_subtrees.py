@@ -116,10 +116,6 @@ class ListOpsSubTrees(DrawnTask):
         targets = pad_sequence(list(labels), batch_first=True, padding_value=IGNORED)
         return Batch(inputs, targets, (inputs != PAD).sum(1))
 
-    def ready(self, batch: Batch) -> Batch:
-        """Return labels in the type by which scores look them up."""
-        return Batch(batch.inputs, batch.targets.long(), batch.lengths)
-
     def oracle(self, batch: Batch) -> Float[Tensor, "b l 10"]:
         """Read each expression from the left with a stack."""
         rows = [values_read(row) for row in batch.inputs.tolist()]

@@ -149,8 +149,8 @@ def test_a_decoder_sees_only_the_last_position_and_tells_places_apart() -> None:
     read = task.outputs.gather(hidden, None)
     decoded = head(read)
 
-    assert torch.equal(read, hidden[:, -1])
-    assert torch.equal(task.outputs.gather(hidden, torch.tensor([3, 6]))[0], hidden[0, 2])
+    assert torch.equal(read, hidden[:, -1:])
+    assert torch.equal(task.outputs.gather(hidden, torch.tensor([3, 6]))[0, 0], hidden[0, 2])
     assert decoded.shape == (2, 6, 16)
     assert not torch.allclose(decoded[:, 0], decoded[:, 1])
     assert Decoder(7, 3, 5).places.shape == (5, 7)
@@ -170,3 +170,17 @@ def test_a_decoder_sees_only_the_last_position_and_tells_places_apart() -> None:
 def test_impossible_options_are_refused(recipe: type, options: dict, sentence: str) -> None:
     with pytest.raises(SpecError, match=sentence):
         recipe(**options)
+
+
+@pytest.mark.parametrize("length", [8, 32])
+def test_a_constant_is_judged_at_every_place_of_a_compressed_sequence(length: int) -> None:
+    task, outputs = Compression(length=length), Compression(length=length).outputs
+    test = task.sample(32, stream("test"))
+    frequencies = outputs.constant(test.targets)
+    read = outputs.gather(torch.zeros(32, length, 1), None)
+
+    # What a network does that predicts the same for everything.
+    examined = outputs.examine(frequencies.expand(*read.shape[:-1], -1), test.targets)
+
+    right = (test.targets == frequencies.argmax()).double().mean().item()
+    assert outputs.score(examined, 32)["accuracy"] == pytest.approx(right)
