@@ -86,6 +86,7 @@ def totals(found: list[Forecast]) -> dict[str, float]:
         "bytes": max((told.bytes or 0.0 for told in doing), default=0.0),
         "files": len(files),
         "fetch_bytes": sum(size or 0 for size in files.values()),
+        "fetch_unknown": sum(size is None for size in files.values()),
     }
 
 
@@ -94,13 +95,18 @@ def closing(found: list[Forecast]) -> list[str]:
     total = totals(found)
     time, memory = units.seconds(total["seconds"]), units.memory(total["bytes"])
     doing = f"{total['runs']} runs, {total['to_run']} of them to be done"
-    lines = [f"{doing}: {time} in all, {memory} in the largest."]
+    known = total["unknown"] < total["to_run"]
+    lines = [f"{doing}: {time} in all, {memory} in the largest." if known else f"{doing}."]
     if total["unknown"]:
         lines.append(
             f"Of {total['unknown']} runs no record says what they take; they are not in it."
         )
     if total["files"]:
-        lines.append(f"{total['files']} files to fetch: {units.memory(total['fetch_bytes'])}.")
+        more = total["fetch_unknown"]
+        unsized = f" and {more} of unknown size" if more else ""
+        lines.append(
+            f"{total['files']} files to fetch: {units.memory(total['fetch_bytes'])}{unsized}."
+        )
     machines = dict.fromkeys(told.machine for told in found if told.machine)
     if machines:
         lines.append(f"Carried over from records made on {'; '.join(machines)}.")

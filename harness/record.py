@@ -119,3 +119,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     """UTC, ISO 8601."""
     ended: str = ""
+
+    @property
+    def place(self) -> str:
+        """The machine and the torch that it was made with, in a few words."""
+        torch = self.machine.get("packages", {}).get("torch", "unknown")
+        processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
+        return f"{processor}, {cores} cores, torch {torch}"

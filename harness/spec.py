@@ -7,6 +7,7 @@ while staying small. A run is its values: two equal runs have one name, and the 
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,8 +82,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "width", "depth", "lr_scale", "budget_s"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
+        for name in ("seconds", "weight_decay", "clip", "evaluations"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SpecError(f"{name} must be 0 or more, not {getattr(self, name)}.")
+        for name in ("dropout", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SpecError(f"{name} must be from 0 to less than 1, not {getattr(self, name)}.")
 
     def changed(self, options: Mapping[str, Option]) -> "Protocol":
         """Return a copy with some fields replaced.
@@ -204,7 +211,8 @@ def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> 
             raise unknown(f"option of {owner}", key, list(defaults))
         choices = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
         if choices and value not in choices:
-            raise unknown(f"value of {owner}'s option {key!r}", show(value), list(choices))
+            known = [show(choice) for choice in choices]
+            raise unknown(f"value of {owner}'s option {key!r}", show(value), known)
         wanted = type(defaults[key])
         if not (type(value) is wanted or (wanted is float and type(value) is int)):
             raise SpecError(

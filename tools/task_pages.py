@@ -31,7 +31,9 @@ from harness.report.canvas import finished, panels
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "tasks"
 OURS = "ssm-bench"
-MARKER = re.compile(r"<!-- example: (?P<name>\S+) -->\n(?:.*?<!-- /example -->\n)?", re.DOTALL)
+MARKER = re.compile(
+    r"<!-- example: (?P<name>\S+) -->\n(?:(?:(?!<!-- example:).)*?<!-- /example -->\n)?", re.DOTALL
+)
 IMAGES = re.compile(r"images/.*|lra/image|lra/path.*|synthetic/pathfinder.*")
 """Tasks whose positions are the pixels of a square, row by row."""
 ROW, ROWS = 24, 8

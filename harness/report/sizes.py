@@ -42,7 +42,7 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
         held = {**dict(condition(record, sweep=False)), **full.options}
         value = held.pop(size, None)
         if isinstance(value, int):
-            key = record.task, full.name, *held.items()
+            key = record.task, full.name, record.place, *held.items()
             found.setdefault(key, {})[value] = record
     return [_series(points, size) for points in found.values() if len(points) > 1]
 

@@ -2,7 +2,9 @@
 
 Not expressible here: HGRN2's positional codes, its wider gated unit on Retrieval and its batch
 norms, and its cosine, which ends at 50,000 steps whatever the epochs. Left out: HGRN2 on images,
-which scans in two dimensions. What Mamba's paper does not say, the schedule and the decay of
+which scans in two dimensions. The attention rows on induction heads have a feed-forward map beside
+attention, which the paper's have not (three times as many parameters), and of the positions that
+the paper tries the rotary ones. What Mamba's paper does not say, the schedule and the decay of
 selective copying, is constant and none.
 """
 

@@ -1,9 +1,10 @@
 """Random ListOps expressions of rare lengths: sizes first, and only what is kept is filled in.
 
-Of the trees that the published rules draw, one in fifty is as long as the longest set wants it. How
-long a tree becomes needs only counts: for each level how many operators there are, and how many of
-them take two, three, ... arguments. So the counts are drawn for many trees at once, and the nodes
-of those that the rules keep, given their counts: the same distribution as of drawing every node.
+Of the trees that the published rules draw, about one in sixty is as long as the longest set wants
+it. How long a tree becomes needs only counts: for each level how many operators there are, and how
+many of them take two, three, ... arguments. So the counts are drawn for many trees at once, and the
+nodes of those that the rules keep, given their counts: the same distribution as of drawing every
+node.
 
 Axes: n trees, a numbers of arguments from 2 on, l tokens of a tree.
 """

@@ -36,6 +36,14 @@ def test_a_task_without_a_section_or_a_picture_is_named(tmp_path, monkeypatch, c
     assert "synthetic.md is not up to date" in told
 
 
+def test_a_bare_marker_swallows_nothing_of_the_next_section():
+    page = "<!-- example: a -->\n## b\n<!-- example: b -->\nold\n<!-- /example -->\nend\n"
+
+    written = task_pages.MARKER.sub(lambda match: f"[{match['name']}]", page)
+
+    assert written == "[a]## b\n[b]end\n"
+
+
 def test_a_picture_is_drawn_once_and_the_page_shows_it(tmp_path, monkeypatch):
     monkeypatch.setattr(task_pages, "PAGES", tmp_path)
     monkeypatch.setattr(task_pages, "ours", lambda: {"tracking/parity"})

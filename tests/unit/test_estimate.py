@@ -5,13 +5,15 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from harness import outlook
-from harness.estimate import Evidence, forecast, forecasts, spent
+from harness.estimate import forecast, forecasts, spent
+from harness.evidence import Evidence
 from harness.job import Plan, Planned, PlanRequest, Prospect
 from harness.loading import load_task
 from harness.planning import plan
@@ -199,7 +201,39 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path
         "bytes": 0.0,
         "files": 1,
         "fetch_bytes": 5,
+        "fetch_unknown": 0,
     }
+
+
+def test_a_file_of_unknown_size_is_said_to_be_one(tmp_path):
+    told = forecast(planned("other"), None, Evidence(LADDER))
+    files = {"known": 1 << 20, "unknown": None}
+    told = msgspec.structs.replace(told, expected="needs files", files=files)
+
+    lines = outlook.closing([told])
+
+    assert "2 files to fetch: 1.00 MiB and 1 of unknown size." in lines
+    assert lines[0] == "1 runs, 1 of them to be done."
+
+
+def test_records_of_one_precision_say_nothing_of_another():
+    told = forecast(planned(precision="64-true"), None, Evidence(LADDER))
+
+    assert told.seconds is None
+
+
+def test_a_run_above_the_limit_of_memory_is_told(tmp_path):
+    runs = [planned("m")]
+    store = Store(tmp_path)
+    for record in LADDER:
+        store.append(record)
+
+    [free] = forecasts(Plan(runs=runs), str(tmp_path), Limits(), str(tmp_path / "nothing"))
+    tight = Limits(memory_bytes=max(1, int(free.bytes) - 1))
+    [refused] = forecasts(Plan(runs=runs), str(tmp_path), tight, str(tmp_path / "nothing"))
+
+    assert free.expected == "to run"
+    assert (refused.expected, "of a limit of" in refused.reason) == ("over budget", True)
 
 
 def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_path, monkeypatch):

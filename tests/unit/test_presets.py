@@ -94,6 +94,33 @@ def test_rows_are_those_of_the_tables(task, model, lr, steps, batch):
     assert (lr, steps, batch) in found
 
 
+S4_TABLE = [  # lra_s4.md 4.9: task, layers, width, dropout, rate, batch, decay, steps, warm-up
+    ("lra/listops", 8, 128, 0, 0.01, 50, 0.05, 80_000, 1000),
+    ("lra/text", 6, 256, 0, 0.01, 16, 0.05, 50_000, 1000),
+    ("lra/retrieval", 6, 256, 0, 0.01, 64, 0.05, 50_000, 2500),
+    ("lra/image", 6, 512, 0.1, 0.01, 50, 0.05, 200_000, 1000),
+    ("lra/pathfinder", 6, 256, 0, 0.004, 64, 0.03, 500_000, 2500),
+    ("lra/path-x", 6, 256, 0, 5e-4, 16, 0.05, 500_000, 10_000),
+    ("images/scifar", 6, 512, 0.1, 0.01, 50, 0.05, 200_000, 1000),
+    ("speech/sc35", 6, 128, 0, 0.01, 16, 0.05, 200_000, 1000),
+]
+
+
+@pytest.mark.parametrize("model", ["s4", "s4d"])
+@pytest.mark.parametrize("line", S4_TABLE, ids=lambda line: line[0])
+def test_the_rows_of_s4_hold_every_number_of_its_table(line, model):
+    rows = [
+        row
+        for row in paper.ROWS
+        if (Selector.parse(row.task).name, Selector.parse(row.model).name) == (line[0], model)
+    ]
+
+    assert rows
+    for row in rows:
+        rates_ = (row.dropout, row.lr, row.batch, row.weight_decay, row.steps, row.warmup)
+        assert (row.depth, row.width, *rates_) == line[1:]
+
+
 def test_smoke_tries_three_models_on_every_task_that_needs_no_download():
     models, lengths = defaultdict(set), defaultdict(set)
     for run in smoke.runs():

@@ -1,6 +1,8 @@
 """Names with options, protocols and runs are values that print as they parse."""
 
 import dataclasses
+import math
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from harness.spec import (
     RunSpec,
     Selector,
     SpecError,
+    UnknownNameError,
     checked_options,
     parse_bytes,
     parse_options,
@@ -56,6 +59,34 @@ def test_an_integer_may_stand_for_a_float_but_a_float_not_for_an_integer():
     assert checked_options(Protocol, {"clip": 1}, "the protocol") == {"clip": 1.0}
     with pytest.raises(SpecError):
         checked_options(Protocol, {"steps": 1.5}, "the protocol")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", -1.0),
+        ("seconds", math.nan),
+        ("weight_decay", -1.0),
+        ("clip", -0.5),
+        ("evaluations", -1),
+        ("dropout", 2.0),
+        ("dropout", -0.1),
+        ("warmup", 2.0),
+        ("lr_scale", math.inf),
+    ],
+)
+def test_a_protocol_with_a_number_that_means_nothing_is_refused(name, value):
+    with pytest.raises(SpecError, match=f"^{name} must be"):
+        Protocol(**{name: value})
+
+
+def test_a_wrong_number_among_choices_of_numbers_is_a_sentence():
+    @dataclasses.dataclass
+    class Image:
+        size: Literal[128, 256, 512] = 128
+
+    with pytest.raises(UnknownNameError, match="Known: 128, 256, 512"):
+        checked_options(Image, {"size": 99}, "the task")
 
 
 @pytest.mark.parametrize("name", ["steps", "batch", "width", "depth", "budget_s"])
