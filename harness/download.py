@@ -37,6 +37,7 @@ class Download:
         self.url, self.part, self.file = url, part, file
         self.tag = part.with_name(part.name + ".tag")
         self.have = part.stat().st_size if part.is_file() else 0
+        """Bytes of an earlier download that this one goes on with."""
 
     def run(self) -> None:
         """Download what is missing.
@@ -67,26 +68,38 @@ class Download:
         return headers
 
     def _begin(self, answer: Response, out: BinaryIO, bar: "_Bar") -> None:
-        """Look at what a server is about to send; throw away the first part if it sends all."""
+        """Look at what a server is about to send; throw away the first part if it sends all.
+
+        A refusal leaves the first part alone, for another time or another address may have the
+        rest, unless what is refused is that range.
+        """
+        if answer.status_code == 416:
+            self._dropped()
         if answer.status_code == 206:
             if not answer.headers.get("Content-Range", "").startswith(f"bytes {self.have}-"):
+                self._dropped()
                 raise OSError("the server answered with another range than it was asked for")
             return
-        if answer.is_redirect:
+        if answer.is_redirect or not answer.ok:
             return
         out.truncate(0)
-        bar.start = 0
+        self.have = bar.start = 0
         bar.reset()
-        length = answer.headers.get("Content-Length", "") if answer.ok else ""
+        length = answer.headers.get("Content-Length", "")
         if self.file.size is None and length.isdigit():
             bar.expect(int(length))
         mark = answer.headers.get("ETag", "")
         # A weak tag does not promise the same bytes.
         mark = answer.headers.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
-        if answer.ok and mark:
+        if mark:
             self.tag.write_text(f"{self.url}\n{mark}")
         else:
             self.tag.unlink(missing_ok=True)
+
+    def _dropped(self) -> None:
+        """Remove the first part, which nothing continues."""
+        self.part.unlink()
+        self.tag.unlink(missing_ok=True)
 
 
 class _Bar:

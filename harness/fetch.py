@@ -2,9 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -17,6 +17,8 @@ MIRROR = "SSM_BENCH_MIRROR"
 """Environment variable: an address that stands in for all others, laid out like the data folder."""
 RECORD = ".sha256"
 """Ending of the file that holds the checksum of a file for which nobody published one."""
+DIGEST = re.compile(r"[0-9a-fA-F]{64}(?=\s|$)")
+"""What such a file begins with."""
 
 
 class FetchError(SpecError):
@@ -28,18 +30,21 @@ def fetched(files: tuple[RemoteFile, ...]) -> Path:
 
     A file gets its name only when all its bytes have arrived and have the right checksum. What an
     interrupted download left is gone on with. A file that was put there by hand is checked like
-    any. Two processes that want the same file wait for each other.
+    any. Two processes that want the same file wait for each other. Where nobody published a
+    checksum, that of the first file is recorded and holds as long as the file is there.
 
     Raises:
         FetchError: A file is neither there nor to be had; the message says where to put it.
     """
     folder = data_folder()
     for file in files:
-        if examined(file, folder) is not None:
-            with _alone(folder / file.name):
+        path = folder / file.name
+        if examined(file, folder) is not None or _unrecorded(file, path):
+            with _alone(path):
                 if examined(file, folder) is not None:
-                    _fetch(file, folder / file.name)
-        remembered(file, folder)
+                    _fetch(file, path)
+                if _unrecorded(file, path):
+                    _record(path)
     return folder
 
 
@@ -52,32 +57,26 @@ def data_folder() -> Path:
 def examined(file: RemoteFile, folder: Path) -> str | None:
     """Return what is wrong with a file in a folder, in a clause; None if nothing is."""
     path = folder / file.name
+    if path.is_dir():
+        return "is a folder, not a file"
     if not path.is_file():
         return "is not there"
     return _differs(path, file.size, file.checksum or recorded(path))
 
 
 def recorded(path: Path) -> str | None:
-    """Return the checksum that was recorded when a file was first used; None if none was."""
-    try:
-        return f"sha256:{path.with_name(path.name + RECORD).read_text().split()[0]}"
-    except (FileNotFoundError, IndexError):
+    """Return the checksum that was recorded when a file was first used; None if none was.
+
+    It holds for that file alone: if the file is gone, so is what was recorded.
+    """
+    if not path.is_file():
         return None
-
-
-def remembered(file: RemoteFile, folder: Path) -> None:
-    """Record the checksum of a file for which nobody published one, unless it is recorded."""
-    path = folder / file.name
-    if file.checksum is not None or recorded(path) is not None:
-        return
-    from harness.download import say, summed  # noqa: PLC0415 - no library without a download
-
-    digest = summed(path, "sha256")
-    path.with_name(path.name + RECORD).write_text(f"{digest}  {path.name}\n")
-    say(
-        f"Nobody publishes a checksum of {file.name}; its SHA-256 is {digest} here, and the file "
-        "must have it from now on."
-    )
+    try:
+        text = path.with_name(path.name + RECORD).read_text("ascii", "replace")
+    except FileNotFoundError:
+        return None
+    found = DIGEST.match(text)
+    return f"sha256:{found[0].lower()}" if found else None
 
 
 def candidates(file: RemoteFile) -> tuple[str, ...]:
@@ -87,6 +86,36 @@ def candidates(file: RemoteFile) -> tuple[str, ...]:
         return file.urls
     names = dict.fromkeys((file.name, file.name.rpartition("/")[2]))
     return tuple(f"{mirror.rstrip('/')}/{name}" for name in names)
+
+
+def locked(path: Path) -> BinaryIO:
+    """Open a file that one process at a time holds; closing it lets the next one have it.
+
+    Raises:
+        OSError: Its folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("ab")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _unrecorded(file: RemoteFile, path: Path) -> bool:
+    return file.checksum is None and recorded(path) is None
+
+
+def _record(path: Path) -> None:
+    """Write the checksum of a file beside it, whole or not at all, and tell it."""
+    from harness.download import say, summed  # noqa: PLC0415 - no library without a download
+
+    digest, record = summed(path, "sha256"), path.with_name(path.name + RECORD)
+    part = record.with_name(record.name + ".part")
+    part.write_text(f"{digest}  {path.name}\n")
+    part.replace(record)
+    say(
+        f"Nobody publishes a checksum of {path.name}; its SHA-256 is {digest} here, and the file "
+        "must have it as long as it is there."
+    )
 
 
 def _differs(path: Path, size: int | None, checksum: str | None) -> str | None:
@@ -104,26 +133,43 @@ def _differs(path: Path, size: int | None, checksum: str | None) -> str | None:
 
 def _fetch(file: RemoteFile, path: Path) -> None:
     """Download a file from the first address that has it, and give it its name."""
-    from harness.download import Download  # noqa: PLC0415 - as above
-
+    if path.is_dir():
+        raise FetchError(f"{path} is a folder where the file {file.name} belongs; move it away.")
     part, complaints = path.with_name(path.name + ".part"), []
+    record = None if file.checksum else recorded(path)
     for url in candidates(file):
-        try:
-            Download(url, part, file).run()
-        except OSError as error:
-            complaints.append(f"{url} ({_first_line(error)})")
-            continue
-        if (fault := _differs(part, file.size, file.checksum or recorded(path))) is None:
+        fault = _attempted(url, part, file, record)
+        if fault is None:
+            if record is None:  # what may be recorded is of a file that is gone
+                path.with_name(path.name + RECORD).unlink(missing_ok=True)
             part.replace(path)
             return
-        part.unlink()
-        complaints.append(f"{url} (what came {fault})")
+        complaints.append(f"{url} ({fault})")
     size = "of unknown size" if file.size is None else f"{file.size:,} bytes"
+    other = f", or delete {path.name}{RECORD} if that was recorded for a wrong file"
     raise FetchError(
         f"The file {file.name} ({size}) could not be fetched from "
         f"{' or '.join(complaints)}; put it at {path} by hand, or set {MIRROR} to an address "
-        f"that has it."
+        f"that has it{other if record else ''}."
     )
+
+
+def _attempted(url: str, part: Path, file: RemoteFile, record: str | None) -> str | None:
+    """Download a file from an address; say in a clause what went wrong, None if nothing did."""
+    from harness.download import Download  # noqa: PLC0415 - as above
+
+    download = Download(url, part, file)
+    try:
+        download.run()
+        if (found := _differs(part, file.size, file.checksum or record)) is None:
+            return None
+        part.unlink()
+        fault = f"what came {found}"
+    except OSError as error:
+        fault = _first_line(error)
+    if download.have and not part.exists():  # what an earlier download left is to blame
+        return _attempted(url, part, file, record)
+    return fault
 
 
 def _first_line(error: Exception) -> str:
@@ -131,17 +177,12 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process fetches into the folder."""
+def _alone(path: Path) -> BinaryIO:
+    """Wait until no other process fetches into the folder; closing the result lets the next go."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(".lock").open("ab")
+        return locked(path.with_name(".lock"))
     except OSError as error:
         raise FetchError(
             f"The folder {path.parent} cannot be written to ({_first_line(error)}); set {DATA} to "
             "one that can."
         ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -27,9 +27,10 @@ class RemoteFile:
     """Where it is to be had, tried in this order."""
     checksum: str | None
     """As published, `sha256:...` or `md5:...`; None if nobody published one: what came first is
-    then recorded beside the file and holds from then on."""
+    then recorded beside the file and holds as long as the file is there."""
     size: int | None
-    """Bytes; None if nobody publishes how many, and a server's word is all there is."""
+    """Bytes; None if nobody publishes how many: a server's word is then all there is, and if it
+    gives none, a file that was cut short cannot be told from a whole one."""
 
     def __post_init__(self) -> None:
         if not self.urls:
