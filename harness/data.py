@@ -10,7 +10,7 @@ from harness.contract.stored import RemoteFile, StoredTask
 from harness.contract.task import Split, Task
 from harness.fetch import data_folder, examined, fetched
 from harness.loading import build
-from harness.pieces import pieces_folder, read
+from harness.pieces import pieces_folder, read, whole
 from harness.registry import registry
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -50,11 +50,23 @@ def files_of(task: Task) -> tuple[RemoteFile, ...]:
 
 
 def kept_pieces(task: Task) -> list[Path]:
-    """Return the pieces of a task that are kept, of all its splits."""
+    """Return the pieces of a task that are kept, of all its splits; not what is being made."""
     if not isinstance(task, KeptTask):
         return []
-    homes = [pieces_folder() / room / task.key for room in ("drawn", "parsed")]
-    return sorted(path for home in homes for path in home.rglob("*.npz"))
+    homes = [pieces_folder() / "drawn" / task.key, *split_folders(task).values()]
+    return [path for home in homes for path in _pieces_in(home)]
+
+
+def split_folders(task: KeptTask) -> dict[Split, Path]:
+    """Return the folder of each split, if it is parsed."""
+    return {split: pieces_folder() / "parsed" / task.key / split for split in SPLITS}
+
+
+def _pieces_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".npz")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def stock(name: str, task: Task) -> Stock:
@@ -65,9 +77,16 @@ def stock(name: str, task: Task) -> Stock:
         files=list(files),
         missing=[file.name for file in files if not (folder / file.name).is_file()],
         pieces=len(pieces),
-        piece_bytes=sum(path.stat().st_size for path in pieces),
+        piece_bytes=sum(map(_bytes_of, pieces)),
         folder=str(place(task)),
     )
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # made again by another process just now
+        return 0
 
 
 def place(task: Task) -> Path:
@@ -106,3 +125,6 @@ def faults(name: str, task: Task) -> Iterator[str]:
     for path in kept_pieces(task):
         if read(path) is None:
             yield f"{path} is broken; `ssm-bench data fetch '{name}'` makes it again."
+    for home in split_folders(task).values() if isinstance(task, KeptTask) else ():
+        if home.is_dir() and not whole(home):
+            yield f"{home} lacks pieces; `ssm-bench data fetch '{name}'` makes them again."

@@ -11,8 +11,9 @@ from harness.contract.drawn import DrawnTask
 from harness.contract.kept import KeptTask
 from harness.contract.labels import IGNORED
 from harness.contract.task import GeneratedTask, LearningTask
-from harness.data import SPLITS, stock
+from harness.data import SPLITS, split_folders, stock
 from harness.measure.clock import now
+from harness.pieces import whole
 from harness.seeding import stream
 from harness.spec import SpecError
 
@@ -91,9 +92,9 @@ def sizes_of(name: str, task: LearningTask) -> dict[str, int]:
     if isinstance(task, GeneratedTask | DrawnTask):
         return {split: task.examples[split] for split in SPLITS}
     have = stock(name, task)
-    if have.missing and not have.pieces:
-        raise SpecError(f"{have.missing[0]} is not there; run `ssm-bench data fetch '{name}'`.")
     if isinstance(task, KeptTask):
+        if have.missing and not all(map(whole, split_folders(task).values())):
+            raise SpecError(f"{have.missing[0]} is not there; run `ssm-bench data fetch '{name}'`.")
         return {s: sum(len(piece()) for piece in task.pieces(s)) for s in SPLITS}
     return {split: len(task.split(split)) for split in SPLITS}
 

@@ -3,22 +3,26 @@
 import os
 import secrets
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.archives import BROKEN
 from harness.contract.data import Batch
-from harness.fetch import DATA, data_folder
+from harness.fetch import DATA, data_folder, locked
 from harness.spec import SpecError
 
 FIELDS = ("inputs", "targets", "lengths")
+COUNT = "count"
+"""The file in the folder of a parsed split that says how many pieces it has."""
 DAY_S = 86_400
 _elsewhere: ContextVar[Path | None] = ContextVar("_elsewhere", default=None)
 
@@ -64,13 +68,15 @@ def kept(name: str, draw: Callable[[], Batch], said: str) -> Batch:
             batch = draw()
         with _in_place(path) as part:
             _write(part, batch)
-        found = read(path)
-    assert found is not None
+        found = _reread(path)
     return found
 
 
 def parsed(name: str, parse: Callable[[], Iterator[Batch]], said: str) -> list[Callable[[], Batch]]:
     """Return what reads each piece of a split, after parsing its source once and keeping them.
+
+    A split that lacks pieces, or of which one is broken, is parsed again. Of several processes that
+    find that, one parses and the others wait.
 
     Args:
         name: The folder of the split, below the folder of pieces; it appears with all pieces in it.
@@ -81,45 +87,71 @@ def parsed(name: str, parse: Callable[[], Iterator[Batch]], said: str) -> list[C
         KeepError: The pieces cannot be written.
     """
     folder = pieces_folder() / name
-    if not folder.is_dir():
-        _parse(folder, parse, said)
+    if not (paths := whole(folder)):
+        with _alone(folder):
+            if not (paths := whole(folder)):
+                _parse(folder, parse, said)
+                paths = whole(folder)
 
     def piece(path: Path) -> Batch:
         if (found := read(path)) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            _parse(folder, parse, said)
-            found = read(path)
-        assert found is not None
+            with _alone(folder):
+                if (found := read(path)) is None:  # else another process has mended it
+                    _parse(folder, parse, said)
+                    found = _reread(path)
         return found
 
-    return [partial(piece, path) for path in sorted(folder.glob("*.npz"))]
+    return [partial(piece, path) for path in paths]
+
+
+def whole(folder: Path) -> list[Path]:
+    """Return the pieces of a parsed split in their order; none if it lacks one, or is not there."""
+    try:
+        count = int((folder / COUNT).read_text())
+    except (OSError, ValueError):
+        return []
+    paths = [folder / f"{number:05d}.npz" for number in range(count)]
+    return paths if all(path.is_file() for path in paths) else []
 
 
 def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> None:
     parts = parse()
     first = next(parts)  # downloads with a bar of its own, so before there is another line
     with _in_place(folder) as part, waiting(said):
-        _write(part / "00000.npz", first)
-        for number, batch in enumerate(parts, 1):
-            _write(part / f"{number:05d}.npz", batch)
+        count = 0
+        for count, batch in enumerate(chain([first], parts), 1):
+            _write(part / f"{count - 1:05d}.npz", batch)
+        with _told(part):
+            (part / COUNT).write_text(f"{count}\n")
 
 
 def read(path: Path) -> Batch | None:
-    """Read a piece; None if there is none, or if it is broken and must be made again."""
+    """Read a piece; None if there is none, or if it is broken and must be made again.
+
+    Raises:
+        KeepError: It is there, but this user may not read it.
+    """
     try:
         # numpy leaves open what it could not read, if it opened the file itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return Batch(tensors["inputs"], tensors["targets"], tensors.get("lengths"))
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-        KeyError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-    ):
+    except PermissionError as error:
+        raise KeepError(
+            f"{path} may not be read; change its permissions, or set {DATA} to another folder."
+        ) from error
+    except (KeyError, TypeError, ValueError, *BROKEN):
         return None
+
+
+def _reread(path: Path) -> Batch:
+    """Read a piece that was just written."""
+    if (found := read(path)) is None:
+        raise KeepError(
+            f"{path} cannot be read although it was just written; look at the disk, or set {DATA} "
+            "to another folder."
+        )
+    return found
 
 
 def waiting(said: str) -> AbstractContextManager[object]:
@@ -140,13 +172,17 @@ def _in_place(path: Path) -> Iterator[Path]:
         yield part
         with _told(path):
             _swept(part)
-            try:
-                part.replace(path)
-            except OSError:
-                if not path.is_dir():  # else another process was faster, with the same bytes
-                    raise
+            if path.is_dir():  # a split that lacks a piece, or has a broken one
+                _removed(path)
+            part.replace(path)
     finally:
         _removed(part)
+
+
+def _alone(folder: Path) -> BinaryIO:
+    """Wait until no other process parses a split; closing the result lets the next one go on."""
+    with _told(folder):
+        return locked(folder.with_name(f".{folder.name}.lock"))
 
 
 def _write(path: Path, batch: Batch) -> None:

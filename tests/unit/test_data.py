@@ -156,6 +156,38 @@ def test_what_verify_names_is_mended_by_fetch(data, tmp_path: Path) -> None:
     assert data("verify", "letters")[0] == 0
 
 
+def test_a_split_that_lacks_a_piece_is_named_and_mended(data, tmp_path: Path) -> None:
+    data("fetch", "letters")
+    [piece] = tmp_path.glob("data/parsed/*/test/00000.npz")
+    piece.unlink()
+
+    code, out, _ = data("verify", "letters")
+
+    assert code == 1
+    assert f"{piece.parent} lacks pieces; `ssm-bench data fetch 'letters'`" in out
+    assert data("fetch", "letters", "--split", "test")[0] == 0
+    assert data("verify", "letters")[0] == 0
+
+
+def test_what_is_being_made_is_neither_listed_nor_verified(data, tmp_path: Path) -> None:
+    data("fetch", "letters")
+    [split] = tmp_path.glob("data/parsed/*/test")
+    half = split.with_name(".test.0a1b2c3d.part")
+    half.mkdir()
+    (half / "00000.npz").write_bytes(b"half")
+
+    assert listed(data)["pieces"] == 6
+    assert data("verify", "letters")[:2] == (0, "Looked at 7 files and pieces; 0 are wrong.\n")
+
+
+def test_a_piece_that_goes_while_it_is_listed_is_no_error(
+    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.data.kept_pieces", lambda task: [tmp_path / "gone.npz"])
+
+    assert listed(data)["piece_bytes"] == 0
+
+
 def test_path_names_the_folder_of_all_or_of_one(data, tmp_path: Path) -> None:
     assert data("path")[1] == f"{tmp_path / 'data'}\n"
     assert data("path", "letters")[1] == f"{tmp_path / 'data' / 'letters'}\n"
@@ -185,6 +217,22 @@ def test_inspect_of_what_was_not_fetched_says_what_to_do(data, site: Site) -> No
     assert code == 2
     assert "run `ssm-bench data fetch 'letters'`" in err
     assert site.asked == []
+
+
+def test_inspect_does_without_the_file_if_every_split_was_parsed_and_only_then(
+    data, site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "data" / "letters" / "all.txt"
+    data("fetch", "letters", "--split", "test")
+    file.unlink()
+    code, _, err = data("inspect", "letters")
+    assert (code, site.asked) == (2, ["letters/all.txt"])
+    assert "run `ssm-bench data fetch 'letters'`" in err
+
+    data("fetch", "letters")
+    file.unlink()
+    assert data("inspect", "letters")[0] == 0
+    assert site.asked == ["letters/all.txt"] * 2
 
 
 def test_inspect_of_a_drawn_task_times_its_drawing(data) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
 from harness.contract.kept import joined
-from harness.pieces import KeepError, elsewhere
+from harness.pieces import KeepError, elsewhere, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,62 @@ def test_an_interrupted_drawing_goes_on_where_it_stopped(folder: Path) -> None:
 
     assert torch.equal(task.split("test").inputs, before.inputs)
     assert Ragged.drawn == [3]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_piece_of_which_any_bit_is_wrong_reads_as_it_was_or_as_broken(folder: Path) -> None:
+    before = Samples().split("validation")
+    [path] = folder.rglob("*.npz")
+    whole = path.read_bytes()
+    broken = 0
+    for place in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        if (found := read(path)) is None:
+            broken += 1
+        else:
+            assert torch.equal(Samples().ready(found).inputs, before.inputs)
+            assert torch.equal(found.targets, before.targets)
+
+    assert broken > 4 * len(whole), "most bits matter"
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("is encrypted")])
+def test_a_piece_that_cannot_be_read_is_drawn_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    before = Ragged().split("validation")
+    load, errors = np.load, [error]
+
+    def fails_once(file, **options):
+        if errors:
+            raise errors.pop()
+        return load(file, **options)
+
+    monkeypatch.setattr(np, "load", fails_once)
+
+    assert torch.equal(Ragged().split("validation").inputs, before.inputs)
+    assert Ragged.drawn == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied"), "may not be read; change its permissions"),
+        (OSError(5, "Input/output error"), "although it was just written; look at the disk"),
+    ],
+)
+def test_a_piece_that_never_can_be_read_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    def fails(file, **options):
+        raise error
+
+    monkeypatch.setattr(np, "load", fails)
+
+    with pytest.raises(KeepError, match=said):
+        Ragged().split("validation")
 
 
 def test_a_disk_that_is_full_leaves_nothing_behind(

@@ -1,14 +1,17 @@
 """Files that are fetched are parsed once; what is kept of them is whole or not there."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Barrier
 from typing import ClassVar
 
 import pytest
 import torch
 
+from harness import pieces
 from harness.api import Batch, OneLabel, RemoteFile, Split, StoredTask, Tokens
 from harness.fetch import data_folder
 from tests.served import Site
@@ -61,6 +64,25 @@ def text(batch: Batch) -> str:
     return bytes(batch.targets.tolist()).decode()
 
 
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch):
+    """Return what lets two threads meet when both have called a function of `pieces` once."""
+
+    def meet(name: str) -> None:
+        look, both, calls = getattr(pieces, name), Barrier(2, timeout=30), [1, 2]
+
+        def looked(path: Path):
+            found = look(path)
+            if calls:
+                calls.pop()
+                both.wait()
+            return found
+
+        monkeypatch.setattr(pieces, name, looked)
+
+    return meet
+
+
 def test_a_file_is_fetched_and_parsed_once(task: Letters, site: Site) -> None:
     assert [text(task.split(split)) for split in ("test", "validation")] == ["abcd", "abcd"]
     assert [text(task.split("test")) for _ in range(3)] == ["abcd"] * 3
@@ -94,6 +116,28 @@ def test_a_broken_piece_is_parsed_again(task: Letters) -> None:
     assert Letters.parsed == ["test", "test"]
 
 
+@pytest.mark.parametrize("lost", ["00000.npz", "00001.npz", "count"])
+def test_a_split_that_lacks_something_is_parsed_again(task: Letters, lost: str) -> None:
+    task.split("test")
+    [path] = data_folder().glob(f"parsed/*/test/{lost}")
+    path.unlink()
+
+    assert text(task.split("test")) == "abcd"
+    assert Letters.parsed == ["test", "test"]
+
+
+def test_two_that_find_a_broken_piece_parse_once(task: Letters, meeting) -> None:
+    [first, second] = task.pieces("test")
+    [path] = data_folder().glob("parsed/*/test/00001.npz")
+    path.write_bytes(b"")
+    meeting("read")
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: text(second()), range(2))) == ["d", "d"]
+    assert text(first()) == "abc"
+    assert Letters.parsed == ["test", "test"]
+
+
 def test_a_parsing_that_was_interrupted_leaves_nothing(
     task: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,19 +155,12 @@ def test_a_parsing_that_was_interrupted_leaves_nothing(
     assert text(task.split("test")) == "abcd"
 
 
-def test_two_that_parse_at_once_leave_one_whole_split(task: Letters) -> None:
-    reading = task._parts("test")
-    inner = Letters.load
+def test_of_two_that_want_the_same_split_one_waits_for_the_other(task: Letters, meeting) -> None:
+    meeting("whole")
 
-    def overtaken(self, split, folder):
-        patch.undo()
-        assert text(Letters().split("test")) == "abcd"
-        yield from inner(self, split, folder)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Letters, "load", overtaken)
-        assert text(task.split("test")) == "abcd"
-    assert len(list(reading)) == len(list((data_folder() / "parsed").rglob("*.npz"))) == 2
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: text(task.split("test")), range(2))) == ["abcd", "abcd"]
+    assert Letters.parsed == ["test"]
 
 
 def test_other_options_and_other_files_have_folders_of_their_own(
