@@ -29,11 +29,13 @@ class RecordedTask(ClipTask, StoredTask, ABC):
 
     S4's code divides samples by 2^15 that its audio library has already divided. Their deviation is
     then smaller than the 1e-5 that is added to it, and inputs are several times smaller than
-    standardised ones. `scale="s4-code"` does the same.
+    standardised ones. `scale="s4-code"` does that too, but not all that S4's code does: there, mean
+    and deviation are those of each of the 16,000 positions over all training clips (`sc.py` of
+    state-spaces/s4); here they are of all samples together.
     """
 
     scale: Literal["standard", "s4-code"] = "standard"
-    """Standardise, or divide once too often before, as S4's code does."""
+    """Standardise, or divide by 2^15 once more before, as S4's code does."""
 
     @abstractmethod
     def parts(self, found: Contents) -> Mapping[Split, list[str]]:

@@ -1,6 +1,5 @@
 """CIFAR-10 in grey and in colour: from a small archive in the original layout, over HTTP."""
 
-import contextlib
 import hashlib
 import io
 import tarfile
@@ -87,10 +86,15 @@ def put(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Remote
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_every_check_of_a_task_passes_on_small_data(task: _cifar.CifarTask) -> None:
+def test_every_check_that_applies_passes_on_small_data(task: _cifar.CifarTask) -> None:
+    skipped = []
     for check in LEARNING_CHECKS:
-        with contextlib.suppress(NotApplicableError):
+        try:
             check(task)
+        except NotApplicableError:
+            skipped.append(check.name)
+
+    assert skipped == ["further-sets-ask-the-same", "oracle-scores-perfectly"]
 
 
 def numbers(task: _cifar.CifarTask, split: Split) -> list[int]:

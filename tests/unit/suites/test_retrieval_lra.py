@@ -1,6 +1,5 @@
 """Pairs of papers: from a small archive in the release's layout, and from copies of its tables."""
 
-import contextlib
 import gzip
 import hashlib
 import io
@@ -54,6 +53,12 @@ def archive(tables: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def replaced(content: bytes, old: bytes, new: bytes, number: int) -> bytes:
+    """Replace one occurrence of bytes by others, the first if the number is 0."""
+    parts = content.split(old)
+    return old.join(parts[: number + 1]) + new + old.join(parts[number + 1 :])
+
+
 @pytest.fixture(scope="module")
 def content() -> bytes:
     return archive({f"tsv_data/{name}": table(split) for split, name in TABLES.items()})
@@ -73,10 +78,15 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> N
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_every_check_of_a_task_passes_on_small_data(task: Retrieval) -> None:
+def test_every_check_that_applies_passes_on_small_data(task: Retrieval) -> None:
+    skipped = []
     for check in LEARNING_CHECKS:
-        with contextlib.suppress(NotApplicableError):
+        try:
             check(task)
+        except NotApplicableError:
+            skipped.append(check.name)
+
+    assert skipped == ["further-sets-ask-the-same", "oracle-scores-perfectly"]
 
 
 @pytest.mark.usefixtures("stored")
@@ -206,12 +216,36 @@ def test_a_line_that_is_no_pair_is_named_in_one_sentence(tmp_path: Path, line: b
         next(rows)
 
 
+def test_an_archive_that_is_no_longer_packed_says_the_same(tmp_path: Path, content: bytes) -> None:
+    packed, plain = tmp_path / "a.gz", tmp_path / "a.tar"
+    packed.write_bytes(content)
+    plain.write_bytes(gzip.decompress(content))
+
+    for name in TABLES.values():
+        assert list(pairs(packed, name)) == list(pairs(plain, name))
+
+
 def test_an_archive_without_the_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lra_release.gz"
     path.write_bytes(archive({}))
 
     with pytest.raises(SpecError, match=r"There is no new_aan_pairs.test.tsv in"):
         list(pairs(path, TABLES["test"]))
+
+
+@pytest.mark.parametrize("read", TABLES)
+@pytest.mark.parametrize("changed", TABLES)
+def test_a_changed_letter_is_noticed_wherever_it_stands(
+    tmp_path: Path, content: bytes, read: Split, changed: Split
+) -> None:
+    path = tmp_path / "lra_release.gz"
+    plain = gzip.compress(gzip.decompress(content), compresslevel=0)
+    assert plain.count(b"P3\tQ3") == len(TABLES)
+    number = list(TABLES).index(changed)
+    path.write_bytes(replaced(plain, b"P3\tQ3", b"P3\tQ4", number))
+
+    with pytest.raises(SpecError, match=r"lra_release.gz cannot be read .*CRC"):
+        list(pairs(path, TABLES[read]))
 
 
 @pytest.mark.parametrize("damage", ["cut", "no archive"])

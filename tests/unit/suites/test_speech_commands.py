@@ -4,7 +4,7 @@ import io
 import tarfile
 import wave
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -105,9 +105,14 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.parametrize("task", [SpeechCommands35(), SpeechCommands10()], ids=lambda t: t.name)
 def test_every_check_that_applies_passes_on_small_data(task: RecordedTask, fetched: Site) -> None:
+    skipped = []
     for check in LEARNING_CHECKS:
-        with suppress(NotApplicableError):
+        try:
             check(task)
+        except NotApplicableError:
+            skipped.append(check.name)
+
+    assert skipped == ["oracle-scores-perfectly"]
 
 
 def raw(task: RecordedTask, split: Split) -> tuple[torch.Tensor, torch.Tensor]:

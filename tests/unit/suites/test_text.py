@@ -1,6 +1,5 @@
 """IMDb's reviews: from a small archive in the original layout, as bytes and as characters."""
 
-import contextlib
 import hashlib
 import io
 import tarfile
@@ -94,10 +93,15 @@ def written(split: Split) -> list[tuple[str, int]]:
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("task", TASKS[:2], ids=str)
-def test_every_check_of_a_task_passes_on_small_data(task: Text) -> None:
+def test_every_check_that_applies_passes_on_small_data(task: Text) -> None:
+    skipped = []
     for check in LEARNING_CHECKS:
-        with contextlib.suppress(NotApplicableError):
+        try:
             check(task)
+        except NotApplicableError:
+            skipped.append(check.name)
+
+    assert skipped == ["further-sets-ask-the-same", "oracle-scores-perfectly"]
 
 
 @pytest.mark.usefixtures("stored")
