@@ -46,7 +46,8 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
         known = decimal(sum(file.size or 0 for file in have.files))
         size = "size unknown" if any(file.size is None for file in have.files) else known
         files, there = len(have.files), len(have.files) - len(have.missing)
-        needs = f"{files} files, {size}" if files else "no download"
+        noun = "file" if files == 1 else "files"
+        needs = f"{files} {noun}, {size}" if files else "no download"
         here = f"{there} of {files}" if files else ""
         kept = f"{have.pieces} pieces, {decimal(have.piece_bytes)}" if have.pieces else ""
         table.add_row(have.task, needs, here, kept, have.folder if there or kept else "")

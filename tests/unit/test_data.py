@@ -97,7 +97,7 @@ def test_list_is_a_table_for_people(data) -> None:
 
     assert code == 0
     [_, letters, shift] = out.splitlines()
-    assert "1 files, 8 bytes" in letters
+    assert "1 file, 8 bytes" in letters
     assert "0 of 1" in letters
     assert "no download" in shift
 
