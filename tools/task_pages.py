@@ -93,7 +93,7 @@ def lacks_picture(name: str) -> bool:
 def picture(name: str) -> Path:
     """Return where the picture of a task's version lies."""
     version = load_task(name).version
-    return PAGES / "examples" / f"{name.replace('/', '-')}-{version}.png"
+    return PAGES / "pictures" / f"{name.replace('/', '-')}-{version}.png"
 
 
 def drawn(name: str, *, again: bool) -> None:

@@ -52,11 +52,11 @@ def test_a_picture_is_drawn_once_and_the_page_shows_it(tmp_path, monkeypatch):
 
     assert task_pages.main([]) == 0
     written = page.read_text()
-    drawn = tmp_path / "examples" / "tracking-parity-1.png"
+    drawn = tmp_path / "pictures" / "tracking-parity-1.png"
     made = drawn.stat().st_mtime_ns
     assert task_pages.main([]) == 0
 
-    assert "](examples/tracking-parity-1.png)" in written
+    assert "](pictures/tracking-parity-1.png)" in written
     assert written.startswith("before\n")
     assert written.endswith("<!-- /example -->\nafter\n")
     assert page.read_text() == written
