@@ -18,7 +18,8 @@ from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, on
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
 from harness.contract.outputs import Outputs, Values
-from harness.contract.stored import RemoteFile, StoredTask
+from harness.contract.remote import RemoteFile
+from harness.contract.stored import StoredTask
 from harness.contract.task import (
     Bench,
     Evaluation,

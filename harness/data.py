@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.contract.kept import KeptTask
-from harness.contract.stored import RemoteFile, StoredTask
+from harness.contract.remote import RemoteFile
 from harness.contract.task import Split, Task
-from harness.fetch import data_folder, examined, fetched
+from harness.fetch import data_folder, examined, fetched, missing
 from harness.loading import build
 from harness.pieces import pieces_folder, read, whole
 from harness.registry import registry
@@ -44,11 +44,6 @@ def asked(texts: list[str], plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
     return [(name, build("task", name, plugins)) for name in names]
 
 
-def files_of(task: Task) -> tuple[RemoteFile, ...]:
-    """Return what a task needs fetched."""
-    return task.files() if isinstance(task, StoredTask) else ()
-
-
 def kept_pieces(task: Task) -> list[Path]:
     """Return the pieces of a task that are kept, of all its splits; not what is being made."""
     if not isinstance(task, KeptTask):
@@ -71,11 +66,11 @@ def _pieces_in(folder: Path) -> list[Path]:
 
 def stock(name: str, task: Task) -> Stock:
     """Look what there is of a task's data, without reading any of it."""
-    folder, files, pieces = data_folder(), files_of(task), kept_pieces(task)
+    files, pieces = task.files(), kept_pieces(task)
     return Stock(
         task=name,
         files=list(files),
-        missing=[file.name for file in files if not (folder / file.name).is_file()],
+        missing=[file.name for file in missing(files)],
         pieces=len(pieces),
         piece_bytes=sum(map(_bytes_of, pieces)),
         folder=str(place(task)),
@@ -91,7 +86,7 @@ def _bytes_of(path: Path) -> int:
 
 def place(task: Task) -> Path:
     """Return the folder in which a task's files or pieces lie, or would."""
-    if files := files_of(task):
+    if files := task.files():
         return (data_folder() / files[0].name).parent
     return pieces_folder() / "drawn" / task.key if isinstance(task, KeptTask) else data_folder()
 
@@ -105,7 +100,7 @@ def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
     Raises:
         SpecError: A file is not to be had, or the disk is full.
     """
-    fetched(files_of(task))
+    fetched(task.files())
     if isinstance(task, KeptTask):
         for split in splits:
             for piece in task.pieces(split):
@@ -118,7 +113,7 @@ def faults(name: str, task: Task) -> Iterator[str]:
     What is not there is not wrong.
     """
     folder = data_folder()
-    for file in files_of(task):
+    for file in task.files():
         fault = examined(file, folder) if (folder / file.name).exists() else None
         if fault is not None:
             yield f"{folder / file.name} {fault}; `ssm-bench data fetch '{name}'` fetches it again."

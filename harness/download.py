@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.contract.stored import RemoteFile
+from harness.contract.remote import RemoteFile
 
 CHUNK = 1 << 16
 

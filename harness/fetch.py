@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import platformdirs
 
-from harness.contract.stored import RemoteFile
+from harness.contract.remote import RemoteFile
 from harness.spec import SpecError
 
 DATA = "SSM_BENCH_DATA"
@@ -77,6 +77,12 @@ def recorded(path: Path) -> str | None:
         return None
     found = DIGEST.match(text)
     return f"sha256:{found[0].lower()}" if found else None
+
+
+def missing(files: tuple[RemoteFile, ...]) -> list[RemoteFile]:
+    """Return the files that are not there, without reading those that are."""
+    folder = data_folder()
+    return [file for file in files if not (folder / file.name).is_file()]
 
 
 def candidates(file: RemoteFile) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
-from harness.api import StoredTask, Task
+from harness.api import Task
 from harness.backbone import Backbone
 from harness.contract.data import Inputs
 from harness.contract.model import Model, Recipe
 from harness.contract.outputs import Outputs
-from harness.fetch import data_folder
+from harness.fetch import missing
 from harness.job import Prospect
 from harness.seeding import scope
 from harness.spec import Protocol, SpecError, UnsupportedError
@@ -36,7 +36,7 @@ def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
         length=task.max_length,
         documents=task.outputs.documents,
         parameters=parameters,
-        files=missing(task),
+        files={file.name: file.size for file in missing(task.files())},
         refusal=refusal,
     )
 
@@ -56,9 +56,3 @@ def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
     with scope(0, "init"):
         network = model.assemble(Backbone, cast("Any", face), width, depth, 0.0)
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def missing(task: Task) -> dict[str, int | None]:
-    """Return the files that a task needs and that are not there, with their bytes if known."""
-    files = task.files() if isinstance(task, StoredTask) else ()
-    return {file.name: file.size for file in files if not (data_folder() / file.name).exists()}

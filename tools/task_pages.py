@@ -22,7 +22,6 @@ from torch import Tensor
 
 from harness.contract.data import Batch
 from harness.contract.labels import IGNORED
-from harness.contract.stored import StoredTask
 from harness.contract.task import LearningTask
 from harness.loading import load_task
 from harness.registry import registry
@@ -81,8 +80,7 @@ def part(name: str) -> str:
 
 def needs_files(name: str) -> bool:
     """Say whether a task's data must be fetched."""
-    task = load_task(name)
-    return isinstance(task, StoredTask) and bool(task.files())
+    return bool(load_task(name).files())
 
 
 def lacks_picture(name: str) -> bool:

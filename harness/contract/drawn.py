@@ -35,6 +35,10 @@ class DrawnTask(KeptTask):
         sizes = [min(self.piece, count - start) for start in range(0, count, self.piece)]
         return [partial(self._kept, split, number, sizes) for number in range(len(sizes))]
 
+    def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:  # noqa: ARG002
+        """Draw n examples of a split; the default draws all splits alike."""
+        return self.sample(n, rng)
+
     def beginning(self, split: Split) -> Batch:
         """Return a split's first piece."""
         return self.ready(joined([self.pieces(split)[0]()]))
@@ -45,6 +49,6 @@ class DrawnTask(KeptTask):
         n = sizes[number]
         return kept(
             f"drawn/{self.key}/{split}-{number:04d}x{n}",
-            lambda: self.sample(n, stream(self.name, self.version, split, number)),
+            lambda: self.draw(split, n, stream(self.name, self.version, split, number)),
             f"drawing {self.name}: {split} piece {number + 1} of {len(sizes)}",
         )

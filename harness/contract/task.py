@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.contract.data import Batch, Inputs
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
+from harness.contract.remote import RemoteFile
 from harness.seeding import stream
 from harness.spec import Protocol as TrainingProtocol
 
@@ -67,6 +68,10 @@ class Task(ABC):
     @abstractmethod
     def causal(self) -> bool:
         """Whether the task wants models that see only the past."""
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """Return what must be fetched first; nothing, if the data need no download."""
+        return ()
 
     @abstractmethod
     def perform(self, bench: Bench) -> None:

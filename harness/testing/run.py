@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.contract.stored import StoredTask
 from harness.fetch import FetchError, data_folder, examined
 from harness.loading import build
 from harness.measure.clock import now
@@ -72,7 +71,7 @@ def run_checks(
 
 def _absent(recipe: Any) -> str:
     """Say in a sentence which files of a task's are not here; nothing if it lacks none."""
-    files = recipe.files() if isinstance(recipe, StoredTask) else ()
+    files = recipe.files() if recipe.kind == "task" else ()
     names = ", ".join(file.name for file in files if examined(file, data_folder()))
     return f"Not fetched: {names}; run `ssm-bench data fetch {recipe.name}`." if names else ""
 

@@ -7,7 +7,6 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -79,20 +78,11 @@ class SnakesTask(DrawnTask, ABC):
 
     def images(self, n: int, rng: torch.Generator) -> Images:
         """Draw images from a CPU generator, on as many cores as torch may use."""
-        return _images(self.look, _seeds(n, rng), torch.get_num_threads())
+        return images(self.look, _seeds(n, rng), torch.get_num_threads())
 
 
 def _seeds(n: int, rng: torch.Generator) -> tuple[int, ...]:
     return tuple(torch.randint(SEEDS, (n,), generator=rng).tolist())
-
-
-@lru_cache(maxsize=12)
-def _images(style: Style, seeds: tuple[int, ...], processes: int) -> Images:
-    """Draw images, or return them again: checks ask for a split more than once.
-
-    The largest piece has 8 MiB, so this keeps less than 100.
-    """
-    return images(style, seeds, processes)
 
 
 def flat(pixels: UInt8[np.ndarray, "b p p"]) -> UInt8[torch.Tensor, "b l"]:

@@ -1,18 +1,55 @@
-"""The white noise of two memory tasks, limited to a band of frequencies.
+"""What the two memory tasks share: white noise, limited to a band of frequencies.
 
 Axes: b batch, l length, k frequencies.
 """
 
 import math
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import SpecError
+from harness.api import GeneratedTask, Protocol, Signal, SpecError, Split
 
 RMS = 0.5
 """Of the noise before it is moved to begin at zero."""
+EXAMPLES = 128
+"""Sequences of each further evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseTask(GeneratedTask, ABC):
+    """One second of noise, of which something must be remembered."""
+
+    length: int = 4000
+    """Samples of a sequence, and samples a second."""
+
+    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 128, "test": 512}
+    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=8, width=64, depth=1)
+
+    @property
+    def inputs(self) -> Signal:
+        """The signal."""
+        return Signal(1)
+
+    @property
+    def max_length(self) -> int:
+        """The sequence; one further evaluation is longer."""
+        return self.length
+
+    @property
+    def causal(self) -> bool:
+        """As in the paper: a memory of the past."""
+        return True
+
+    @property
+    def chance(self) -> float:
+        """The mean explains nothing."""
+        return 0.0
 
 
 def band_limited(n: int, length: int, cycles: int, rng: torch.Generator) -> Float[Tensor, "b l"]:

@@ -19,38 +19,27 @@ from torch.nn import functional as F
 from harness.api import (
     Batch,
     Evaluation,
-    GeneratedTask,
-    Protocol,
-    Signal,
     SpecError,
-    Split,
     Values,
 )
 from suites._lengths import at_lengths
-from suites.signals._noise import band_limited, check_band
-
-EXAMPLES = 128
-"""Sequences of each further evaluation."""
+from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Delay(GeneratedTask):
+class Delay(NoiseTask):
     """y[i] = x[i - lag], zero before the sequence began.
 
     A sequence lasts one second. Since it begins at zero, its mean says where the noise began, and
     that is half of the signal's power: the running mean of the input explains almost as much.
     """
 
-    length: int = 4000
-    """Samples of a sequence, and samples a second."""
     lag: int = 1000
     """Samples by which the answer is late."""
     frequency: int = 1000
     """The noise's highest frequency in hertz, below half the length."""
 
-    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 128, "test": 512}
-    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=8, width=64, depth=1)
     shortcuts: ClassVar[Mapping[str, float]] = {"running mean": 0.48}
 
     def __post_init__(self) -> None:
@@ -61,29 +50,9 @@ class Delay(GeneratedTask):
             )
 
     @property
-    def inputs(self) -> Signal:
-        """The signal."""
-        return Signal(1)
-
-    @property
     def outputs(self) -> Values:
         """The delayed signal at every position."""
         return Values(1, last=self.length)
-
-    @property
-    def max_length(self) -> int:
-        """The sequence; one further evaluation is longer."""
-        return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper: a memory of the past."""
-        return True
-
-    @property
-    def chance(self) -> float:
-        """The mean explains nothing."""
-        return 0.0
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences of one second."""

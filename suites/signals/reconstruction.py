@@ -19,23 +19,16 @@ from torch import Tensor
 from harness.api import (
     Batch,
     Evaluation,
-    GeneratedTask,
-    Protocol,
-    Signal,
     SpecError,
-    Split,
     Values,
     stream,
 )
-from suites.signals._noise import band_limited, check_band
-
-EXAMPLES = 128
-"""Sequences of each further evaluation."""
+from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Reconstruction(GeneratedTask):
+class Reconstruction(NoiseTask):
     """All samples of the last stretch at once, read from the features of the last position.
 
     A sequence lasts one second. A quarter of a second of noise below 100 Hz has about 50 degrees of
@@ -43,15 +36,11 @@ class Reconstruction(GeneratedTask):
     the model. The mean of the input alone explains half: see `signals/delay`.
     """
 
-    length: int = 4000
-    """Samples of a sequence, and samples a second."""
     memory: int = 1000
     """Samples to give back, counted from the end."""
     frequency: int = 100
     """The noise's highest frequency in hertz, below half the length."""
 
-    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 128, "test": 512}
-    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=8, width=64, depth=1)
     shortcuts: ClassVar[Mapping[str, float]] = {"mean": 0.51}
 
     def __post_init__(self) -> None:
@@ -62,29 +51,9 @@ class Reconstruction(GeneratedTask):
             )
 
     @property
-    def inputs(self) -> Signal:
-        """The signal."""
-        return Signal(1)
-
-    @property
     def outputs(self) -> Values:
         """The last samples, oldest first, as one vector at the last position."""
         return Values(self.memory, last=1)
-
-    @property
-    def max_length(self) -> int:
-        """The sequence; one further evaluation is longer."""
-        return self.length
-
-    @property
-    def causal(self) -> bool:
-        """As in the paper: what a state has gathered on its way."""
-        return True
-
-    @property
-    def chance(self) -> float:
-        """The mean explains nothing."""
-        return 0.0
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences of one second."""

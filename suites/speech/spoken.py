@@ -7,10 +7,8 @@ stand beside scores on `speech/sc35`. Sources: espeak-ng 1.52 in the wheel espea
 Axes: b batch, l samples, one channel.
 """
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal, final
 
 import torch
@@ -18,9 +16,6 @@ import torch
 from harness.api import Batch, DrawnTask, Split
 from suites.speech._clips import COMMANDS, WORDS, ClipTask
 from suites.speech._voices import LEVEL, recorded
-
-_heard: ContextVar[Split] = ContextVar("_heard", default="train")
-"""The split whose voices speak; `sample` is not told it."""
 
 
 @final
@@ -52,23 +47,15 @@ class SpokenWords(ClipTask, DrawnTask):
         """Any word."""
         return 1 / self.words
 
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
-        """Return what reads each piece of a split, and has it spoken by the split's own voices."""
-        return [partial(_by_voices_of, split, piece) for piece in super().pieces(split)]
-
     def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """Have n words spoken, each equally often."""
+        """Have n words spoken by the voices of the training split."""
+        return self.draw("train", n, rng)
+
+    def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:
+        """Have n words spoken by a split's own voices, each word equally often."""
         labels = torch.randperm(n, generator=rng) % self.words
-        return Batch(recorded(labels, self.vocabulary, _heard.get(), rng), labels)
+        return Batch(recorded(labels, self.vocabulary, split, rng), labels)
 
     def ready(self, batch: Batch) -> Batch:
         """Scale samples to a word's usual loudness."""
         return Batch(batch.inputs[..., None].float() / LEVEL, batch.targets)
-
-
-def _by_voices_of(split: Split, piece: Callable[[], Batch]) -> Batch:
-    token = _heard.set(split)
-    try:
-        return piece()
-    finally:
-        _heard.reset(token)

@@ -17,7 +17,7 @@ def need_files() -> Callable[[Any], None]:
     """
 
     def check(task: Any) -> None:
-        files = task.files() if hasattr(task, "files") else ()
+        files = task.files() if task.kind == "task" else ()
         missing = [file.name for file in files if examined(file, data_folder())]
         if missing:
             pytest.skip(f"{', '.join(missing)} not fetched")

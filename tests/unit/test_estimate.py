@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from harness import outlook
 from harness.estimate import forecast, forecasts, spent
 from harness.evidence import Evidence
+from harness.fetch import missing
 from harness.job import Plan, Planned, PlanRequest, Prospect
 from harness.loading import load_task
 from harness.planning import plan
-from harness.prospect import missing
 from harness.record import Measured, Memory, Record
 from harness.runner import Sweep
 from harness.spec import Limits, Protocol, RunSpec
@@ -257,14 +257,14 @@ def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_pat
 def test_files_are_missing_until_they_are_there(tmp_path, monkeypatch):
     monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
     task = load_task("images/smnist[source=full]")
-    before = missing(task)
-    for name in before:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+    before = missing(task.files())
+    for file in before:
+        (tmp_path / file.name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file.name).touch()
 
     assert len(before) == 4
-    assert sum(before.values()) > 10_000_000
-    assert missing(task) == missing(load_task("synthetic/shift")) == {}
+    assert sum(file.size for file in before) > 10_000_000
+    assert missing(task.files()) == missing(load_task("synthetic/shift").files()) == []
 
 
 def test_a_plan_without_a_look_ahead_builds_nothing(monkeypatch):

@@ -5,7 +5,6 @@ from collections import defaultdict
 import pytest
 from torch import nn
 
-from harness.api import StoredTask
 from harness.job import PlanRequest
 from harness.loading import build, load_task
 from harness.planning import plan
@@ -128,7 +127,7 @@ def test_smoke_tries_three_models_on_every_task_that_needs_no_download():
         models[task.name].add(run.model)
         lengths[task.name].add(task.options.get("length"))
     tasks = [load_task(name) for name in registry().of("task")]
-    wanted = {t.name for t in tasks if not (isinstance(t, StoredTask) and t.files())}
+    wanted = {t.name for t in tasks if not t.files()}
 
     assert set(models) == wanted
     assert [name for name, tried in models.items() if len(tried) < 3] == []
