@@ -112,7 +112,6 @@ class SGConvLayer(Mixer):
             y = torch.einsum("bdn,dn->bd", seen.to(taps.dtype), taps)
         return torch.addcmul(y, self.D, u).to(u.dtype), seen
 
-    @torch.no_grad()
     def advance(
         self, u: Float[Tensor, "b l d"], state: Inputs
     ) -> tuple[Float[Tensor, "b l d"], Inputs]:

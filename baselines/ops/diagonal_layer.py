@@ -102,7 +102,6 @@ class DiagonalLayer(Mixer):
         return (self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype),)
 
     @final
-    @torch.no_grad()
     def step(
         self, u: Float[Tensor, "b d"], state: DiagonalState
     ) -> tuple[Float[Tensor, "b d"], DiagonalState]:

@@ -66,7 +66,6 @@ class DPLRLayer(Mixer):
         return torch.addcmul(y, self.D, u).to(u.dtype), state
 
     @final
-    @torch.no_grad()
     def advance(
         self, u: Float[Tensor, "b l d"], state: Tensor
     ) -> tuple[Float[Tensor, "b l d"], Tensor]:

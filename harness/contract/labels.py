@@ -10,18 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.contract.outputs import Outputs
+from harness.contract.outputs import Outputs, pooled
 
 IGNORED = -100
 """The target of a position that carries no label."""
-
-
-def pooled(hidden: Tensor, lengths: Tensor | None) -> Tensor:
-    """Average the valid positions of (b, l, d) features into (b, d)."""
-    if lengths is None:
-        return hidden.mean(1)
-    valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
-    return (hidden * valid[..., None]).sum(1) / lengths[:, None].clamp(min=1)
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

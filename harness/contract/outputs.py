@@ -63,6 +63,14 @@ class Outputs(ABC):
         """Return the best prediction that ignores the input, shaped as for one example."""
 
 
+def pooled(hidden: Tensor, lengths: Tensor | None) -> Tensor:
+    """Average the valid positions of (b, l, d) features into (b, d)."""
+    if lengths is None:
+        return hidden.mean(1)
+    valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+    return (hidden * valid[..., None]).sum(1) / lengths[:, None].clamp(min=1)
+
+
 @final
 @dataclass(frozen=True)
 class Values(Outputs):
@@ -98,8 +106,6 @@ class Values(Outputs):
     def gather(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
         """Keep the last `last` valid positions, or average all valid ones: (b, p, d)."""
         if self.last is None:
-            from harness.contract.labels import pooled  # noqa: PLC0415 - which stands on this file
-
             return pooled(hidden, lengths)[:, None]
         if lengths is None:
             return hidden[:, -self.last :]
