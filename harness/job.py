@@ -44,6 +44,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     task_version: int
     learns: bool
     """Whether the task trains and scores a network, or only measures one."""
+    averages: dict[str, dict[str, float | None]] = {}
+    """As in a record."""
     skip: str = ""
     """Why the model cannot do the task."""
     ladder: str = ""

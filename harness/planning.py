@@ -61,6 +61,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
         model=label(model),
         task_version=task.version,
         learns=task.learns,
+        averages={name: dict(tasks) for name, tasks in task.averages().items()},
         skip=model.skip(task),
         ladder=replace(spec, task=full_text(common)).run_id if rungs else "",
         length=rungs.get("length", 0),

@@ -98,6 +98,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     task_version: int
     learns: bool = True
     """Whether the task trains and scores a network, or only measures one."""
+    averages: dict[str, dict[str, float | None]] = {}
+    """Averages over several tasks in which it counts, by name, as the task says: all their tasks,
+    each with the least that a run counts there, None if it must have a score."""
     spec: RunSpec
     """Every value of the run; `run_id` is its hash."""
     limits: Limits = Limits()

@@ -229,6 +229,7 @@ def recorded(
         model=planned.model,
         task_version=planned.task_version,
         learns=planned.learns,
+        averages=planned.averages,
         spec=planned.spec,
         limits=sweep.limits,
         outcome=result.outcome,

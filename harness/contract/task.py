@@ -73,6 +73,16 @@ class Task(ABC):
         """Return what must be fetched first; nothing, if the data need no download."""
         return ()
 
+    def averages(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Return the averages over several tasks in which a score of these very options counts.
+
+        Returns:
+            By the average's name all its tasks, each with the least that a run counts there, which
+            is also what a diverged one counts; None if a run without a score leaves the average
+            open. Whatever must not be mixed, such as another preprocessing, has another name.
+        """
+        return {}
+
     @abstractmethod
     def perform(self, bench: Bench) -> None:
         """Do a run of this task on the bench."""

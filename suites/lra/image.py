@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from harness.api import Batch, Signal, Tokens
 from suites._cifar import PIXELS, CifarTask, Colours, normalised
+from suites.lra._averages import Averages, both
 
 MEAN, STD = 122.6 / 255, 61.0 / 255
 """Of the S4 repository."""
@@ -40,6 +41,10 @@ class Image(CifarTask):
     def drawn(self) -> bool:
         """As each code does."""
         return self.variant == "s4"
+
+    def averages(self) -> Averages:
+        """Those of the variant."""
+        return both(self.variant)
 
     def reduced(self, images: Colours) -> UInt8[np.ndarray, "n 1024 ..."]:
         """Turn colours to grey, by another formula in each variant."""

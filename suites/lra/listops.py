@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harness.api import Batch, DrawnTask, OneLabel, Protocol, Split, Tokens, one_hot
 from suites._trees import CLOSE, DIGIT, OPERATOR, OPERATORS, PAD, Rules, drawn
+from suites.lra._averages import Averages, both
 
 RULES = Rules(deepest=10, arguments=10, shorter=500, longer=2000)
 BATCH = 256
@@ -71,6 +72,10 @@ class ListOps(DrawnTask):
     def chance(self) -> float:
         """0 and 9 are the commonest labels."""
         return 0.174
+
+    def averages(self) -> Averages:
+        """Those of both variants, which read the same tokens."""
+        return both("original") | both("s4")
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw trees until n are kept."""

@@ -10,6 +10,7 @@ from typing import ClassVar, final
 
 from suites._snakes.style import LRA, Style
 from suites._snakes.task import JoinedTask
+from suites.lra._averages import Averages, over_six
 
 
 @final
@@ -19,3 +20,7 @@ class PathX(JoinedTask):
 
     style: ClassVar[Style] = LRA[128]
     piece: ClassVar[int] = 64
+
+    def averages(self) -> Averages:
+        """Those of the variant, with as many images as were published."""
+        return over_six(self.variant) if self.sets == "published" else {}

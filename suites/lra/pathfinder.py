@@ -11,6 +11,7 @@ from typing import ClassVar, final
 
 from suites._snakes.style import LRA, Style
 from suites._snakes.task import JoinedTask
+from suites.lra._averages import Averages, both
 
 
 @final
@@ -21,3 +22,7 @@ class Pathfinder(JoinedTask):
     style: ClassVar[Style] = LRA[32]
     piece: ClassVar[int] = 256
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.515}
+
+    def averages(self) -> Averages:
+        """Those of the variant, with as many images as were published."""
+        return both(self.variant) if self.sets == "published" else {}

@@ -29,6 +29,7 @@ from harness.api import (
     StoredTask,
     Tokens,
 )
+from suites.lra._averages import Averages, both
 from suites.lra._documents import (
     BYTES,
     FIRST,
@@ -62,6 +63,7 @@ COPIES = {
 }
 PRINTABLE = range(32, 127)
 """95 characters, with which `s4` has 98 tokens."""
+PUBLISHED = 4000
 CUT = 10_000
 """Bytes of a document beyond which LRA's code does not look; a limit that the length undercuts."""
 
@@ -73,7 +75,7 @@ class Retrieval(StoredTask):
 
     variant: Literal["s4", "original"] = "s4"
     """Characters and an end, as in S4's code; or bytes, as in LRA's."""
-    length: int = 4000
+    length: int = PUBLISHED
     """Positions that are read of each document, the end among them."""
     source: Literal["release", "copies"] = "release"
     """LRA's whole archive, some 8 GB of which the tables are a part; or copies of the three tables,
@@ -112,6 +114,10 @@ class Retrieval(StoredTask):
     def chance(self) -> float:
         """As published; about as many pairs of each kind."""
         return 0.5
+
+    def averages(self) -> Averages:
+        """Those of the variant, at the published length and from whatever source."""
+        return both(self.variant) if self.length == PUBLISHED else {}
 
     def files(self) -> tuple[RemoteFile, ...]:
         """The release, or the three tables."""

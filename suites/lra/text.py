@@ -28,8 +28,8 @@ from harness.api import (
     Split,
     StoredTask,
     Tokens,
-    members,
 )
+from suites.lra._averages import Averages, both
 from suites.lra._documents import (
     BYTES,
     Vocabulary,
@@ -40,18 +40,13 @@ from suites.lra._documents import (
     points_of,
     trimmed,
 )
+from suites.lra._reviews import ARCHIVE, reviews
 
-ARCHIVE = RemoteFile(
-    "aclImdb_v1.tar.gz",
-    ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
-    # As TensorFlow Datasets publishes it.
-    "sha256:c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
-    84_125_825,
-)
-LABELS = {"neg": 0, "pos": 1}
 CHARACTERS = 135
 """Tokens of `s4`: what the S4 repository counts with characters that occur 15 times or more."""
 OFTEN = 15
+PUBLISHED = {"s4": 4096, "original": 4000}
+"""Positions that are read of a review."""
 
 
 @final
@@ -84,7 +79,7 @@ class Text(StoredTask):
     @property
     def max_length(self) -> int:
         """As published, or as asked for."""
-        return self.length or (4096 if self.variant == "s4" else 4000)
+        return self.length or PUBLISHED[self.variant]
 
     @property
     def causal(self) -> bool:
@@ -95,6 +90,10 @@ class Text(StoredTask):
     def chance(self) -> float:
         """As many of each kind."""
         return 0.5
+
+    def averages(self) -> Averages:
+        """Those of the variant, at its published length."""
+        return both(self.variant) if self.max_length == PUBLISHED[self.variant] else {}
 
     def files(self) -> tuple[RemoteFile, ...]:
         """The reviews."""
@@ -129,20 +128,3 @@ class Text(StoredTask):
     def ready(self, batch: Batch) -> Batch:
         """Cut off what is padding in all reviews."""
         return trimmed(batch)
-
-
-def reviews(path: Path, part: Literal["train", "test"]) -> tuple[list[bytes], np.ndarray]:
-    """Read the labelled reviews of the archive's training or test half, in the archive's order.
-
-    Raises:
-        SpecError: There are none.
-    """
-    texts, labels = [], []
-    for name, content in members(path, f"aclImdb/{part}/*/*.txt"):
-        label = LABELS.get(name.split("/")[2])  # a third folder holds unlabelled reviews
-        if label is not None:
-            texts.append(content)
-            labels.append(label)
-    if not texts:
-        raise SpecError(f"The archive {path} has no reviews at aclImdb/{part}; it must be IMDb's.")
-    return texts, np.array(labels)
