@@ -5,18 +5,13 @@ from typing import BinaryIO, Self
 
 import pooch
 from requests import Response
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.contract.remote import RemoteFile
+from harness.telling import say, tell, terminal
 
 CHUNK = 1 << 16
-
-
-def say(sentence: str) -> None:
-    """Tell a person what goes on, on standard error."""
-    Console(stderr=True).print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def summed(path: Path, method: str) -> str:
@@ -103,7 +98,7 @@ class Download:
 
 
 class _Bar:
-    """The progress of a download on standard error, with the face that pooch asks for."""
+    """The progress of a download, on a terminal or told, with the face that pooch asks for."""
 
     def __init__(self, file: RemoteFile, start: int) -> None:
         self.start, self.total = start, file.size
@@ -112,7 +107,7 @@ class _Bar:
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=terminal(),
             transient=True,
         )
         self._task = self._progress.add_task(file.name, total=file.size, completed=start)
@@ -124,6 +119,7 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        tell("")
 
     def expect(self, total: int) -> None:
         """Learn from the server how many bytes the file has, and tell it without a bar too."""
@@ -133,6 +129,9 @@ class _Bar:
     def update(self, size: int) -> None:
         """Add bytes."""
         self._progress.update(self._task, advance=size)
+        [bar] = self._progress.tasks
+        done = f"{bar.percentage:.0f} %" if bar.total else decimal(int(bar.completed))
+        tell(f"fetching {bar.description}: {done}")
 
     def reset(self) -> None:
         """Go back to where this download began; pooch then adds what came."""

@@ -10,6 +10,7 @@ import platformdirs
 
 from harness.contract.remote import RemoteFile
 from harness.spec import SpecError
+from harness.telling import say
 
 DATA = "SSM_BENCH_DATA"
 """Environment variable: the folder for data; the user's cache folder if it is not set."""
@@ -112,7 +113,7 @@ def _unrecorded(file: RemoteFile, path: Path) -> bool:
 
 def _record(path: Path) -> None:
     """Write the checksum of a file beside it, whole or not at all, and tell it."""
-    from harness.download import say, summed  # noqa: PLC0415 - no library without a download
+    from harness.download import summed  # noqa: PLC0415 - no library without a download
 
     digest, record = summed(path, "sha256"), path.with_name(path.name + RECORD)
     part = record.with_name(record.name + ".part")

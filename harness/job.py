@@ -78,6 +78,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     step: int
     steps: int
     loss: float | None = None
+    doing: str = ""
+    """What it does just now that is no step, such as drawing data."""
+    said: str = ""
+    """A sentence that the person shall read."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import chain
@@ -19,6 +19,7 @@ from harness.archives import BROKEN
 from harness.contract.data import Batch
 from harness.fetch import DATA, data_folder, locked
 from harness.spec import SpecError
+from harness.telling import waiting
 
 FIELDS = ("inputs", "targets", "lengths")
 COUNT = "count"
@@ -117,9 +118,10 @@ def whole(folder: Path) -> list[Path]:
 def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> None:
     parts = parse()
     first = next(parts)  # downloads with a bar of its own, so before there is another line
-    with _in_place(folder) as part, waiting(said):
+    with _in_place(folder) as part, waiting(said) as change:
         count = 0
         for count, batch in enumerate(chain([first], parts), 1):
+            change(f"{said}, piece {count}")
             _write(part / f"{count - 1:05d}.npz", batch)
         with _told(part):
             (part / COUNT).write_text(f"{count}\n")
@@ -152,14 +154,6 @@ def _reread(path: Path) -> Batch:
             "to another folder."
         )
     return found
-
-
-def waiting(said: str) -> AbstractContextManager[object]:
-    """Show a person on a terminal what is waited for."""
-    from rich.console import Console  # noqa: PLC0415 - only where something is made
-    from rich.markup import escape  # noqa: PLC0415
-
-    return Console(stderr=True).status(escape(said))
 
 
 @contextmanager

@@ -13,17 +13,18 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 
-from harness.job import Plan
+from harness.job import Plan, Progress
 from harness.record import FAILURES, Record
 from harness.runner import Sweep, Update, perform
+from harness.telling import say
 
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
 
@@ -33,7 +34,7 @@ class SweepDisplay:
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
-        self.bars = Progress(
+        self.bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -71,13 +72,15 @@ class SweepDisplay:
             name = f"{update.planned.task}  {update.planned.model}"
             self.steps = self.bars.add_task(escape(name), total=None, note="")
         elif self.steps is not None:
-            loss = update.progress.loss
-            self.bars.update(
-                self.steps,
-                completed=update.progress.step,
-                total=update.progress.steps,
-                note="" if loss is None else f"loss {loss:.4g}",
-            )
+            self.advance(self.steps, update.progress)
+
+    def advance(self, steps: TaskID, news: Progress) -> None:
+        """Show how far the present run has come, and what it does besides."""
+        if news.said:
+            say(news.said)
+        note = "" if news.loss is None else f"loss {news.loss:.4g}"
+        note = escape(news.doing) or note
+        self.bars.update(steps, completed=news.step, total=news.steps, note=note)
 
     def finish(self, update: Update, record: Record) -> None:
         """Count a run, and say in a line what it gave, unless it was stored already."""

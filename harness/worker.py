@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 
 import msgspec
 import torch
+from msgspec.structs import replace
 
 from harness.backbone import Backbone
 from harness.contract.model import Recipe
@@ -29,6 +30,7 @@ from harness.planning import plan
 from harness.record import Measured, Outcome
 from harness.seeding import scope, stream
 from harness.spec import DivergedError, Protocol, SpecError, UnsupportedError
+from harness.telling import heard_by
 
 Say = Callable[[Event], None]
 PROGRESS_S = 0.2
@@ -45,6 +47,15 @@ class Workbench:
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
         self.found: dict[str, Any] = {}
+        self.news = Progress(step=0, steps=self.protocol.steps)
+
+    def heard(self, words: str, stays: bool) -> None:
+        """Pass on what a person shall know who waits, unless it was said last."""
+        if stays:
+            self.say(replace(self.news, said=words))
+        elif words != self.news.doing:
+            self.news = replace(self.news, doing=words)
+            self.say(self.news)
 
     def network(self, task: Task) -> Network:
         """Build the network from the run's own stream of initial values."""
@@ -68,9 +79,10 @@ class Workbench:
 
         def listener(step: int, loss: float) -> None:
             nonlocal last
+            self.news = replace(self.news, step=step, loss=loss)
             if now() - last >= PROGRESS_S or step == self.protocol.steps:
                 last = now()
-                self.say(Progress(step=step, steps=self.protocol.steps, loss=loss))
+                self.say(self.news)
 
         with scope(self.spec.seed, "train"):
             self.found["learned"], self.found["memory"] = learned(
@@ -119,7 +131,8 @@ def run(job: Job, say: Say) -> Result:
         task: Task = build("task", job.planned.spec.task, bench.plugins)
         if job.limits.memory_bytes:
             memory.limit(job.limits.memory_bytes)
-        task.perform(bench)
+        with heard_by(bench.heard):
+            task.perform(bench)
         outcome, reason = "ok", ""
     except UnsupportedError as error:
         outcome, reason = "skipped", str(error)

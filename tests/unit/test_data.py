@@ -10,7 +10,10 @@ import torch
 from harness import cli
 from harness.api import Batch, stream
 from harness.inspection import histogram, reached
+from harness.job import Progress
 from harness.loading import load_task
+from harness.runner import Sweep, Update, perform, plan
+from harness.spec import RunSpec
 from suites.lra.listops import ListOps
 from tests.served import Site
 
@@ -108,6 +111,30 @@ def test_fetch_leaves_nothing_to_be_done_by_runs(data, site: Site) -> None:
 
     assert data("fetch", "letters")[1] == "letters: 14 examples in 6 pieces\n"
     assert site.asked == ["letters/all.txt"]
+
+
+def test_a_run_tells_what_it_fetches_and_parses_and_what_was_recorded(
+    plugin: str, tmp_path: Path
+) -> None:
+    runs = (RunSpec(task="letters", model="chance"),)
+    sweep = Sweep(runs=runs, results=str(tmp_path / "results"), plugins=(plugin,))
+    news: list[Progress] = []
+
+    def watch(update: Update) -> None:
+        news.extend([update.progress] if update.progress else [])
+
+    [record] = perform(sweep, plan(sweep).runs, watch)
+
+    assert record.outcome == "ok"
+    [fetching, recorded] = [new.said for new in news if new.said]
+    assert fetching.startswith("Fetching letters/all.txt (8 bytes) from http://127.0.0.1")
+    assert recorded.startswith("Nobody publishes a checksum of all.txt")
+    doing = [new.doing for new in news if new.doing and not new.said]
+    assert doing[:3] == [
+        "fetching letters/all.txt: 100 %",
+        "reading letters: train",
+        "reading letters: train, piece 1",
+    ]
 
 
 def test_fetch_of_what_is_made_on_the_spot_says_so(data) -> None:

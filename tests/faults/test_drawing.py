@@ -1,0 +1,120 @@
+"""Whoever waits for a run's data sees what is drawn; what is there costs nobody a wait."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.runner import Sweep, perform, plan
+from harness.spec import RunSpec
+
+PLUGIN = str(Path(__file__).parent / "slow_to_draw.py")
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""A shell's background job ignores Ctrl-C, and so would all that it starts."""
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path / "data"))
+
+
+def command(folder, *words):
+    start = [sys.executable, "-c", f"{HEED}from harness.cli import main; main()", "run"]
+    return [
+        *start,
+        "-m",
+        "chance",
+        "--plugin",
+        PLUGIN,
+        "--results",
+        str(folder / "results"),
+        *words,
+    ]
+
+
+def drawn(folder):
+    return sorted(path.name for path in folder.glob("data/drawn/*/*.npz"))
+
+
+def test_a_run_tells_what_it_draws_and_one_that_finds_it_drawn_tells_nothing(tmp_path):
+    runs = [RunSpec(task="slow-to-draw", model="chance", seed=seed) for seed in (0, 1)]
+    sweep = Sweep(runs=tuple(runs), results=str(tmp_path / "results"), plugins=(PLUGIN,))
+    told = {1: [], 2: []}
+
+    def watch(update):
+        if update.progress is not None:
+            told[update.number].append(update.progress.doing)
+
+    outcomes = [record.outcome for record in perform(sweep, plan(sweep).runs, watch)]
+
+    assert outcomes == ["ok", "ok"]
+    name = "drawing slow-to-draw:"
+    assert told[1][::2] == [
+        f"{name} train piece 1 of 1",
+        f"{name} validation piece 1 of 1",
+        f"{name} test piece 1 of 2",
+        f"{name} test piece 2 of 2",
+    ]
+    assert set(told[1][1::2]) == {""}, "each wait ends"
+    assert told[2] == []
+
+
+def test_what_cannot_be_drawn_is_that_runs_reason_and_the_next_task_goes_on(tmp_path):
+    tasks = ("slow-to-draw[fault=break]", "slow-to-draw")
+    runs = tuple(RunSpec(task=task, model="chance") for task in tasks)
+    sweep = Sweep(runs=runs, results=str(tmp_path / "results"), plugins=(PLUGIN,))
+
+    found = [(record.outcome, record.reason) for record in perform(sweep, plan(sweep).runs)]
+
+    assert found == [("failed", "The pencil is broken; sharpen it."), ("ok", "")]
+
+
+def test_a_terminal_shows_what_is_drawn(tmp_path):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    with subprocess.Popen(
+        command(tmp_path, "slow-to-draw[fault=nap]"), stdout=theirs, stderr=theirs, env=environment
+    ) as sweep:
+        os.close(theirs)
+        shown, deadline = b"", time.monotonic() + 120
+        try:
+            while b"test piece 2 of 2" not in shown and time.monotonic() < deadline:
+                shown += os.read(ours, 1 << 16)
+        finally:
+            sweep.kill()
+            os.close(ours)
+
+    assert "drawing slow-to-draw: test piece 2 of 2" in shown.decode()
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_without_a_terminal_nothing_but_lines_is_written(tmp_path, words):
+    done = subprocess.run(
+        command(tmp_path, "slow-to-draw", *words), capture_output=True, text=True, check=True
+    )
+
+    assert len(drawn(tmp_path)) == 4
+    assert not {"\x1b", "\r"} & {*done.stdout, *done.stderr}
+    assert "drawing" not in done.stdout + done.stderr
+    if words:
+        [record] = map(json.loads, done.stdout.splitlines())
+        assert record["outcome"] == "ok"
+
+
+def test_ctrl_c_keeps_what_was_drawn(tmp_path):
+    words = command(tmp_path, "slow-to-draw[fault=nap]")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sweep:
+        deadline = time.monotonic() + 120
+        while len(drawn(tmp_path)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        sweep.send_signal(signal.SIGINT)
+        sweep.communicate(timeout=60)
+
+    assert sweep.returncode == 130
+    assert drawn(tmp_path) == ["test-0000x8.npz", "train-0000x8.npz", "validation-0000x8.npz"]
