@@ -1,5 +1,7 @@
 """Scores: figures for every example of a split, reduced afterwards."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +13,8 @@ RESAMPLES = 500
 
 
 @torch.no_grad()
-def examine(network: nn.Module, split: Batch, outputs: Outputs, size: int) -> Tensor:
-    """Run a split through a network, `size` examples at a time.
+def examine(network: nn.Module, batches: Iterable[Batch], outputs: Outputs) -> Tensor:
+    """Run batches through a network.
 
     Returns:
         (n, k) figures on the CPU, from which `outputs.score` reduces.
@@ -20,8 +22,7 @@ def examine(network: nn.Module, split: Batch, outputs: Outputs, size: int) -> Te
     device = next(iter([*network.parameters(), *network.buffers()])).device
     network.eval()
     examined = []
-    for start in range(0, len(split), size):
-        batch = split[start : start + size].to(device)
+    for batch in (some.to(device) for some in batches):
         predictions = network(batch.inputs, batch.lengths)
         examined.append(outputs.examine(predictions, batch.targets).cpu())
     network.train()

@@ -3,6 +3,7 @@
 import math
 from typing import TypeVar
 
+from harness.contract.data import Rows
 from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
@@ -38,7 +39,7 @@ def learned(
         fitted = fit(trainer, task, protocol, listener)
     start, outputs = now(), task.outputs
     examined = {
-        split: examine(network, task.split(split), outputs, protocol.batch)
+        split: examine(network, task.rows(split).batches(protocol.batch), outputs)
         for split in ("validation", "test")
     }
     scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
@@ -66,8 +67,9 @@ def evaluated(
     """
     scores: dict[str, dict[str, float]] = {}
     unscored: dict[str, str] = {}
-    further = task.evaluations()
-    usual = task.split("validation").inputs[0].numel() if further else 1
+    further, usual = task.evaluations(), 1
+    if further:
+        usual = next(task.rows("validation").batches(protocol.batch)).inputs[0].numel()
     for name, made in further.items():
         try:
             found = scored(network, made(), task.outputs, usual, protocol.batch)
@@ -101,7 +103,7 @@ def scored(
     size = max(1, batch // longer)
     try:
         network.resample(evaluation.rate)
-        return outputs.score(examine(network, evaluation.batch, outputs, size), size)
+        return outputs.score(examine(network, Rows(evaluation.batch).batches(size), outputs), size)
     finally:
         network.resample(1)
         network.train()

@@ -159,13 +159,13 @@ class Selection:
 
     def __init__(self, trainer: Trainer, task: LearningTask, protocol: Protocol) -> None:
         self.trainer, self.outputs, self.batch = trainer, task.outputs, protocol.batch
-        self.split = task.split("validation")
+        self.rows = task.rows("validation")
         self.best, self.kept = -math.inf, copy.deepcopy(trainer.network.state_dict())
 
     def consider(self, step: int, fitted: Fitted) -> None:
         """Score the network as it is, and keep it if none was better."""
         start = now()
-        examined = examine(self.trainer.network, self.split, self.outputs, self.batch)
+        examined = examine(self.trainer.network, self.rows.batches(self.batch), self.outputs)
         score = self.outputs.score(examined, self.batch)[self.outputs.metric]
         fitted.validation.append((step, score))
         signed = score if self.outputs.higher_is_better else -score

@@ -4,6 +4,7 @@ Axes: b batch, l length, d width of the backbone, c channels.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -40,6 +41,26 @@ class Batch:
         """Return the batch on a device, its integers in the type that networks take."""
         lengths = None if self.lengths is None else widened(self.lengths.to(device))
         return Batch(widened(self.inputs.to(device)), widened(self.targets.to(device)), lengths)
+
+
+def unchanged(batch: Batch) -> Batch:
+    """Return a batch as it is."""
+    return batch
+
+
+@final
+@dataclass(frozen=True)
+class Rows:
+    """A split as it lies in memory, small, which becomes what networks take batch by batch."""
+
+    kept: Batch
+    ready: Callable[[Batch], Batch] = unchanged
+    """Turns some of the examples into what networks take."""
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield the examples in their order, `size` at a time, the last ones maybe fewer."""
+        for start in range(0, len(self.kept), size):
+            yield self.ready(self.kept[start : start + size])
 
 
 def widened(tensor: Tensor) -> Tensor:

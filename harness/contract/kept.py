@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.contract.data import Batch
+from harness.contract.data import Batch, Rows
 from harness.contract.labels import IGNORED
 from harness.contract.task import LearningTask, Split
 from harness.seeding import stream
@@ -55,8 +55,12 @@ class KeptTask(LearningTask):
 
     def split(self, split: Split) -> Batch:
         """Return validation or test; of the training data, the first piece."""
-        pieces = self.pieces(split)
-        return self.ready(joined([piece() for piece in pieces[: 1 if split == "train" else None]]))
+        return self.ready(self.rows(split).kept)
+
+    def rows(self, split: Split) -> Rows:
+        """Return the same as it is kept, which `ready` takes batch by batch."""
+        pieces = self.pieces(split)[: 1 if split == "train" else None]
+        return Rows(joined([piece() for piece in pieces]), self.ready)
 
     def train_batches(self, size: int) -> Iterator[Batch]:
         """Yield shuffled epochs without end: pieces in random order, and rows within a piece.

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Protocol, final
 import torch
 from torch import Tensor
 
-from harness.contract.data import Batch, Inputs
+from harness.contract.data import Batch, Inputs, Rows
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.contract.remote import RemoteFile
@@ -113,6 +113,10 @@ class LearningTask(Task):
     @abstractmethod
     def split(self, split: Split) -> Batch:
         """Return a whole split as one batch; of endless training data, a sample."""
+
+    def rows(self, split: Split) -> Rows:
+        """Return a whole split to be gone through batch by batch."""
+        return Rows(self.split(split))
 
     def beginning(self, split: Split) -> Batch:
         """Return the first examples of a split, without making all of it if they take long."""

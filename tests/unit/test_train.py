@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness.api import Batch, GeneratedTask, Group, Mixer, Model, Signal, Values
+from harness.api import Batch, DrawnTask, GeneratedTask, Group, Mixer, Model, Signal, Values
 from harness.backbone import Backbone
 from harness.evaluate import examine, interval
-from harness.learning import thinned
+from harness.learning import learned, thinned
+from harness.pieces import elsewhere
 from harness.seeding import scope
-from harness.spec import DivergedError, Protocol
+from harness.spec import DivergedError, Protocol, RunSpec
 from harness.train import evaluation_steps, fit, parameter_groups, prepared, schedule
 
 
@@ -141,11 +142,49 @@ def test_the_parameters_that_scored_best_are_left_in_the_network():
     wild = replace(PROTOCOL, lr_scale=50.0, schedule="constant", evaluations=10)
     worker = trainer(wild)
     fitted = fit(worker, Double(), wild, listen)
-    outputs, split = Double().outputs, Double().split("validation")
+    outputs, rows = Double().outputs, Double().rows("validation")
 
-    score = outputs.score(examine(worker.network, split, outputs, 16), 16)["r2"]
+    score = outputs.score(examine(worker.network, rows.batches(16), outputs), 16)["r2"]
 
     assert score == pytest.approx(max(value for _, value in fitted.validation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halves(DrawnTask):
+    """y = x, kept as bytes; how many examples are made real numbers at once is noted."""
+
+    made: ClassVar[list[int]] = []
+    examples: ClassVar = {"train": 64, "validation": 40, "test": 50}
+    piece: ClassVar[int] = 30
+    inputs = property(lambda self: Signal(1))
+    outputs = property(lambda self: Values(1, last=4))
+    max_length = property(lambda self: 4)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def sample(self, n, rng):
+        x = torch.randint(256, (n, 4, 1), generator=rng)
+        return Batch(x, x)
+
+    def ready(self, batch):
+        self.made.append(len(batch))
+        return Batch(batch.inputs / 255, batch.targets / 255)
+
+
+def test_a_split_is_scored_batch_by_batch_and_as_it_would_be_at_once(tmp_path):
+    task, protocol = Halves(), replace(PROTOCOL, steps=5, evaluations=2)
+    worker, spec = trainer(protocol, task=task), RunSpec(task="", model="", protocol=protocol)
+    Halves.made.clear()
+    with elsewhere(tmp_path):
+        found, _ = learned(worker.network.module, task, ScaleModel(), spec, listen)
+        most, splits = max(Halves.made), {name: task.split(name) for name in found.scores}
+
+    assert most == protocol.batch
+    assert max(Halves.made) == task.examples["test"], "a whole split would have been noticed"
+    for name, split in splits.items():
+        whole = examine(worker.network, [split], task.outputs)
+        at_once = task.outputs.score(whole, protocol.batch)
+        assert found.scores[name] == pytest.approx(at_once)
 
 
 def test_a_loss_that_is_no_number_stops_the_training_with_its_step():
