@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.contract.kept import KeptTask
 from harness.contract.remote import RemoteFile
 from harness.contract.task import Split, Task
 from harness.fetch import data_folder, examined, fetched, missing
 from harness.loading import build
-from harness.pieces import pieces_folder, read, whole
+from harness.pieces import found_on, pieces_folder, read, splits_on
 from harness.registry import registry
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -44,29 +43,9 @@ def asked(texts: list[str], plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
     return [(name, build("task", name, plugins)) for name in names]
 
 
-def kept_pieces(task: Task) -> list[Path]:
-    """Return the pieces of a task that are kept, of all its splits; not what is being made."""
-    if not isinstance(task, KeptTask):
-        return []
-    homes = [pieces_folder() / "drawn" / task.key, *split_folders(task).values()]
-    return [path for home in homes for path in _pieces_in(home)]
-
-
-def split_folders(task: KeptTask) -> dict[Split, Path]:
-    """Return the folder of each split, if it is parsed."""
-    return {split: pieces_folder() / "parsed" / task.key / split for split in SPLITS}
-
-
-def _pieces_in(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".npz")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
 def stock(name: str, task: Task) -> Stock:
     """Look what there is of a task's data, without reading any of it."""
-    files, pieces = task.files(), kept_pieces(task)
+    files, pieces = task.files(), found_on(task.shelf)
     return Stock(
         task=name,
         files=list(files),
@@ -75,6 +54,12 @@ def stock(name: str, task: Task) -> Stock:
         piece_bytes=sum(map(_bytes_of, pieces)),
         folder=str(place(task)),
     )
+
+
+def wanting(task: Task) -> list[RemoteFile]:
+    """Return the files that must be fetched before all of a task's splits can be read."""
+    parsed = sum(splits_on(task.shelf).values())
+    return missing(task.files()) if parsed < len(SPLITS) else []
 
 
 def _bytes_of(path: Path) -> int:
@@ -88,7 +73,7 @@ def place(task: Task) -> Path:
     """Return the folder in which a task's files or pieces lie, or would."""
     if files := task.files():
         return (data_folder() / files[0].name).parent
-    return pieces_folder() / "drawn" / task.key if isinstance(task, KeptTask) else data_folder()
+    return pieces_folder() / task.shelf
 
 
 def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
@@ -101,10 +86,9 @@ def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
         SpecError: A file is not to be had, or the disk is full.
     """
     fetched(task.files())
-    if isinstance(task, KeptTask):
-        for split in splits:
-            for piece in task.pieces(split):
-                yield len(piece())
+    for split in splits:
+        for piece in task.pieces(split):
+            yield len(piece())
 
 
 def faults(name: str, task: Task) -> Iterator[str]:
@@ -117,9 +101,9 @@ def faults(name: str, task: Task) -> Iterator[str]:
         fault = examined(file, folder) if (folder / file.name).exists() else None
         if fault is not None:
             yield f"{folder / file.name} {fault}; `ssm-bench data fetch '{name}'` fetches it again."
-    for path in kept_pieces(task):
+    for path in found_on(task.shelf):
         if read(path) is None:
             yield f"{path} is broken; `ssm-bench data fetch '{name}'` makes it again."
-    for home in split_folders(task).values() if isinstance(task, KeptTask) else ():
-        if home.is_dir() and not whole(home):
-            yield f"{home} lacks pieces; `ssm-bench data fetch '{name}'` makes them again."
+    for folder, whole in splits_on(task.shelf).items():
+        if not whole:
+            yield f"{folder} lacks pieces; `ssm-bench data fetch '{name}'` makes them again."

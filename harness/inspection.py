@@ -7,13 +7,10 @@ import torch
 from torch import Tensor
 
 from harness.contract.data import Batch
-from harness.contract.drawn import DrawnTask
-from harness.contract.kept import KeptTask
 from harness.contract.labels import IGNORED
-from harness.contract.task import GeneratedTask, LearningTask
-from harness.data import SPLITS, split_folders, stock
+from harness.contract.task import LearningTask, Split
+from harness.data import SPLITS, wanting
 from harness.measure.clock import now
-from harness.pieces import whole
 from harness.seeding import stream
 from harness.spec import SpecError
 
@@ -37,7 +34,7 @@ class Inspection:
 
     task: str
     version: int
-    sizes: Mapping[str, int]
+    sizes: Mapping[Split, int]
     """Examples of each split; of endless training data, of the sample that stands for it."""
     looked_at: int
     """Examples in the sample."""
@@ -68,7 +65,9 @@ def inspect(name: str, task: LearningTask, n: int) -> Inspection:
     Raises:
         SpecError: The files of a stored task are not there.
     """
-    sizes = sizes_of(name, task)
+    if files := wanting(task):
+        raise SpecError(f"{files[0].name} is not there; run `ssm-bench data fetch '{name}'`.")
+    sizes = {split: task.count(split) for split in SPLITS}
     batch, seconds = sampled(task, n or min(MOST, sizes["test"]))
     real = batch.targets.is_floating_point()
     return Inspection(
@@ -87,31 +86,17 @@ def inspect(name: str, task: LearningTask, n: int) -> Inspection:
     )
 
 
-def sizes_of(name: str, task: LearningTask) -> dict[str, int]:
-    """Count the examples of each split."""
-    if isinstance(task, GeneratedTask | DrawnTask):
-        return {split: task.examples[split] for split in SPLITS}
-    have = stock(name, task)
-    if isinstance(task, KeptTask):
-        if have.missing and not all(map(whole, split_folders(task).values())):
-            raise SpecError(f"{have.missing[0]} is not there; run `ssm-bench data fetch '{name}'`.")
-        return {s: sum(len(piece()) for piece in task.pieces(s)) for s in SPLITS}
-    return {split: len(task.split(split)) for split in SPLITS}
-
-
 def sampled(task: LearningTask, n: int) -> tuple[Batch, float | None]:
     """Draw n examples from a stream of their own, or read the first n of the test split.
 
     Returns:
         The examples, and the seconds that drawing them took; None if they were read.
     """
-    if not isinstance(task, GeneratedTask | DrawnTask):
-        return task.split("test")[:n], None
-    rng = stream(task.name, task.version, "inspect")
     start = now()
-    batch = task.sample(n, rng)
-    seconds = now() - start
-    return (task.ready(batch) if isinstance(task, DrawnTask) else batch), seconds
+    drawn = task.fresh(n, stream(task.name, task.version, "inspect"))
+    if drawn is not None:
+        return drawn, now() - start
+    return next(task.rows("test").batches(n)), None
 
 
 def histogram(targets: Tensor) -> dict[int, int]:

@@ -115,6 +115,26 @@ def whole(folder: Path) -> list[Path]:
     return paths if all(path.is_file() for path in paths) else []
 
 
+def splits_on(shelf: str) -> dict[Path, bool]:
+    """Return the folders of a shelf's parsed splits, each with whether all its pieces are there."""
+    folders = filter(Path.is_dir, _made(pieces_folder() / shelf)) if shelf else ()
+    return {folder: bool(whole(folder)) for folder in folders}
+
+
+def found_on(shelf: str) -> list[Path]:
+    """Return the pieces on a shelf, drawn or parsed."""
+    folders = [pieces_folder() / shelf, *splits_on(shelf)] if shelf else ()
+    return [path for folder in folders for path in _made(folder) if path.suffix == ".npz"]
+
+
+def _made(folder: Path) -> list[Path]:
+    """Return what lies in a folder, which may not be there, but not what is just being made."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> None:
     parts = parse()
     first = next(parts)  # downloads with a bar of its own, so before there is another line

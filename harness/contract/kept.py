@@ -28,9 +28,18 @@ class KeptTask(LearningTask):
     """Training pieces whose rows are shuffled together; more, if neighbouring examples are alike.
     """
 
+    @property
+    @abstractmethod
+    def shelf(self) -> str:
+        """The folder of its pieces, below that of all."""
+
     @abstractmethod
     def pieces(self, split: Split) -> list[Callable[[], Batch]]:
         """Return what reads each piece of a split, and makes and keeps it if it is not there."""
+
+    def count(self, split: Split) -> int:
+        """Add up the examples of all pieces."""
+        return sum(len(piece()) for piece in self.pieces(split))
 
     def ready(self, batch: Batch) -> Batch:
         """Turn examples as they are kept into examples as networks take them.
@@ -41,7 +50,7 @@ class KeptTask(LearningTask):
 
     @property
     def key(self) -> str:
-        """The folder of its pieces: its name, its version, and a hash of what else they depend on.
+        """What its pieces go by: its name, its version, and a hash of what else they depend on.
 
         Pieces depend on all options.
         """

@@ -30,6 +30,11 @@ class StoredTask(KeptTask):
         """Return its options, and which files it reads."""
         return [super().depends_on(), [[file.name, file.checksum] for file in self.files()]]
 
+    @property
+    def shelf(self) -> str:
+        """A folder, which holds one of each split."""
+        return f"parsed/{self.key}"
+
     def pieces(self, split: Split) -> list[Callable[[], Batch]]:
         """Return what reads each piece of a split, after fetching and parsing what is missing."""
         if not self.files():
@@ -37,7 +42,7 @@ class StoredTask(KeptTask):
         from harness.pieces import parsed  # noqa: PLC0415 - no folders without data
 
         said = f"reading {self.name}: {split}"
-        return parsed(f"parsed/{self.key}/{split}", partial(self._parts, split), said)
+        return parsed(f"{self.shelf}/{split}", partial(self._parts, split), said)
 
     @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
     def packaged(self, split: Split) -> Batch:

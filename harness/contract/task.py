@@ -73,6 +73,15 @@ class Task(ABC):
         """Return what must be fetched first; nothing, if the data need no download."""
         return ()
 
+    @property
+    def shelf(self) -> str:
+        """The folder of the pieces that it keeps, below that of all; empty if it keeps none."""
+        return ""
+
+    def pieces(self, split: Split) -> list[Callable[[], Batch]]:  # noqa: ARG002
+        """Return what reads each piece of a split, and makes and keeps it if it is not there."""
+        return []
+
     def averages(self) -> Mapping[str, Mapping[str, float | None]]:
         """Return the averages over several tasks in which a score of these very options counts.
 
@@ -113,6 +122,14 @@ class LearningTask(Task):
     @abstractmethod
     def split(self, split: Split) -> Batch:
         """Return a whole split as one batch; of endless training data, a sample."""
+
+    def count(self, split: Split) -> int:
+        """Return how many examples a split has; of endless training data, a sample of them."""
+        return len(self.split(split))
+
+    def fresh(self, n: int, rng: torch.Generator) -> Batch | None:  # noqa: ARG002
+        """Draw n examples of no split from a CPU generator; None if its examples are read."""
+        return None
 
     def rows(self, split: Split) -> Rows:
         """Return a whole split to be gone through batch by batch."""
@@ -165,6 +182,14 @@ class GeneratedTask(LearningTask):
         rng = stream(self.name, self.version, "train")
         while True:
             yield self.sample(size, rng)
+
+    def fresh(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples."""
+        return self.sample(n, rng)
+
+    def count(self, split: Split) -> int:
+        """Return the size of the fixed sample."""
+        return self.examples[split]
 
     def split(self, split: Split) -> Batch:
         """Draw a fixed sample."""

@@ -53,8 +53,8 @@ class SnakesTask(DrawnTask, ABC):
         return self.look.size**2
 
     @property
-    def examples(self) -> Mapping[Split, int]:  # type: ignore[override] # an option says which
-        """Examples of each split."""
+    def examples(self) -> Mapping[Split, int]:
+        """Some pieces of each split, or what was published."""
         if self.sets == "laptop":
             return {split: self.piece * pieces for split, pieces in LAPTOP.items()}
         return SMOKE if self.sets == "smoke" else self.published
@@ -70,7 +70,7 @@ class SnakesTask(DrawnTask, ABC):
             A `Picture` for each example: pixels, classes, label, gap, and the places of the dashes
             of both long paths, of the short paths and of the discs.
         """
-        count = self.examples[split]
+        count = self.count(split)
         for number, start in enumerate(range(0, count, self.piece)):
             rng = stream(self.name, self.version, split, number)
             for seed in _seeds(min(self.piece, count - start), rng):

@@ -2,16 +2,21 @@
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from harness import cli
-from harness.api import Batch, stream
-from harness.inspection import histogram, reached
+from harness.api import Batch, KeptTask, OneLabel, Split, Tokens, stream
+from harness.data import faults, stock
+from harness.inspection import histogram, inspect, reached
 from harness.job import Progress
 from harness.loading import load_task
+from harness.pieces import kept
 from harness.runner import Sweep, Update, perform, plan
 from harness.spec import RunSpec
 from suites.lra.listops import ListOps
@@ -210,7 +215,7 @@ def test_what_is_being_made_is_neither_listed_nor_verified(data, tmp_path: Path)
 def test_a_piece_that_goes_while_it_is_listed_is_no_error(
     data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.data.kept_pieces", lambda task: [tmp_path / "gone.npz"])
+    monkeypatch.setattr("harness.data.found_on", lambda shelf: [tmp_path / "gone.npz"])
 
     assert listed(data)["piece_bytes"] == 0
 
@@ -260,6 +265,40 @@ def test_inspect_does_without_the_file_if_every_split_was_parsed_and_only_then(
     file.unlink()
     assert data("inspect", "letters")[0] == 0
     assert site.asked == ["letters/all.txt"] * 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbered(KeptTask):
+    """Tokens, by a kind of task that is neither drawn nor stored; two pieces a split."""
+
+    shelf = "numbered"
+    inputs = property(lambda self: Tokens(9))
+    outputs = property(lambda self: OneLabel(9))
+    max_length = property(lambda self: 1)
+    causal = property(lambda self: True)
+    chance = property(lambda self: 0.0)
+
+    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+        rows = torch.arange(3)
+        batch = Batch(rows[:, None], rows)
+        names = [f"{self.shelf}/{split}-{number}" for number in (0, 1)]
+        return [partial(kept, name, lambda: batch, "numbering") for name in names]
+
+
+def test_another_kind_of_task_says_itself_where_its_pieces_are_and_how_many_examples(
+    site: Site, tmp_path: Path
+) -> None:
+    task = Numbered()
+
+    seen = inspect("numbered", task, 4)
+    have = stock("numbered", task)
+
+    assert seen.sizes == {"train": 6, "validation": 6, "test": 6}
+    assert (seen.looked_at, seen.per_second) == (4, None)
+    assert (have.pieces, have.folder) == (6, str(tmp_path / "data" / "numbered"))
+    min(tmp_path.rglob("*.npz")).write_bytes(b"")
+    [fault] = faults("numbered", task)
+    assert "test-0.npz is broken" in fault
 
 
 def test_inspect_of_a_drawn_task_times_its_drawing(data) -> None:
