@@ -11,6 +11,7 @@ from harness.aggregate import Group, comparable_groups
 from harness.compare import Comparison
 from harness.record import Record
 from harness.report import formats, tables
+from harness.report.averages import average_table
 from harness.report.comparison import comparison_table
 from harness.report.evaluations import evaluation_table
 from harness.report.scaling import Crossover, Series, crossovers, series
@@ -49,7 +50,11 @@ class Report:
         every = [each for found in self.sweeps.values() for each in found]
         scaling = [tables.scaling_table(task, found) for task, found in self.sweeps.items()]
         made = {
-            "Scores": [tables.score_table(self.groups), evaluation_table(self.groups)],
+            "Scores": [
+                tables.score_table(self.groups),
+                average_table(self.groups),
+                evaluation_table(self.groups),
+            ],
             "Training": [tables.cost_table(self.groups)],
             "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
             "Width and state": [size_table(self.records)],
