@@ -4,7 +4,7 @@ Axes: b batch, l length, d channels, k kernels of one channel, g sets of poles, 
 """
 
 from abc import abstractmethod
-from typing import Any, final
+from typing import cast, final
 
 import torch
 from jaxtyping import Complex, Complex128, Float, Int
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from baselines.ops import diagonal
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
-from baselines.ops.versions import version
-from harness.api import Mixer, UnsupportedError
-
-DiagonalState = tuple[Complex[Tensor, "b d n"]]
+from baselines.ops.diagonal_steps import DiagonalState, DiagonalSteps, positions
+from baselines.ops.versions import own, version
+from harness.api import Mixer, UnsupportedError, tensor_bytes
 
 CHUNKED_FROM = 256
 """Positions for each mode of a channel (32 at least, both directions counted) from which the
@@ -39,7 +38,7 @@ class DiagonalLayer(Mixer):
         self.modes, self.causal = modes, causal
         self.directions = 1 if causal else 2
         self.D = nn.Parameter(torch.randn(width))
-        self._stepped: tuple[object, Any] = None, None
+        self._stepped: tuple[object, DiagonalSteps | None] = None, None
         self._path = "split+fft"
 
     @abstractmethod
@@ -74,13 +73,14 @@ class DiagonalLayer(Mixer):
     ) -> tuple[Float[Tensor, "b l d"], DiagonalState]:
         """Continue from a state over a piece, in the form that its length asks for."""
         self._check_steps()
-        weight, pole = self.system()
-        if self._chunks(u.shape[1]):
-            y = chunked(u, weight, pole, self.D, state[0])
+        steps, length = self._steps(), u.shape[1]
+        modes, pole = steps.modes(state), steps.pole
+        if self._chunks(length):
+            y = chunked(u, *self.system(), self.D, modes)
         else:
-            still = diagonal.response(weight[:, 0], pole, state[0], u.shape[1])
-            y = convolve(u, self.kernel(u.shape[1]), self.D) + still.to(u.dtype)
-        return y, (diagonal.final_state(pole, u, state[0]),)
+            still = diagonal.response(steps.weight, pole, modes, length)
+            y = convolve(u, self.kernel(length), self.D) + still.to(u.dtype)
+        return y, steps.begin(diagonal.final_state(pole, u, modes))
 
     @final
     def _chunks(self, length: int) -> bool:
@@ -99,36 +99,35 @@ class DiagonalLayer(Mixer):
         """
         self._check_steps()
         dtype = torch.promote_types(self.D.dtype, torch.complex64)
-        return (self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype),)
+        rest = self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype)
+        block = self.D.new_zeros(batch, positions(self.modes), len(self.D), dtype=dtype.to_real())
+        return DiagonalState(rest, block, torch.tensor(0))
 
     @final
     def step(
         self, u: Float[Tensor, "b d"], state: DiagonalState
     ) -> tuple[Float[Tensor, "b d"], DiagonalState]:
         """Advance the recurrence by one position, in the state's memory."""
-        y = diagonal.step(*self._present_system(), u, state[0])
-        return torch.addcmul(y, self.D, u).to(u.dtype), state
+        return self._steps().step(u, state)
 
-    @torch.no_grad()
-    def _present_system(self) -> tuple[Float[Tensor, "d n 2"], Complex[Tensor, "g n"]]:
-        """Return the system for steps, discretised anew only when a parameter has changed."""
-        present = self.rate, version(self.parameters())
+    def _steps(self) -> DiagonalSteps:
+        """Return the system for steps, made anew only when a parameter has changed."""
+        present = self.rate, version(own(self))
         if self._stepped[0] != present:
             weight, pole = self.system()
-            self._stepped = present, (diagonal.pairs(weight[:, 0]), pole.to(weight.dtype))
-        system: tuple[Tensor, Tensor] = self._stepped[1]
-        return system
+            self._stepped = present, DiagonalSteps(weight[:, 0], pole, self.D)
+        return cast("DiagonalSteps", self._stepped[1])
 
     @final
     def prefill(self, u: Float[Tensor, "b l d"]) -> DiagonalState:
         """Return the state after a sequence, by matrix products."""
-        return (diagonal.final_state(self.system()[1], u, *self.initial_state(len(u))),)
+        steps, rest = self._steps(), self.initial_state(len(u))
+        return steps.begin(diagonal.final_state(steps.pole, u, rest.modes))
 
     @final
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of one complex number for each mode of each channel."""
-        self._check_steps()
-        return 2 * self.D.element_size() * len(self.D) * self.modes
+        """Return the bytes of a channel's modes, of its block of positions, and of their count."""
+        return tensor_bytes(self.initial_state(1))
 
     @final
     def path(self) -> str:

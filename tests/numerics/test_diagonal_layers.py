@@ -6,6 +6,8 @@ from itertools import product
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from baselines.dlr import DLR
@@ -13,6 +15,7 @@ from baselines.dss import DSS, DSSLayer
 from baselines.ops import chunked, diagonal_layer
 from baselines.ops.convolution import direct_convolve
 from baselines.ops.diagonal_layer import DiagonalLayer
+from baselines.ops.diagonal_steps import positions
 from baselines.s4d import S4D
 from harness.api import UnsupportedError
 from harness.seeding import scope, stream
@@ -211,6 +214,42 @@ def test_steps_and_prefill_continue_what_the_whole_sequence_gives(
     for position in range(length, length + 4):
         y, state = mixer.step(u[:, position], state)
         torch.testing.assert_close(y, whole[:, position])
+
+
+@given(read=st.integers(0, 20), walked=st.integers(0, 40), piece=st.integers(0, 20))
+@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("recipe", [S4D(state=40), DLR(state=70), DSS(state=30)], ids=str)
+def test_a_state_goes_on_from_anywhere_in_a_block(
+    recipe: Recipe, read: int, walked: int, piece: int
+) -> None:
+    mixer = layer(recipe)
+    assert positions(mixer.modes) > 4
+    u = features(read + walked + piece + 3)
+    whole, outputs = mixer(u), []
+    first, second = read + walked, read + walked + piece
+    state = mixer.prefill(u[:, :read])
+    for position in range(read, first):
+        y, state = mixer.step(u[:, position], state)
+        outputs.append(y[:, None])
+    y, state = mixer.advance(u[:, first:second], state)
+    outputs.append(y)
+    for position in range(second, second + 3):
+        y, state = mixer.step(u[:, position], state)
+        outputs.append(y[:, None])
+    torch.testing.assert_close(torch.cat(outputs, 1), whole[:, read:])
+
+
+def test_four_thousand_steps_in_float32_keep_five_digits() -> None:
+    with scope("drift"):
+        single = DLR(state=64, form="phase").build(width=1, length=8, causal=True)
+    double, count = copy.deepcopy(single).double(), 4_000
+    u = torch.randn(1, count, 1, generator=stream("drift"))
+    state = single.initial_state(1)
+    for position in range(count):
+        _, state = single.step(u[:, position], state)
+    _, state = single.advance(u[:, :0], state)
+    exact = double.prefill(u.double()).modes
+    assert (state.modes - exact).norm() / exact.norm() < 1e-5
 
 
 @pytest.mark.parametrize("chunks", [False, True])

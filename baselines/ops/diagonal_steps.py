@@ -1,0 +1,94 @@
+"""The steps of a diagonal system, which goes through its modes once a block of positions.
+
+A wide layer's modes fill more than a cache, so a step that goes through them waits for memory. Here
+a step reaches the outputs of its block through the first taps of the kernel, a short convolution;
+what the past gives to a block is worked out as the block begins, by matrix products.
+
+Axes: b batch, d channels, g sets of poles, n modes, p positions of a block, m = 2n real and
+imaginary parts.
+"""
+
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Complex, Complex128, Float, Int
+from torch import Tensor
+
+from baselines.ops import diagonal
+
+MOST_POSITIONS = 16
+"""Positions of a block. Going through the modes is spread over them; the tables grow with them."""
+
+
+class DiagonalState(NamedTuple):
+    """What steps carry from one to the next, in whose memory they work."""
+
+    modes: Complex[Tensor, "b d n"]
+    """As they were when the block began."""
+    block: Float[Tensor, "b p d"]
+    """The inputs of the positions that are done, then what the past gives to the outputs ahead."""
+    done: Int[Tensor, ""]
+
+
+def positions(modes: int) -> int:
+    """Return the positions of a block: of four modes or more, it adds an eighth to their bytes."""
+    return min(MOST_POSITIONS, max(1, modes // 4))
+
+
+@final
+class DiagonalSteps:
+    """A system made ready for steps; its tables belong to the parameters that it was made of."""
+
+    def __init__(
+        self,
+        weight: Complex[Tensor, "d n"],
+        pole: Complex128[Tensor, "g n"],
+        skip: Float[Tensor, " d"],
+    ) -> None:
+        self.weight, self.pole = weight, pole
+        self.size = positions(pole.shape[-1])
+        powers = diagonal.powers(pole, self.size, weight.dtype)
+        self.arriving = torch.view_as_real(powers.flip(1)).flatten(2).squeeze(0)
+        fading = (powers * pole.to(weight.dtype)[:, None]).conj().resolve_conj()
+        self.fading = torch.view_as_real(fading).flatten(2).squeeze(0).mT
+        self.turn = self._turn(self.size)
+        self.taps = diagonal.kernel(weight[:, None], pole, self.size)[:, 0].mT.contiguous()
+        self.taps[0] += skip
+
+    def begin(self, modes: Complex[Tensor, "b d n"]) -> DiagonalState:
+        """Begin a block."""
+        read = torch.view_as_real(modes * self.weight).flatten(2)
+        # Not a transpose alone: with its strides even one sequence would be multiplied row by row.
+        rows = read.transpose(0, 1).reshape(modes.shape[1], len(modes), -1)
+        with torch.autocast(modes.device.type, enabled=False):
+            block = rows @ self.fading
+        return DiagonalState(modes, block.permute(1, 2, 0).contiguous(), torch.tensor(0))
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: DiagonalState
+    ) -> tuple[Float[Tensor, "b d"], DiagonalState]:
+        """Return the output and the state after it."""
+        left = state.block[:, int(state.done) :]
+        seen = u.to(left.dtype)
+        left.addcmul_(seen[:, None], self.taps[: left.shape[1]])
+        present = left[:, 0]
+        y = present.to(u.dtype, copy=True)
+        present.copy_(seen)
+        state.done.add_(1)
+        return y, self.begin(self.modes(state)) if left.shape[1] == 1 else state
+
+    def modes(self, state: DiagonalState) -> Complex[Tensor, "b d n"]:
+        """Return the modes after the positions that are done."""
+        done = int(state.done)
+        if not done:
+            return state.modes
+        seen = state.block[:, :done].permute(2, 0, 1).contiguous()
+        with torch.autocast(seen.device.type, enabled=False):
+            arrived = seen @ self.arriving[..., self.size - done :, :]
+        driven = torch.view_as_complex(arrived.unflatten(-1, (-1, 2))).transpose(0, 1)
+        turn = self.turn if done == self.size else self._turn(done)
+        return (turn * state.modes).add_(driven)
+
+    def _turn(self, steps: int) -> Complex[Tensor, "g n"]:
+        """Return what a mode is multiplied by over some steps, in the working precision."""
+        return diagonal.power(self.pole, steps).to(self.weight.dtype)
