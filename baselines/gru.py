@@ -7,8 +7,10 @@ Axis: d width.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
+import torch
 from torch import nn
 
 from baselines.ops.recurrent_layer import RecurrentLayer
@@ -25,4 +27,5 @@ class GRU(Model):
 
     def build(self, *, width: int, length: int, causal: bool) -> RecurrentLayer:  # noqa: ARG002
         """Build the layer; it needs no length."""
-        return RecurrentLayer(nn.GRU(width, width, batch_first=True, bidirectional=not causal), 1)
+        network = partial(nn.GRU, width, width, batch_first=True)
+        return RecurrentLayer(network, torch.gru, torch.gru_cell, 1, causal=causal)

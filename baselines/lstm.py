@@ -6,8 +6,10 @@ Axis: d width.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
+import torch
 from torch import nn
 
 from baselines.ops.recurrent_layer import RecurrentLayer
@@ -24,4 +26,5 @@ class LSTM(Model):
 
     def build(self, *, width: int, length: int, causal: bool) -> RecurrentLayer:  # noqa: ARG002
         """Build the layer; it needs no length."""
-        return RecurrentLayer(nn.LSTM(width, width, batch_first=True, bidirectional=not causal), 2)
+        network = partial(nn.LSTM, width, width, batch_first=True)
+        return RecurrentLayer(network, torch.lstm, torch.lstm_cell, 2, causal=causal)

@@ -1,19 +1,26 @@
 """The layer around torch's own recurrent networks: their loop, one direction or both, and a map.
 
-Axes: b batch, l length, d width, k directions.
+Axes: b batch, l length, d width.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from baselines.ops.anew import made_anew
+from baselines.ops.reversal import reversed_valid
 from harness.api import Mixer, UnsupportedError, tensor_bytes
 
-RecurrentState = Float[Tensor, "k b d"] | tuple[Float[Tensor, "k b d"], Float[Tensor, "k b d"]]
+RecurrentState = tuple[Float[Tensor, "1 b d"], ...]
 """Hidden features, and an LSTM's cells."""
+
+PIECE = 1 << 20
+"""Hidden features whose loop is made anew for the gradient at a time."""
+WHOLE = 1 << 22
+"""Hidden features up to which what the loop makes inside, up to fifty times as much, is kept."""
 
 
 @final
@@ -21,27 +28,37 @@ class RecurrentLayer(Mixer):
     """A recurrent network and a linear map of its hidden features, of both directions if any.
 
     Args:
-        rnn: One layer, batch first, with both directions if the layer is not causal.
-        vectors: Vectors of its state; with one, the state is a tensor and no tuple.
+        network: Makes the parameters of one direction.
+        loop: torch's function behind that network.
+        cell: Makes one round of the loop.
+        vectors: Vectors of its state; with one, torch takes and returns it alone.
+        causal: Whether there is one direction only.
     """
 
-    def __init__(self, rnn: nn.LSTM | nn.GRU, vectors: int) -> None:
+    def __init__(
+        self,
+        network: Callable[[], nn.LSTM | nn.GRU],
+        loop: Callable[..., Any],
+        cell: Callable[..., Any],
+        vectors: int,
+        *,
+        causal: bool,
+    ) -> None:
         super().__init__()
-        self.rnn, self.vectors, self.causal = rnn, vectors, not rnn.bidirectional
-        width = rnn.hidden_size
-        self.out = nn.Linear(width if self.causal else 2 * width, width)
+        self.loop, self.cell, self.vectors, self.causal = loop, cell, vectors, causal
+        self.rnn = network()
+        self.backward_rnn = None if causal else network()
+        width = self.rnn.hidden_size
+        self.out = nn.Linear(width if causal else 2 * width, width)
 
     def forward(
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
-        """Run over the sequence; packing starts the backward direction at the last valid step."""
-        if lengths is None or self.causal:
-            hidden = self._run(u)[0]
-        else:
-            packed = pack_padded_sequence(u, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            hidden, _ = pad_packed_sequence(
-                self._run(packed)[0], batch_first=True, total_length=u.shape[1]
-            )
+        """Run over the sequence; the backward direction starts at the last valid position."""
+        hidden = self._run(self.rnn, u, self._blank(len(u)))[0]
+        if self.backward_rnn is not None:
+            back = self._run(self.backward_rnn, reversed_valid(u, lengths), self._blank(len(u)))[0]
+            hidden = torch.cat([hidden, reversed_valid(back, lengths)], -1)
         mapped: Tensor = self.out(hidden)
         return mapped
 
@@ -53,16 +70,18 @@ class RecurrentLayer(Mixer):
         """
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        shape = 1, batch, self.rnn.hidden_size
-        zeros = [self.out.weight.new_zeros(shape) for _ in range(self.vectors)]
-        return zeros[0] if self.vectors == 1 else (zeros[0], zeros[1])
+        return self._blank(batch)
 
     def step(
         self, u: Float[Tensor, "b d"], state: RecurrentState
     ) -> tuple[Float[Tensor, "b d"], RecurrentState]:
-        """Advance one position."""
-        hidden, state = self._run(u[:, None], state)
-        return self.out(hidden[:, 0]), state
+        """Advance one position by the bare cell: torch's loop prepares for long sequences."""
+        before = [part[0] for part in state]
+        with torch.autocast(u.device.type, enabled=False):
+            u = u.to(self.out.weight.dtype)
+            after = self.cell(u, self._torchs(before), *self.rnn.parameters())
+        after = after if self.vectors > 1 else (after,)
+        return self.out(after[0]), tuple(part[None] for part in after)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: RecurrentState
@@ -70,15 +89,43 @@ class RecurrentLayer(Mixer):
         """Continue over a piece, in one call of torch's loop."""
         if not u.shape[1]:
             return u, state
-        hidden, state = self._run(u, state)
+        hidden, state = self._run(self.rnn, u, state)
         return self.out(hidden), state
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
         """Return the bytes of the state's vectors."""
         return tensor_bytes(self.initial_state(1))
 
-    def _run(self, u: Any, state: RecurrentState | None = None) -> tuple[Any, RecurrentState]:
-        """Run the loop in the parameters' own precision, which its long products need."""
-        with torch.autocast(self.out.weight.device.type, enabled=False):
-            outcome: tuple[Any, RecurrentState] = self.rnn(u.to(self.out.weight.dtype), state)
-        return outcome
+    def _blank(self, batch: int) -> RecurrentState:
+        shape = 1, batch, self.rnn.hidden_size
+        return tuple(self.out.weight.new_zeros(shape) for _ in range(self.vectors))
+
+    def _run(
+        self, rnn: nn.LSTM | nn.GRU, u: Tensor, state: RecurrentState
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run the loop; for the gradient of a long sequence keep only the states between pieces."""
+        weights = tuple(rnn.parameters())
+        u = u.to(weights[0].dtype)
+        if u.numel() <= WHOLE or not torch.is_grad_enabled():
+            hidden, *after = self._looped(u, *state, *weights)
+            return hidden, tuple(after)
+        outputs = []
+        for piece in u.split(max(1, PIECE // u[:, 0].numel()), 1):
+            output, *after = made_anew(self._looped, piece, *state, *weights)
+            outputs.append(output)
+            state = tuple(after)
+        return torch.cat(outputs, 1), state
+
+    def _looped(self, u: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        """Run torch's loop from a state with weights, in their precision: its products are long."""
+        state, weights = given[: self.vectors], given[self.vectors :]
+        train = torch.is_grad_enabled()
+        with torch.autocast(u.device.type, enabled=False):
+            made: tuple[Tensor, ...] = self.loop(
+                u, self._torchs(state), weights, True, 1, 0.0, train, False, True
+            )
+        return made
+
+    def _torchs(self, state: Sequence[Tensor]) -> Any:
+        """Return a state as torch's functions take it."""
+        return state if self.vectors > 1 else state[0]

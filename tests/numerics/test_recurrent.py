@@ -8,6 +8,7 @@ from torch import Tensor
 
 from baselines.gru import GRU
 from baselines.lstm import LSTM
+from baselines.ops import recurrent_layer
 from baselines.ops.recurrent_layer import RecurrentLayer
 from harness.api import tensor_bytes
 from harness.seeding import scope, stream
@@ -24,13 +25,13 @@ def features(length: int) -> Tensor:
     return torch.randn(2, length, 3, generator=stream("u", length), dtype=torch.float64)
 
 
-def walk(recipe: LSTM | GRU, weights: dict[str, Tensor], sequence: Tensor, way: str) -> Tensor:
+def walk(recipe: LSTM | GRU, weights: dict[str, Tensor], sequence: Tensor) -> Tensor:
     """Run the equations of one direction."""
     h = c = sequence.new_zeros(2, 3)
     out = []
     for u_t in sequence.unbind(1):
-        given = u_t @ weights[f"weight_ih_l0{way}"].mT + weights[f"bias_ih_l0{way}"]
-        kept = h @ weights[f"weight_hh_l0{way}"].mT + weights[f"bias_hh_l0{way}"]
+        given = u_t @ weights["weight_ih_l0"].mT + weights["bias_ih_l0"]
+        kept = h @ weights["weight_hh_l0"].mT + weights["bias_hh_l0"]
         if recipe == LSTM():
             i, f, g, o = (given + kept).chunk(4, -1)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -49,10 +50,9 @@ def test_the_loop_equals_the_equations_and_their_gradients(
     recipe: LSTM | GRU, causal: bool
 ) -> None:
     mixer, u = layer(recipe, causal=causal), features(6).requires_grad_()
-    weights = dict(mixer.rnn.named_parameters())
-    hidden = walk(recipe, weights, u, "")
-    if not causal:
-        back = walk(recipe, weights, u.flip(1), "_reverse").flip(1)
+    hidden = walk(recipe, dict(mixer.rnn.named_parameters()), u)
+    if mixer.backward_rnn is not None:
+        back = walk(recipe, dict(mixer.backward_rnn.named_parameters()), u.flip(1)).flip(1)
         hidden = torch.cat([hidden, back], -1)
     expected, found = mixer.out(hidden), mixer(u)
     torch.testing.assert_close(found, expected)
@@ -88,3 +88,51 @@ def test_padding_reaches_no_valid_position(recipe: LSTM | GRU) -> None:
     y = mixer(padded, torch.tensor([6, 4]))
     torch.testing.assert_close(y[0], mixer(u)[0])
     torch.testing.assert_close(y[1:, :4], mixer(u[1:, :4]))
+
+
+@given(
+    recipe=st.sampled_from(RECIPES),
+    causal=st.booleans(),
+    length=st.integers(1, 11),
+    rows=st.integers(1, 5),
+)
+def test_pieces_made_anew_for_the_gradient_equal_the_whole_loop(
+    recipe: LSTM | GRU, causal: bool, length: int, rows: int
+) -> None:
+    mixer, u = layer(recipe, causal=causal), features(length).requires_grad_()
+    lengths, leaves = torch.tensor([length, (length + 1) // 2]), [u, *mixer.parameters()]
+    direction = torch.randn(u.shape, generator=stream("to"), dtype=torch.float64)
+
+    def outcome() -> tuple[Tensor, ...]:
+        y = mixer(u, lengths)
+        return y, *torch.autograd.grad((y * direction).sum(), leaves)
+
+    whole = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent_layer, "WHOLE", 0)
+        patch.setattr(recurrent_layer, "PIECE", rows * u[:, 0].numel())
+        pieces = outcome()
+    torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_a_long_sequence_keeps_little_but_its_inputs_for_the_gradient(
+    recipe: LSTM | GRU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixer, u = layer(recipe), features(128).requires_grad_()
+
+    def kept() -> int:
+        sizes: dict[int, int] = {}
+
+        def keep(saved: Tensor) -> Tensor:
+            sizes[saved.data_ptr()] = saved.numel()
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+            mixer(u)
+        return sum(sizes.values())
+
+    whole = kept()
+    monkeypatch.setattr(recurrent_layer, "WHOLE", 0)
+    monkeypatch.setattr(recurrent_layer, "PIECE", 8 * u[:, 0].numel())
+    assert kept() < whole / 3
