@@ -3,6 +3,8 @@
 import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +28,10 @@ class FetchError(SpecError):
     """A file could not be fetched, told in one sentence."""
 
 
+class KeepError(SpecError):
+    """Something cannot be kept in the data folder, told in one sentence."""
+
+
 def fetched(files: tuple[RemoteFile, ...]) -> Path:
     """Return the folder in which all files lie, after fetching those that are missing.
 
@@ -36,12 +42,13 @@ def fetched(files: tuple[RemoteFile, ...]) -> Path:
 
     Raises:
         FetchError: A file is neither there nor to be had; the message says where to put it.
+        KeepError: The folder cannot be written to, or is full.
     """
     folder = data_folder()
     for file in files:
         path = folder / file.name
         if examined(file, folder) is not None or _unrecorded(file, path):
-            with _alone(path):
+            with locked(path.with_name(".lock")):
                 if examined(file, folder) is not None:
                     _fetch(file, path)
                 if _unrecorded(file, path):
@@ -99,12 +106,31 @@ def locked(path: Path) -> BinaryIO:
     """Open a file that one process at a time holds; closing it lets the next one have it.
 
     Raises:
-        OSError: Its folder cannot be written to.
+        KeepError: Its folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.open("ab")
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("ab")
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in a sentence that something cannot be written.
+
+    Raises:
+        KeepError: The disk is full, or forbids it, or fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a server: those of the system have a number
+            raise
+        raise KeepError(
+            f"{path} cannot be written ({error.strerror}); make room there, or set {DATA} to "
+            "another folder."
+        ) from error
 
 
 def _unrecorded(file: RemoteFile, path: Path) -> bool:
@@ -117,8 +143,9 @@ def _record(path: Path) -> None:
 
     digest, record = summed(path, "sha256"), path.with_name(path.name + RECORD)
     part = record.with_name(record.name + ".part")
-    part.write_text(f"{digest}  {path.name}\n")
-    part.replace(record)
+    with writing(record):
+        part.write_text(f"{digest}  {path.name}\n")
+        part.replace(record)
     say(
         f"Nobody publishes a checksum of {path.name}; its SHA-256 is {digest} here, and the file "
         "must have it as long as it is there."
@@ -134,7 +161,10 @@ def _differs(path: Path, size: int | None, checksum: str | None) -> str | None:
     from harness.download import summed  # noqa: PLC0415 - as above
 
     method, _, wanted = checksum.partition(":")
-    digest = summed(path, method)
+    try:
+        digest = summed(path, method)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     return None if digest == wanted.lower() else f"has the {method} {digest}, not {wanted}"
 
 
@@ -147,9 +177,10 @@ def _fetch(file: RemoteFile, path: Path) -> None:
     for url in candidates(file):
         fault = _attempted(url, part, file, record)
         if fault is None:
-            if record is None:  # what may be recorded is of a file that is gone
-                path.with_name(path.name + RECORD).unlink(missing_ok=True)
-            part.replace(path)
+            with writing(path):
+                if record is None:  # what may be recorded is of a file that is gone
+                    path.with_name(path.name + RECORD).unlink(missing_ok=True)
+                part.replace(path)
             return
         complaints.append(f"{url} ({fault})")
     size = "of unknown size" if file.size is None else f"{file.size:,} bytes"
@@ -167,7 +198,8 @@ def _attempted(url: str, part: Path, file: RemoteFile, record: str | None) -> st
 
     download = Download(url, part, file)
     try:
-        download.run()
+        with writing(part):
+            download.run()
         if (found := _differs(part, file.size, file.checksum or record)) is None:
             return None
         part.unlink()
@@ -182,14 +214,3 @@ def _attempted(url: str, part: Path, file: RemoteFile, record: str | None) -> st
 def _first_line(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}"
-
-
-def _alone(path: Path) -> BinaryIO:
-    """Wait until no other process fetches into the folder; closing the result lets the next go."""
-    try:
-        return locked(path.with_name(".lock"))
-    except OSError as error:
-        raise FetchError(
-            f"The folder {path.parent} cannot be written to ({_first_line(error)}); set {DATA} to "
-            "one that can."
-        ) from error

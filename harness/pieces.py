@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -17,8 +16,7 @@ from torch import Tensor
 
 from harness.archives import BROKEN
 from harness.contract.data import Batch
-from harness.fetch import DATA, data_folder, locked
-from harness.spec import SpecError
+from harness.fetch import DATA, KeepError, data_folder, locked, writing
 from harness.telling import waiting
 
 FIELDS = ("inputs", "targets", "lengths")
@@ -26,10 +24,6 @@ COUNT = "count"
 """The file in the folder of a parsed split that says how many pieces it has."""
 DAY_S = 86_400
 _elsewhere: ContextVar[Path | None] = ContextVar("_elsewhere", default=None)
-
-
-class KeepError(SpecError):
-    """Pieces cannot be kept, told in one sentence."""
 
 
 @contextmanager
@@ -88,15 +82,16 @@ def parsed(name: str, parse: Callable[[], Iterator[Batch]], said: str) -> list[C
         KeepError: The pieces cannot be written.
     """
     folder = pieces_folder() / name
+    lock = folder.with_name(f".{folder.name}.lock")
     if not (paths := whole(folder)):
-        with _alone(folder):
+        with locked(lock):
             if not (paths := whole(folder)):
                 _parse(folder, parse, said)
                 paths = whole(folder)
 
     def piece(path: Path) -> Batch:
         if (found := read(path)) is None:
-            with _alone(folder):
+            with locked(lock):
                 if (found := read(path)) is None:  # else another process has mended it
                     _parse(folder, parse, said)
                     found = _reread(path)
@@ -143,7 +138,7 @@ def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> Non
         for count, batch in enumerate(chain([first], parts), 1):
             change(f"{said}, piece {count}")
             _write(part / f"{count - 1:05d}.npz", batch)
-        with _told(part):
+        with writing(part):
             (part / COUNT).write_text(f"{count}\n")
 
 
@@ -180,11 +175,11 @@ def _reread(path: Path) -> Batch:
 def _in_place(path: Path) -> Iterator[Path]:
     """Offer a path to write to, which takes the place of another when all went well."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with _told(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part
-        with _told(path):
+        with writing(path):
             _swept(part)
             if path.is_dir():  # a split that lacks a piece, or has a broken one
                 _removed(path)
@@ -193,32 +188,14 @@ def _in_place(path: Path) -> Iterator[Path]:
         _removed(part)
 
 
-def _alone(folder: Path) -> BinaryIO:
-    """Wait until no other process parses a split; closing the result lets the next one go on."""
-    with _told(folder):
-        return locked(folder.with_name(f".{folder.name}.lock"))
-
-
 def _write(path: Path, batch: Batch) -> None:
     arrays = {name: _small(x) for name in FIELDS if (x := getattr(batch, name)) is not None}
-    with _told(path):
+    with writing(path):
         path.parent.mkdir(exist_ok=True)
         with path.open("xb") as file:
             np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell in a sentence that something cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise KeepError(
-            f"Examples could not be kept at {path} ({error.strerror or error}); make room there, "
-            f"or set {DATA} to another folder."
-        ) from error
 
 
 def _swept(fresh: Path) -> None:

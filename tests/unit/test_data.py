@@ -1,6 +1,7 @@
 """`ssm-bench data`: what there is, to have it, to check it, to look at it."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -153,6 +154,38 @@ def test_fetch_draws_what_is_drawn(data, tmp_path: Path, monkeypatch: pytest.Mon
 
     assert (code, out) == (0, "lra/listops: 3 examples in 1 pieces\n")
     assert [p.name for p in tmp_path.rglob("*.npz")] == ["validation-0000x3.npz"]
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+from harness.cli import main
+main()
+"""
+"""Runs a verb where no file may grow beyond so many bytes, as if the disk were full then."""
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "room", "what"),
+    [(False, 4, "all.txt.part"), (True, 0, "all.txt.sha256"), (True, 100, "00000.npz")],
+    ids=["a download", "a checksum", "a piece"],
+)
+def test_a_full_disk_is_one_sentence_wherever_it_is_met(
+    plugin: str, tmp_path: Path, by_hand: bool, room: int, what: str
+) -> None:
+    if by_hand:
+        (tmp_path / "data" / "letters").mkdir(parents=True)
+        (tmp_path / "data" / "letters" / "all.txt").write_bytes(b"abcdefgh")
+
+    words = [str(room), "data", "fetch", "letters", "--plugin", plugin]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"{what} cannot be written (File too large); make room there" in done.stderr
+    assert list(tmp_path.rglob("*.npz")) == []
 
 
 def test_verify_is_silent_about_what_is_right(data) -> None:

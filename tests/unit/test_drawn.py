@@ -1,5 +1,6 @@
 """What takes long to draw is drawn once, piece by piece, and kept whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
 from harness.contract.kept import joined
-from harness.pieces import KeepError, elsewhere, read
+from harness.fetch import KeepError
+from harness.pieces import elsewhere, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 ) -> None:
     def full(file, **arrays) -> None:
         file.write(b"some of it")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(KeepError, match=r"No space left on device\); make room there"):

@@ -9,8 +9,9 @@ from threading import Thread
 
 import pytest
 
+from harness import download
 from harness.api import RemoteFile, SpecError
-from harness.fetch import FetchError, fetched
+from harness.fetch import FetchError, KeepError, examined, fetched
 from tests import served
 from tests.served import Site
 
@@ -94,6 +95,24 @@ def test_a_damaged_file_is_fetched_again(damaged: bytes, folder: Path, file: Rem
     fetched((file,))
 
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_file_that_cannot_be_read_is_fetched_again(
+    folder: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(folder, CONTENT)
+    path, digest = folder / "set" / "file.bin", download.summed
+
+    def failing(asked: Path, method: str) -> str:
+        if asked == path:
+            raise OSError(5, "Input/output error")
+        return digest(asked, method)
+
+    monkeypatch.setattr(download, "summed", failing)
+
+    assert examined(file, folder) == "cannot be read (Input/output error)"
+    fetched((file,))
+    assert path.read_bytes() == CONTENT
 
 
 def test_a_wrong_checksum_leaves_no_file_and_says_both(folder: Path, file: RemoteFile) -> None:
@@ -349,7 +368,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
 ) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
 
-    with pytest.raises(FetchError, match="SSM_BENCH_DATA"):
+    with pytest.raises(KeepError, match="SSM_BENCH_DATA"):
         fetched((file,))
 
 
