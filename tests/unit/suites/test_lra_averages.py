@@ -3,8 +3,9 @@
 import pytest
 
 from harness import load_task
-from harness.job import PlanRequest
+from harness.job import PlanRequest, Result
 from harness.planning import plan
+from harness.runner import Sweep, recorded
 from harness.spec import RunSpec
 
 AS_PUBLISHED = {
@@ -91,3 +92,12 @@ def test_a_planned_run_knows_its_averages() -> None:
 
     assert [list(averages) for averages in found] == [["lra-6 (s4)"], [], []]
     assert found[0]["lra-6 (s4)"]["lra/path-x"] == 0.5
+
+
+def test_a_record_keeps_the_averages_also_without_a_score() -> None:
+    asked = RunSpec(task="lra/path-x[sets=published]", model="s4d")
+    [run] = plan(PlanRequest(runs=[asked], plugins=[])).runs
+
+    record = recorded(Sweep(runs=(asked,)), run, Result(outcome="diverged"), {}, "")
+
+    assert record.averages == load_task("lra/path-x[sets=published]").averages() != {}
