@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor
 
-from baselines.ops import diagonal
+WALKED = 8
+"""Steps so few that they are taken one by one."""
 
 
 def as_complex(
@@ -20,71 +21,67 @@ def as_complex(
 
 
 def carry(
-    carries: Float[Tensor, "c br s"],
+    sums: Float[Tensor, "c br s"],
     far: Complex128[Tensor, "c n"],
     state: Complex[Tensor, "c b n"],
     *,
     backwards: bool = False,
-) -> Complex[Tensor, "c b n"]:
-    """Turn what each chunk adds into the carries before it, in place.
+) -> tuple[Float[Tensor, "c br s"], Complex[Tensor, "c b n"]]:
+    """Return the carries before each chunk, of what each chunk adds, and the past's after its last.
 
     The past's run from the first chunk to the last and begin with the state, the future's the other
-    way; both against their way if backwards. Returns the past's carry after its last.
+    way; both against their way if backwards.
     """
-    past, *future = as_complex(carries, far).unflatten(1, (state.shape[1], -1)).unbind(3)
-    for steps in future:
-        scan(far, steps, torch.zeros_like(state), reverse=not backwards)
-    return scan(far, past, state, reverse=backwards)
+    carries = torch.empty_like(sums)
+    (past, *future), (before, *behind) = (
+        as_complex(x, far).unflatten(1, (state.shape[1], -1)).unbind(3) for x in (sums, carries)
+    )
+    for steps, out in zip(future, behind, strict=True):
+        scan(far, steps, torch.zeros_like(state), out, reverse=not backwards)
+    return carries, scan(far, past, state, before, reverse=backwards)
 
 
 def scan(
     pole: Complex128[Tensor, "c n"],
     x: Complex[Tensor, "c b r n"],
     state: Complex[Tensor, "c b n"],
+    out: Complex[Tensor, "c b r n"],
     *,
     reverse: bool = False,
 ) -> Complex[Tensor, "c b n"]:
-    """Replace x_r by the state before it, where x_r leaves pole state + x_r; return the last state.
+    """Write the states before each step, which leaves pole state + x_r; return the last state.
 
-    Groups of about sqrt(r) steps are walked side by side, and then the groups.
+    Two steps are one of pole^2: pairs are scanned the same way, and then parted, so that every
+    operator works on many steps at once.
     """
     count = x.shape[2]
-    size = 1 << (count.bit_length() // 2)
-    if rest := count % size:
-        pieces = x.split((count - rest, rest), 2)
-        for piece in reversed(pieces) if reverse else pieces:
-            state = scan(pole, piece, state, reverse=reverse)
+    if count <= WALKED:
+        return naive_scan(pole, x, state, out, reverse=reverse)
+    if odd := count % 2:
+        parts = list(zip(*(z.split((count - odd, odd), 2) for z in (x, out)), strict=True))
+        for steps, before in reversed(parts) if reverse else parts:
+            state = scan(pole, steps, state, before, reverse=reverse)
         return state
-    groups = x.unflatten(2, (-1, size))
-    table = diagonal.powers(pole, size + 1, x.dtype)
-    after = torch.zeros_like(groups[:, :, :, 0])
-    for step in _order(size, reverse=reverse):
-        added = groups[:, :, :, step].clone()
-        groups[:, :, :, step] = after
-        after = added.addcmul_(table[:, 1, None, None], after)
-    before = torch.empty_like(after)
-    for group in _order(count // size, reverse=reverse):
-        before[:, :, group] = state
-        state = torch.addcmul(after[:, :, group], table[:, -1, None], state)
-    decay = table[:, :-1].flip(1) if reverse else table[:, :-1]
-    groups.addcmul_(decay[:, None, None], before[:, :, :, None])
+    first, second = (0, 1)[:: -1 if reverse else 1]
+    steps, before = (z.unflatten(2, (-1, 2)) for z in (x, out))
+    once = pole.to(x.dtype)[:, None, None]
+    both = torch.addcmul(steps[:, :, :, second], once, steps[:, :, :, first])
+    state = scan(pole * pole, both, state, before[:, :, :, first], reverse=reverse)
+    torch.addcmul(steps[:, :, :, first], once, before[:, :, :, first], out=before[:, :, :, second])
     return state
-
-
-def _order(count: int, *, reverse: bool) -> range:
-    return range(count)[::-1] if reverse else range(count)
 
 
 def naive_scan(
     pole: Complex128[Tensor, "c n"],
     x: Complex[Tensor, "c b r n"],
     state: Complex[Tensor, "c b n"],
+    out: Complex[Tensor, "c b r n"],
     *,
     reverse: bool = False,
 ) -> Complex[Tensor, "c b n"]:
     """Take one step after the other, the twin of `scan`."""
-    for step in _order(x.shape[2], reverse=reverse):
-        added = x[:, :, step].clone()
-        x[:, :, step] = state
-        state = pole.to(x.dtype)[:, None] * state + added
+    order = range(x.shape[2])
+    for step in reversed(order) if reverse else order:
+        out[:, :, step] = state
+        state = torch.addcmul(x[:, :, step], pole.to(x.dtype)[:, None], state)
     return state

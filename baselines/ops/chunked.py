@@ -20,10 +20,9 @@ from torch.nn import functional as F
 
 from baselines.ops import diagonal
 from baselines.ops.carries import as_complex, carry
-from baselines.ops.layout import transposed
 
-CHUNK = 128
-"""M. At 16,384 positions and 32 modes 64 trains as fast, 256 takes two thirds longer."""
+CHUNK = 64
+"""M. At 16,384 positions and 32 modes 128 takes a third longer to train, and so does 32."""
 BLOCK = 1 << 21
 """Numbers of the input taken together: buffers stay in the memory allocator's hands."""
 
@@ -46,7 +45,7 @@ def chunked(
         start = weight.new_zeros(len(u), *weight.shape[::2]) if state is None else state
         far = diagonal.power(pole, size).expand(len(weight), -1)
         parts = u.to(skip.dtype), local, into, out, far, start.transpose(0, 1)
-        y: Tensor = _Chunked.apply(*parts)  # type: ignore[no-untyped-call]
+        y: Tensor = _Chunked.apply(torch.is_grad_enabled(), *parts)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
 
 
@@ -73,77 +72,93 @@ def recurrence(
 
 def _tables(weight: Tensor, pole: Tensor, skip: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return what maps a chunk to itself (d m m), a chunk to carries (d m s), and back (d s m)."""
-    taps = diagonal.kernel(weight, pole, size)
     both = weight.shape[1] == 2
-    future = taps[:, 1, :-1].flip(-1) if both else torch.zeros_like(taps[:, 0, 1:])
-    lags = torch.cat([future, taps[:, 0, :1] + skip[:, None], taps[:, 0, 1:]], -1)
-    local = lags.unfold(-1, size, 1).flip(1)
     near = diagonal.powers(pole, size, weight.dtype)
-    towards = torch.stack([near.flip(1), near] if both else [near.flip(1)], 2)
-    ahead = near * pole.to(near.dtype)[:, None]
-    away = torch.stack([ahead, near.flip(1)] if both else [ahead], 2)
-    into = torch.view_as_real(towards).flatten(2).expand(len(weight), -1, -1)
+    back = near.flip(1)
+    into = torch.stack([back, near] if both else [back], 2)
+    away = torch.stack([near, back] if both else [near], 2)
+    # The past's carry has seen all before the chunk, so its first step is one pole on.
+    last = torch.stack([weight[:, 0] * pole.to(weight.dtype), *weight.unbind(1)[1:]], 1)
     # Re(x y) is the dot product of the real pairs of x and of conj(y).
-    out = torch.view_as_real((weight[:, None] * away).conj().resolve_conj()).flatten(2).mT
-    return local, into, out
+    out = torch.view_as_real((last[:, None] * away).conj().resolve_conj()).flatten(2).mT
+    rows = torch.view_as_real(near).flatten(2).squeeze(0)
+    taps = torch.view_as_real(weight.conj().resolve_conj()).flatten(2) @ rows.mT
+    into = torch.view_as_real(into).flatten(2).expand(len(weight), -1, -1)
+    return _toeplitz(taps, skip), into, out
+
+
+def _toeplitz(taps: Tensor, skip: Tensor) -> Tensor:
+    """Return the matrices (d m m) that apply taps (d k m) and `skip` to the rows of a chunk."""
+    size = taps.shape[-1]
+    future = taps[:, 1, :-1].flip(-1) if taps.shape[1] == 2 else torch.zeros_like(taps[:, 0, 1:])
+    filler = torch.zeros_like(skip)[:, None]
+    lags = torch.cat([future, taps[:, 0, :1] + skip[:, None], taps[:, 0, 1:], filler], -1)
+    # Lines of 2m - 1 cut out of repetitions of 2m numbers: each begins one number earlier.
+    lines = lags[:, None].expand(-1, size, -1).flatten(1)[:, : size * (2 * size - 1)]
+    return lines.view(len(taps), size, -1)[..., size - 1 :]
 
 
 class _Chunked(torch.autograd.Function):
     """The products and the carries between them, a block of channels at a time.
 
-    It keeps its arguments only; the carries are summed up anew for the gradient.
+    It keeps the carries if there will be a gradient, half as many numbers as the input at 16 modes.
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, *tables: Tensor) -> Tensor:
-        ctx.save_for_backward(u, *tables)
-        y = transposed(u)
-        for part in _blocks(y):
+    def forward(ctx: Any, keep: bool, u: Tensor, *tables: Tensor) -> Tensor:
+        y = torch.empty_like(u, memory_format=torch.contiguous_format)
+        kept = []
+        for part in _blocks(u):
             local, into, out, far, state = (table[part] for table in tables)
-            x = _rows(y[:, part], local.shape[1])
-            carries = x @ into
-            carry(carries, far, state)
-            y[:, part] = _joined((x @ local).baddbmm_(carries, out), y)
-        return transposed(y)
+            x = _chunks(u[..., part], local.shape[1])
+            carries, _ = carry(x @ into, far, state)
+            if keep:
+                kept.append(carries)
+            _join((x @ local).baddbmm_(carries, out), y[..., part])
+        ctx.save_for_backward(u, *tables, *kept)
+        return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        u, *tables = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        u, *rest = ctx.saved_tensors
+        tables, kept = rest[:5], rest[5:]
         grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in tables]
-        x_all, grad = transposed(u), transposed(grad)
+        d_u = torch.empty_like(u, memory_format=torch.contiguous_format)
         with torch.autocast(u.device.type, enabled=False):
-            for part in _blocks(grad):
+            for part, carries in zip(_blocks(u), kept, strict=True):
                 local, into, out, far, state = (table[part] for table in tables)
                 d_local, d_into, d_out, d_far, d_state = (table[part] for table in grads)
-                x, dy = (_rows(z[:, part], local.shape[1]) for z in (x_all, grad))
-                carries, pushed = x @ into, dy @ out.mT
-                carry(carries, far, state)
-                d_state.copy_(carry(pushed, far.conj(), torch.zeros_like(state), backwards=True))
+                x, dy = (_chunks(z[..., part], local.shape[1]) for z in (u, grad))
+                nothing = torch.zeros_like(state)
+                pushed, first = carry(dy @ out.mT, far.conj(), nothing, backwards=True)
+                d_state.copy_(first)
                 torch.bmm(x.mT, dy, out=d_local)
                 torch.bmm(x.mT, pushed, out=d_into)
                 torch.bmm(carries.mT, dy, out=d_out)
                 products = as_complex(carries, far).conj() * as_complex(pushed, far)
                 d_far.copy_(products.flatten(1, -2).sum(1))
-                grad[:, part] = _joined((dy @ local.mT).baddbmm_(pushed, into.mT), grad)
-        return transposed(grad), *grads
+                _join((dy @ local.mT).baddbmm_(pushed, into.mT), d_u[..., part])
+        return None, d_u, *grads
 
 
 def _blocks(x: Tensor) -> Iterator[slice]:
-    """Cut the channels of (b, d, l) into blocks of about `BLOCK` numbers."""
-    step = max(1, BLOCK // x[:, 0].numel())
-    return (slice(start, start + step) for start in range(0, x.shape[1], step))
+    """Cut the channels of (b, l, d) into blocks of about `BLOCK` numbers."""
+    step = max(1, BLOCK // x[..., 0].numel())
+    return (slice(start, start + step) for start in range(0, x.shape[-1], step))
 
 
-def _rows(x: Tensor, size: int) -> Tensor:
-    """Lay (b, c, l) out as (c, br, m), the last chunk filled up with zeros."""
-    x = x.transpose(0, 1)
-    if missing := -x.shape[-1] % size:
-        x = F.pad(x, (0, missing))
-    return x.reshape(len(x), -1, size)
+def _chunks(x: Tensor, size: int) -> Tensor:
+    """Lay (b, l, c) out as (c, br, m), the last chunk filled up with zeros.
+
+    Chunks are transposed one by one in memory, since a whole sequence does not fit into the cache.
+    """
+    if missing := -x.shape[1] % size:
+        x = F.pad(x, (0, 0, 0, missing))
+    return x.reshape(-1, size, x.shape[-1]).mT.contiguous().transpose(0, 1)
 
 
-def _joined(rows: Tensor, whole: Tensor) -> Tensor:
-    """Undo `_rows`, for (b, d, l) whose b and l the result has."""
-    batch, length = len(whole), whole.shape[-1]
-    return rows.reshape(len(rows), batch, -1)[..., :length].transpose(0, 1)
+def _join(chunks: Tensor, whole: Tensor) -> None:
+    """Undo `_chunks` into (b, l, c)."""
+    batch, length, channels = whole.shape
+    whole.copy_(chunks.reshape(channels, batch, -1)[..., :length].permute(1, 2, 0))

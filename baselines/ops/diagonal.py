@@ -13,10 +13,12 @@ channel (directions of time), b batch, l length.
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from baselines.ops.layout import transposed
 
@@ -30,13 +32,35 @@ def powers(
     below the square root of the smallest normal number are zero: a processor multiplies subnormal
     numbers some hundred times slower, and products of two kept powers are normal.
     """
-    steps = torch.arange(count, device=pole.device)[:, None]
-    faded = steps * pole.detach().abs().log()[:, None] < math.log(torch.finfo(dtype).tiny) / 2
-    table = torch.ones_like(pole, dtype=dtype)[:, None]
-    while (done := table.shape[1]) < count:
-        table = torch.cat([table, table[:, : count - done] * pole.to(dtype)[:, None]], 1)
-        pole = pole * pole
-    return table.masked_fill(faded, 0)
+    table: Tensor = _Powers.apply(pole, count, dtype)  # type: ignore[no-untyped-call]
+    return table
+
+
+class _Powers(torch.autograd.Function):
+    """The table, whose gradient needs nothing but the table: d pole^j = j pole^(j - 1) d pole."""
+
+    @staticmethod
+    def forward(ctx: Any, pole: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+        steps = torch.arange(count, device=pole.device)[:, None]
+        faded = steps * pole.abs().log()[:, None] < math.log(torch.finfo(dtype).tiny) / 2
+        table = pole.new_empty(len(pole), count, pole.shape[1], dtype=dtype)
+        table[:, :1] = 1
+        done = 1
+        while done < count:
+            more = table[:, done : 2 * done]
+            torch.mul(table[:, : more.shape[1]], pole.to(dtype)[:, None], out=more)
+            pole, done = pole * pole, 2 * done
+        table.masked_fill_(faded, 0)
+        ctx.save_for_backward(table)
+        return table
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (table,) = ctx.saved_tensors
+        steps = torch.arange(1, table.shape[1], device=grad.device)[:, None]
+        slopes = (grad[:, 1:] * steps).mul_(table[:, :-1].conj())
+        return slopes.sum(1).to(torch.complex128), None, None
 
 
 def kernel(

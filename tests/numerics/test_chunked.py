@@ -79,10 +79,10 @@ def test_carries_are_those_of_single_steps(count: int, reverse: bool) -> None:
     pole = torch.randn(2, 3, generator=rng, dtype=torch.complex128) / 3
     x = torch.randn(2, 2, count, 3, generator=rng, dtype=torch.complex128)
     state = torch.randn(2, 2, 3, generator=rng, dtype=torch.complex128)
-    fast, walked = x.clone(), x.clone()
+    fast, walked = torch.empty_like(x), torch.empty_like(x)
     torch.testing.assert_close(
-        carries.scan(pole, fast, state, reverse=reverse),
-        carries.naive_scan(pole, walked, state, reverse=reverse),
+        carries.scan(pole, x, state, fast, reverse=reverse),
+        carries.naive_scan(pole, x, state, walked, reverse=reverse),
     )
     torch.testing.assert_close(fast, walked)
 
