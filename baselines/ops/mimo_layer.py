@@ -11,7 +11,7 @@ from jaxtyping import Bool, Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo import mimo
-from baselines.ops.versions import version
+from baselines.ops.versions import own, version
 from harness.api import Mixer, UnsupportedError
 
 MimoState = tuple[Complex[Tensor, "b n"]]
@@ -66,12 +66,11 @@ class MimoLayer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], MimoState]:
         """Advance the recurrence by one position."""
         pole, drive, read = self._present_system()
-        with torch.autocast(u.device.type, enabled=False):
-            seen = u.to(drive.dtype)
-            driven = torch.view_as_complex((seen @ drive).unflatten(-1, (-1, 2)))
-            x = torch.addcmul(driven, pole, state[0])
-            y = torch.addmm(self.D * seen, torch.view_as_real(x).flatten(1), read)
-        return y.to(u.dtype), (x,)
+        seen = u.to(drive.dtype)
+        # In place, which is what autocast leaves alone: eight bits would round a slow pole to one.
+        x = (pole * state[0]).view(drive.dtype).addmm_(seen, drive)
+        y = (self.D * seen).addmm_(x, read)
+        return y.to(u.dtype), (x.view(pole.dtype),)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: MimoState
@@ -81,10 +80,9 @@ class MimoLayer(Mixer):
         y, last = mimo(u, *self.system(), self.D, state[0])
         return y, (last,)
 
-    @torch.no_grad()
     def _present_system(self) -> tuple[Tensor, ...]:
         """Return the system for steps, discretised anew only when a parameter has changed."""
-        present = version(self.parameters())
+        present = version(own(self))
         if self._stepped[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)
