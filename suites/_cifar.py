@@ -50,27 +50,12 @@ class CifarTask(StoredTask, ABC):
     1,000 of each kind.
     """
 
+    outputs: ClassVar[OneLabel] = OneLabel(10)
+    max_length: ClassVar[int] = PIXELS
+    causal: ClassVar[bool] = False
+    chance: ClassVar[float] = 0.1
+    """There are as many of each kind."""
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=50, width=64, depth=2)
-
-    @property
-    def outputs(self) -> OneLabel:
-        """The kind."""
-        return OneLabel(10)
-
-    @property
-    def max_length(self) -> int:
-        """The pixels."""
-        return PIXELS
-
-    @property
-    def causal(self) -> bool:
-        """An image has no past."""
-        return False
-
-    @property
-    def chance(self) -> float:
-        """As many of each kind."""
-        return 0.1
 
     @property
     @abstractmethod

@@ -64,27 +64,12 @@ class DigitsTask(StoredTask, ABC):
     source: Literal["embedded", "full"] = "embedded"
     """Which digits."""
 
+    inputs: ClassVar[Signal] = Signal(1)
+    outputs: ClassVar[OneLabel] = OneLabel(10)
+    max_length: ClassVar[int] = PIXELS
+    causal: ClassVar[bool] = False
+    """The answer is asked for at the end, so nothing forbids looking ahead."""
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=50, width=64, depth=2)
-
-    @property
-    def inputs(self) -> Signal:
-        """A grey value."""
-        return Signal(1)
-
-    @property
-    def outputs(self) -> OneLabel:
-        """The digit."""
-        return OneLabel(10)
-
-    @property
-    def max_length(self) -> int:
-        """The pixels."""
-        return PIXELS
-
-    @property
-    def causal(self) -> bool:
-        """The answer is asked for at the end, so nothing forbids looking ahead."""
-        return False
 
     @property
     def chance(self) -> float:
