@@ -150,9 +150,9 @@ class StepLabels(Outputs):
         """Reduce over the whole split.
 
         Returns:
-            `accuracy` over labelled positions; `macro_accuracy`, the mean over classes that occur
-            or are predicted of the share that is right; `sequence_accuracy`, the share of examples
-            without an error; `macro_f1`, the mean over all classes.
+            `accuracy` over labelled positions; `sequence_accuracy`, the share of examples without
+            an error; and as means over the classes that occur or are predicted `macro_accuracy`,
+            of the share that is right, and `macro_f1`.
         """
         right, true, guessed = examined[:, :-1].sum(0).view(3, self.classes)
         seen = true + guessed > 0
@@ -161,7 +161,7 @@ class StepLabels(Outputs):
             "accuracy": (right.sum() / true.sum()).item(),
             "macro_accuracy": (right / true.clamp(min=1))[seen].mean().item(),
             "sequence_accuracy": examined[:, -1].mean().item(),
-            "macro_f1": f1.mean().item(),
+            "macro_f1": f1[seen].mean().item(),
         }
 
     def constant(self, targets: Tensor) -> Tensor:

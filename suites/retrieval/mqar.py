@@ -47,7 +47,7 @@ class Mqar(TokenTask):
     vocabulary: int = 256
     """Tokens; the published settings have 8,192."""
 
-    protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=64, depth=2)
+    protocol: ClassVar[Protocol] = Protocol(steps=2500, batch=64, width=64, depth=2, lr_scale=3)
 
     def __post_init__(self) -> None:
         if self.pairs < 1 or self.length % 2 or self.length < 4 * self.pairs:
