@@ -4,11 +4,12 @@ Where standard output is no terminal, each finished run is one plain line instea
 """
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,7 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as Bars
+from rich.progress import Progress as RichBars
+from rich.text import Text
 
 from harness.job import Plan, Progress
 from harness.record import FAILURES, Record
@@ -27,6 +29,18 @@ from harness.runner import Sweep, Update, perform
 from harness.telling import say
 
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
+
+
+class Bars(RichBars):
+    """Bars, and below them a line about what is waited for, if that is no step."""
+
+    doing = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield what is drawn."""
+        yield from super().get_renderables()
+        if self.doing:
+            yield Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class SweepDisplay:
@@ -78,15 +92,15 @@ class SweepDisplay:
         """Show how far the present run has come, and what it does besides."""
         if news.said:
             say(news.said)
+        self.bars.doing = news.doing
         note = "" if news.loss is None else f"loss {news.loss:.4g}"
-        note = escape(news.doing) or note
         self.bars.update(steps, completed=news.step, total=news.steps, note=note)
 
     def finish(self, update: Update, record: Record) -> None:
         """Count a run, and say in a line what it gave, unless it was stored already."""
         if self.steps is not None:
             self.bars.remove_task(self.steps)
-            self.steps = None
+            self.steps, self.bars.doing = None, ""
         self.bars.update(self.runs, completed=update.number)
         self.counts[record.outcome] = self.counts.get(record.outcome, 0) + 1
         self.stored += update.stored

@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from rich.console import Console
 
-from harness.runner import Sweep, perform, plan
+from harness.job import Planned, Progress
+from harness.runner import Sweep, Update, perform, plan
 from harness.spec import RunSpec
+from harness.terminal import SweepDisplay
 
 PLUGIN = str(Path(__file__).parent / "slow_to_draw.py")
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -91,6 +96,27 @@ def test_a_terminal_shows_what_is_drawn(tmp_path):
             os.close(ours)
 
     assert "drawing slow-to-draw: test piece 2 of 2" in shown.decode()
+
+
+def test_words_about_a_wait_take_no_room_from_the_bars():
+    console = Console(file=StringIO(), width=80)
+    display, spec = SweepDisplay(console, 8), RunSpec(task="lra/listops", model="s4d")
+    planned = Planned(spec=spec, task="lra/listops", model="s4d", task_version=1, learns=True)
+    words = "drawing [train] piece 57 of 96, which may take a while, as pieces do"
+
+    def shown(progress):
+        display(Update(1, 8, planned, progress=progress))
+        console.print(display.bars.get_renderable())
+        return console.file.getvalue().splitlines()[-3:]
+
+    display(Update(1, 8, planned))
+    news = Progress(step=17, steps=600, loss=2.3, doing=words)
+    [_, bar, line] = shown(news)
+    assert line == f"  {words}"
+    assert "17/600 loss 2.3" in bar
+
+    [_, _, bar] = shown(replace(news, doing=""))
+    assert "17/600 loss 2.3" in bar
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
