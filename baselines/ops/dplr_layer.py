@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
 from baselines.ops.dplr_steps import FORMS, Mode, Recurrence
-from baselines.ops.versions import version
+from baselines.ops.versions import own, version
 from harness.api import Mixer, UnsupportedError
 
 
@@ -99,12 +99,12 @@ class DPLRLayer(Mixer):
         working = torch.promote_types(self.C.dtype, torch.float32)
         return torch.view_as_complex(self.C.to(working))
 
-    @torch.no_grad()
     def _recurrence(self) -> Recurrence:
         """Return the form of steps, made anew only when a parameter or the rate has changed."""
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        present = self.rate, version(self.parameters())
+        present = self.rate, version(own(self))
         if self._stepped[0] != present:
-            self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0])
+            with torch.no_grad():
+                self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0])
         return cast("Recurrence", self._stepped[1])

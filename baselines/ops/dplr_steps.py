@@ -44,27 +44,32 @@ class Recurrence(ABC):
 class Linear(Recurrence):
     """The low rank is kept apart: O(n r) numbers and operations.
 
-    All but the rotation by the poles is done in real numbers, in which a coupling or an output is
-    one dot product, and in place, as a step of a wide layer takes as long as its passes.
+    A step of a wide layer takes as long as its passes through memory, so the couplings and the
+    output, y_l = C A x_{l-1} + C B u_l, are read from the old state, and the rest is in place.
     """
 
     def __init__(self, system: dplr.Discrete, C: Complex[Tensor, "d n"]) -> None:
-        self.pole = system.pole.to(C.dtype)
-        right = dplr.reading(system.right).to(C.real.dtype)
-        left = dplr.as_real(system.left).to(C.real.dtype)
-        self.low_rank = list(zip(right.unbind(1), left.unbind(1), strict=True))
-        self.B = dplr.as_real(system.drive).to(C.real.dtype)
-        self.C = dplr.reading(C)
+        real = C.real.dtype
+        read, right = dplr.reading(C.to(system.pole.dtype)), dplr.reading(system.right)
+        left, drive = dplr.as_real(system.left), dplr.as_real(system.drive)
+        turned = dplr.reading(C * system.pole) - (left @ read[..., None] * right).sum(1)
+        rows = torch.cat([right, turned[:, None]], 1).to(real)
+        self.rows = [each.contiguous() for each in rows.unbind(1)]
+        self.left = [-each.to(real) for each in left.unbind(1)]
+        self.pole, self.B = system.pole.to(C.dtype), drive.to(real)
+        self.gain = (read * drive).sum(-1).to(real)
 
     def step(
         self, u: Float[Tensor, "b d"], state: Float[Tensor, "b d s"]
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d s"]]:
-        """Return the output and the new state."""
-        moved = dplr.as_real(self.pole * dplr.as_complex(state))
-        for right, left in self.low_rank:
-            moved.addcmul_(left, (right * state).sum(-1, keepdim=True), value=-1)
-        moved.addcmul_(self.B, u[..., None].to(moved.dtype))
-        return (self.C * moved).sum(-1), moved
+        """Return the output and the new state, in the old one's memory."""
+        *couplings, output = [(row * state).sum(-1, keepdim=True) for row in self.rows]
+        state.view(self.pole.dtype).mul_(self.pole)
+        for left, coupling in zip(self.left, couplings, strict=True):
+            state.addcmul_(left, coupling)
+        seen = u.to(state.dtype)
+        state.addcmul_(self.B, seen[..., None])
+        return torch.addcmul(output.squeeze(-1), self.gain, seen), state
 
     def enter(self, vector: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
         """Return it."""
