@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
-from baselines.ops import diagonal
 from baselines.ops.carries import as_complex, carry
+from baselines.ops.layout import in_chunks, join_chunks
+from baselines.ops.powers import power, powers
 
 CHUNK = 64
 """M. At 16,384 positions and 32 modes 128 takes a third longer to train, and so does 32."""
@@ -43,7 +43,7 @@ def chunked(
     with torch.autocast(u.device.type, enabled=False):
         local, into, out = _tables(weight, pole, skip, size)
         start = weight.new_zeros(len(u), *weight.shape[::2]) if state is None else state
-        far = diagonal.power(pole, size).expand(len(weight), -1)
+        far = power(pole, size).expand(len(weight), -1)
         parts = u.to(skip.dtype), local, into, out, far, start.transpose(0, 1)
         y: Tensor = _Chunked.apply(torch.is_grad_enabled(), *parts)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
@@ -73,7 +73,7 @@ def recurrence(
 def _tables(weight: Tensor, pole: Tensor, skip: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return what maps a chunk to itself (d m m), a chunk to carries (d m s), and back (d s m)."""
     both = weight.shape[1] == 2
-    near = diagonal.powers(pole, size, weight.dtype)
+    near = powers(pole, size, weight.dtype)
     back = near.flip(1)
     into = torch.stack([back, near] if both else [back], 2)
     away = torch.stack([near, back] if both else [near], 2)
@@ -110,11 +110,11 @@ class _Chunked(torch.autograd.Function):
         kept = []
         for part in _blocks(u):
             local, into, out, far, state = (table[part] for table in tables)
-            x = _chunks(u[..., part], local.shape[1])
+            x = in_chunks(u[..., part], local.shape[1])
             carries, _ = carry(x @ into, far, state)
             if keep:
                 kept.append(carries)
-            _join((x @ local).baddbmm_(carries, out), y[..., part])
+            join_chunks((x @ local).baddbmm_(carries, out), y[..., part])
         ctx.save_for_backward(u, *tables, *kept)
         return y
 
@@ -129,7 +129,7 @@ class _Chunked(torch.autograd.Function):
             for part, carries in zip(_blocks(u), kept, strict=True):
                 local, into, out, far, state = (table[part] for table in tables)
                 d_local, d_into, d_out, d_far, d_state = (table[part] for table in grads)
-                x, dy = (_chunks(z[..., part], local.shape[1]) for z in (u, grad))
+                x, dy = (in_chunks(z[..., part], local.shape[1]) for z in (u, grad))
                 nothing = torch.zeros_like(state)
                 pushed, first = carry(dy @ out.mT, far.conj(), nothing, backwards=True)
                 d_state.copy_(first)
@@ -138,7 +138,7 @@ class _Chunked(torch.autograd.Function):
                 torch.bmm(carries.mT, dy, out=d_out)
                 products = as_complex(carries, far).conj() * as_complex(pushed, far)
                 d_far.copy_(products.flatten(1, -2).sum(1))
-                _join((dy @ local.mT).baddbmm_(pushed, into.mT), d_u[..., part])
+                join_chunks((dy @ local.mT).baddbmm_(pushed, into.mT), d_u[..., part])
         return None, d_u, *grads
 
 
@@ -146,19 +146,3 @@ def _blocks(x: Tensor) -> Iterator[slice]:
     """Cut the channels of (b, l, d) into blocks of about `BLOCK` numbers."""
     step = max(1, BLOCK // x[..., 0].numel())
     return (slice(start, start + step) for start in range(0, x.shape[-1], step))
-
-
-def _chunks(x: Tensor, size: int) -> Tensor:
-    """Lay (b, l, c) out as (c, br, m), the last chunk filled up with zeros.
-
-    Chunks are transposed one by one in memory, since a whole sequence does not fit into the cache.
-    """
-    if missing := -x.shape[1] % size:
-        x = F.pad(x, (0, 0, 0, missing))
-    return x.reshape(-1, size, x.shape[-1]).mT.contiguous().transpose(0, 1)
-
-
-def _join(chunks: Tensor, whole: Tensor) -> None:
-    """Undo `_chunks` into (b, l, c)."""
-    batch, length, channels = whole.shape
-    whole.copy_(chunks.reshape(channels, batch, -1)[..., :length].permute(1, 2, 0))

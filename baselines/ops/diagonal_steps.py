@@ -15,6 +15,7 @@ from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor
 
 from baselines.ops import diagonal
+from baselines.ops.powers import power, powers
 
 MOST_POSITIONS = 16
 """Positions of a block. Going through the modes is spread over them; the tables grow with them."""
@@ -47,9 +48,9 @@ class DiagonalSteps:
     ) -> None:
         self.weight, self.pole = weight, pole
         self.size = positions(pole.shape[-1])
-        powers = diagonal.powers(pole, self.size, weight.dtype)
-        self.arriving = torch.view_as_real(powers.flip(1)).flatten(2).squeeze(0)
-        fading = (powers * pole.to(weight.dtype)[:, None]).conj().resolve_conj()
+        table = powers(pole, self.size, weight.dtype)
+        self.arriving = torch.view_as_real(table.flip(1)).flatten(2).squeeze(0)
+        fading = (table * pole.to(weight.dtype)[:, None]).conj().resolve_conj()
         self.fading = torch.view_as_real(fading).flatten(2).squeeze(0).mT
         self.turn = self._turn(self.size)
         self.taps = diagonal.kernel(weight[:, None], pole, self.size)[:, 0].mT.contiguous()
@@ -91,4 +92,4 @@ class DiagonalSteps:
 
     def _turn(self, steps: int) -> Complex[Tensor, "g n"]:
         """Return what a mode is multiplied by over some steps, in the working precision."""
-        return diagonal.power(self.pole, steps).to(self.weight.dtype)
+        return power(self.pole, steps).to(self.weight.dtype)

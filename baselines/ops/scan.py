@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from baselines.ops.diagonal import powers
+from baselines.ops.powers import powers
 
 CHUNK = 16
 

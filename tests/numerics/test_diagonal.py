@@ -74,13 +74,6 @@ def test_a_state_left_alone_fades_as_the_steps_say() -> None:
     torch.testing.assert_close(left, torch.stack(outputs, 1))
 
 
-@given(exponent=st.integers(0, 300))
-def test_powers_by_squaring_are_the_powers(exponent: int) -> None:
-    _, pole = system(shared=True)
-    raised = diagonal.power(pole, exponent)
-    torch.testing.assert_close(raised, (exponent * pole.log()).exp())
-
-
 @pytest.mark.parametrize("pole", [0.0, -0.25, 1.0, 1j])
 def test_kernels_are_finite_at_poles_that_have_no_logarithm_or_never_decay(pole: complex) -> None:
     poles = torch.full((1, 1), pole, dtype=torch.complex128, requires_grad=True)
@@ -112,11 +105,3 @@ def test_float32_keeps_four_digits_at_262144_steps() -> None:
     assert (single - double).norm() / double.norm() < 1e-5
     last = slice(-4096, None)
     assert (single - double)[..., last].norm() / double[..., last].norm() < 1e-4
-
-
-def test_tables_hold_no_number_that_slows_the_processor() -> None:
-    pole = torch.full((1, 1), 0.9, dtype=torch.complex128)
-    table = torch.view_as_real(diagonal.powers(pole, 4096, torch.complex64))
-    kept = table[table != 0].abs()
-    assert len(kept) > 400
-    assert kept.min() ** 2 > torch.finfo(torch.float32).tiny / 2
