@@ -91,8 +91,9 @@ class LocalLayer(Mixer):
         When it is full, the older window makes room.
         """
         keys, values, count = state
-        q, k, v = self.heads(u[:, None], int(count))
-        at = self._held(int(count))
+        position = int(count)
+        q, k, v = self.heads(u[:, None], position)
+        at = self._held(position)
         keys[:, at], values[:, at] = k[:, 0], v[:, 0]
         mixed = attend(q, keys[:, : at + 1], values[:, : at + 1])
         if at + 1 == 2 * self.chunk:

@@ -1,15 +1,14 @@
 """Mamba-2: a selective state space whose heads decay by one number, run by matrix products.
 
 Dao, Gu 2024, "Transformers are SSMs". H_t = exp(dt_t A) H_{t-1} + B_t (dt_t x_t)^T, y_t = H_t^T C_t
-+ D x_t, with dt, B, C, x from the input. The paper is causal only; here a bidirectional layer runs
-the same convolution and scan over the sequence and its reversal and adds both, as HGRN2 does.
++ D x_t, with dt, B, C, x from the input. The paper is causal; a bidirectional layer runs the
+same convolution and scan over the sequence and its reversal and adds both, as HGRN2 does.
 
-Axes: b batch, l length, d width, h heads, p features of a head, n state, c channels of the
-convolution, m taps but one.
+Axes: b batch, l length, d width, h heads, p features of each, n state, c channels, m taps but one.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 import torch
 from jaxtyping import Float, Int
@@ -116,7 +115,8 @@ class Mamba2Layer(Mixer):
         convolved, window = causal_conv_step(xBC, self.conv_weight, self.conv_bias, window)
         drives = self._drives(F.silu(convolved), dt)
         y, memory = ssd_step(*drives, memory)
-        return self._gated((y + self.D[:, None] * drives[0]).flatten(-2), z), (memory, window)
+        y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
+        return self._projected(y, z), (memory, window)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
         """Return the bytes of the heads' matrices and of the window."""
@@ -136,14 +136,15 @@ class Mamba2Layer(Mixer):
         x = x.unflatten(-1, (self.heads, -1))
         B, C = (part.unflatten(-1, (self.groups, -1)) for part in (B, C))
         dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
-        return x, dt, -dt * self.A_log.exp(), B, C
+        return x, dt, dt * -self.A_log.exp(), B, C
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         # Made anew for the gradient: what it keeps inside is several times its arguments.
-        normed = checkpoint(lambda y, z: self.norm(y * F.silu(z)), y, z, use_reentrant=False)
-        projected: Tensor = self.out_proj(normed)
-        return projected
+        return cast("Tensor", checkpoint(self._projected, y, z, use_reentrant=False))
+
+    def _projected(self, y: Tensor, z: Tensor) -> Tensor:
+        return cast("Tensor", self.out_proj(self.norm(y * F.silu(z))))
 
     def _blank(self, batch: int) -> Mamba2State:
-        window = batch, TAPS - 1, self.parts[1]
-        return self.D.new_zeros(batch, *self.matrix), self.D.new_zeros(window)
+        window = self.D.new_zeros(batch, TAPS - 1, self.parts[1])
+        return self.D.new_zeros(batch, *self.matrix), window

@@ -33,6 +33,8 @@ def attend(
         valid: Keys that may be seen; None for all. A mask may cost torch its flash kernel.
         causal: Whether a position sees keys up to its own only.
     """
+    if q.shape[1] == 1:
+        causal = False  # it is the last position, from which all keys lie in the past
     if not causal or q.shape[1] == k.shape[1]:
         return _fused(q, k, v, None if valid is None else valid[:, None, None], causal=causal)
     # torch counts both from the first, so here it needs a mask; blocks of queries keep it small.

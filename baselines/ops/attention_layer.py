@@ -75,16 +75,17 @@ class AttentionLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: Cache
     ) -> tuple[Float[Tensor, "b l d"], Cache]:
         """Write keys and values into the cache, in place if there is room, and attend over it."""
-        q, k, v = self.heads(u, int(state[2]))
-        keys, values, filled = state = _written(state, k, v)
-        end = int(filled)
+        start = int(state[2])
+        q, k, v = self.heads(u, start)
+        keys, values, filled = _written(state, start, k, v)
+        end = start + u.shape[1]
         mixed = attend(q, keys[:, :end], values[:, :end], causal=True)
-        return self.out(mixed.flatten(2)), state
+        return self.out(mixed.flatten(2)), (keys, values, filled)
 
     def prefill(self, u: Float[Tensor, "b l d"]) -> Cache:
         """Return the cache after a sequence, without attending."""
         _, k, v = self.heads(u)
-        return _written(self.initial_state(len(u)), k, v)
+        return _written(self.initial_state(len(u)), 0, k, v)
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of the cache's blocks and of its counter."""
@@ -108,13 +109,12 @@ class AttentionLayer(Mixer):
         return self.backend
 
 
-def _written(state: Cache, k: Tensor, v: Tensor) -> Cache:
-    """Return a cache with the keys and values of more positions, and room to the next block."""
+def _written(state: Cache, start: int, k: Tensor, v: Tensor) -> Cache:
+    """Return a cache with keys and values from a position on, and room to the next block."""
     keys, values, filled = state
-    start = int(filled)
     end = start + k.shape[1]
     if end > keys.shape[1]:
         room = (0, 0, 0, 0, 0, -(-end // BLOCK) * BLOCK - keys.shape[1])
         keys, values = F.pad(keys, room), F.pad(values, room)
     keys[:, start:end], values[:, start:end] = k, v
-    return keys, values, torch.tensor(end)
+    return keys, values, filled + k.shape[1]

@@ -19,8 +19,10 @@ def rotate(
     Angles are reduced in float64: at 262,144 positions float32 would leave two digits of them.
     """
     half = x.shape[-1] // 2
-    exponents = torch.arange(half, device=x.device, dtype=torch.float64) / half
-    angles = torch.outer(positions.double(), base**-exponents)
+    # Few operators, since a step of generation waits for each of them.
+    rates = torch.logspace(0, (1 - half) / half, half, base, dtype=torch.float64, device=x.device)
+    angles = positions[:, None] * rates
     cos, sin = (part.to(x.dtype)[:, None] for part in (angles.cos(), angles.sin()))
     first, second = x.chunk(2, -1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    left = torch.addcmul(first * cos, second, sin, value=-1)
+    return torch.cat([left, torch.addcmul(second * cos, first, sin)], -1)

@@ -85,14 +85,17 @@ def recurrent_ssd(
     C: Float[Tensor, "b l g n"],
     state: State,
 ) -> tuple[Float[Tensor, "b l h p"], State]:
-    """Walk the positions one by one with `ssd_step`, a twin of `ssd`."""
-    outputs = []
+    """Walk the positions one by one, a twin of `ssd`."""
+    repeats, outputs = x.shape[2] // B.shape[2], []
+    B, C = B.repeat_interleave(repeats, 2), C.repeat_interleave(repeats, 2)
     for now in range(x.shape[1]):
-        y, state = ssd_step(x[:, now], dt[:, now], log_a[:, now], B[:, now], C[:, now], state)
-        outputs.append(y)
+        added = torch.einsum("bhn,bhp->bhnp", B[:, now], dt[:, now, :, None] * x[:, now])
+        state = log_a[:, now].exp()[..., None, None] * state + added
+        outputs.append(torch.einsum("bhn,bhnp->bhp", C[:, now], state))
     return torch.stack(outputs, 1), state
 
 
+@torch.no_grad()
 def ssd_step(
     x: Float[Tensor, "b h p"],
     dt: Float[Tensor, "b h"],
@@ -101,12 +104,11 @@ def ssd_step(
     C: Float[Tensor, "b g n"],
     state: State,
 ) -> tuple[Float[Tensor, "b h p"], State]:
-    """Advance one position; returns the output and the new state."""
-    repeats = x.shape[1] // B.shape[1]
-    B, C = B.repeat_interleave(repeats, 1), C.repeat_interleave(repeats, 1)
-    added = B[..., None] * (dt[..., None] * x)[..., None, :]
-    state = log_a.exp()[..., None, None] * state + added
-    return (C[..., None, :] @ state).squeeze(-2), state
+    """Advance one position without gradients; returns the output and the state, made in place."""
+    groups = state.unflatten(1, (B.shape[1], -1))
+    added = (dt[..., None] * x).view(*groups.shape[:3], 1, -1)
+    groups.mul_(log_a.exp().view(*groups.shape[:3], 1, 1)).addcmul_(B[:, :, None, :, None], added)
+    return (C[:, :, None, None] @ groups).view_as(x), state
 
 
 def _decays(total: Tensor) -> Tensor:
