@@ -1,6 +1,8 @@
 """What all figures share: a model's look, the style, and how they are saved."""
 
 import io
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ PANEL = (4.2, 3.2)
 """Inches."""
 LINE = 0.2
 """Inches of a line in a legend."""
+LETTERS = 44
+"""The most that a panel's title has room for in a line."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,17 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | No
     if not figure.axes:
         return None
     sns.despine(figure)
+    for axis in figure.axes:
+        axis.set_title(fitted(axis.get_title()))
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=svg.getvalue())
+
+
+def fitted(title: str) -> str:
+    """Break a title that is too long for its panel, before its options and between them."""
+    if len(title) <= LETTERS:
+        return title
+    parts = re.split(r"(?=\[)", re.sub(r"(?<=,)(?! )", " ", title), maxsplit=1)
+    return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
