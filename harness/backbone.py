@@ -136,8 +136,9 @@ class Block(nn.Module):
 
     def mapped(self, position_wise: nn.Module, x: Tensor) -> Tensor:
         """Return a branch made position by position."""
-        branch: Tensor = self.dropout(position_wise(x))
-        return branch
+        branch: Tensor = position_wise(x)
+        # A dropout that drops nothing is no work, but calling it is, at every step of generation.
+        return self.dropout(branch) if self.training else branch
 
 
 @final
