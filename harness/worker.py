@@ -6,7 +6,10 @@ plugins print goes to standard error, so it cannot garble the lines.
 """
 
 import os
+import select
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
@@ -166,9 +169,27 @@ def private_output() -> TextIO:
     return ours
 
 
+def end_with_the_reader(pipe: int) -> None:
+    """End this process, and all of its group if it leads one, once nobody reads our lines.
+
+    A parent that was killed could not end us, and a run that nobody stores may take hours.
+    """
+
+    def watch() -> None:
+        watched = select.poll()
+        watched.register(pipe, 0)
+        watched.poll()
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
     out = private_output()
+    end_with_the_reader(out.fileno())
     text = sys.stdin.buffer.read()
 
     def say(message: msgspec.Struct) -> None:

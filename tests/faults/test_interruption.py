@@ -77,3 +77,13 @@ def test_a_killed_sweep_that_is_started_again_repeats_nothing_finished(tmp_path)
 
     assert "Nothing to do: all 1 runs are stored" in again.stderr
     assert Store(tmp_path).records()[0] == first
+
+
+def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
+    with started(tmp_path, "faulty", "faulty[fault=nap]") as (sweep, worker):
+        sweep.kill()
+        deadline = time.monotonic() + 60
+        while not gone(worker) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+        assert gone(worker)
