@@ -1,4 +1,4 @@
-"""Diagonal linear systems: their kernels, their steps and their states, fast and by the textbook.
+"""Diagonal linear systems: their kernels and their states, fast and by the textbook.
 
 All diagonal models share one normal form, a system that its input drives with weight one,
 
@@ -94,27 +94,6 @@ def response(
     """Return what a state still gives out over the next positions if no input comes."""
     fading = weight * pole.to(weight.dtype) * state
     return kernel(fading.transpose(0, 1), pole, length).permute(1, 2, 0)
-
-
-def pairs(weight: Complex[Tensor, "d n"]) -> Float[Tensor, "d n 2"]:
-    """Return what `step` multiplies real pairs by: Re(x y) is their dot product with conj(y)'s."""
-    return torch.view_as_real(weight.conj().resolve_conj())
-
-
-def step(
-    weight: Float[Tensor, "d n 2"],
-    pole: Complex[Tensor, "g n"],
-    u: Float[Tensor, "b d"],
-    state: Complex[Tensor, "b d n"],
-) -> Float[Tensor, "b d"]:
-    """Advance the state by one position, in place, and return the output.
-
-    A state of many modes is larger than the cache, so memory is what a step waits for.
-    """
-    torch.addcmul(u[..., None].to(state.dtype), pole, state, out=state)
-    with torch.autocast(u.device.type, enabled=False):
-        y = torch.einsum("dn,bdn->bd", weight.flatten(1), torch.view_as_real(state).flatten(2))
-    return y.to(u.dtype)
 
 
 def _block(length: int, rows: int) -> int:
