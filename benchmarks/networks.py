@@ -6,7 +6,7 @@ LENGTH = 1024
 
 
 class Networks(Timed):
-    version = "1"
+    version = "2"
     params = (["forward", "train", "decode"], models())
     param_names = ("call", "model")
 

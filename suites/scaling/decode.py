@@ -1,7 +1,7 @@
-"""Time one step of generation after a context of the given length."""
+"""Time steps of generation after a context of the given length."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -9,18 +9,23 @@ from torch import Tensor
 from harness.api import Network, Workload
 from suites.scaling._sequence import SequenceScaling
 
+POSITIONS = 16
+"""A call's: some layers do the work of several positions at one of them."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Decode(SequenceScaling):
-    """In the time: one `step` of the network, one position for each sequence of the batch.
+    """In the time: so many `step`s of the network, a position each for each sequence of the batch.
 
     Not in it: reading the context. Each call carries the state on, so a cache that grows with the
-    context has grown by one position a call, a small share of the lengths measured here.
+    context grows with every call, by a small share of the lengths measured here.
     """
 
+    version: ClassVar[int] = 2
+
     def workload(self, network: Network, batch: int, rng: torch.Generator) -> Workload:
-        """Read a context of `length` positions; a call generates one more.
+        """Read a context of `length` positions; a call generates `POSITIONS` more.
 
         Raises:
             UnsupportedError: The network has no step mode.
@@ -33,7 +38,8 @@ class Decode(SequenceScaling):
         @torch.no_grad()
         def call() -> Tensor:
             nonlocal state
-            prediction, state = network.step(inputs[:, -1], state)
+            for _ in range(POSITIONS):
+                prediction, state = network.step(inputs[:, -1], state)
             return prediction
 
-        return Workload(call, tokens=batch)
+        return Workload(call, tokens=batch * POSITIONS)

@@ -88,14 +88,15 @@ def test_the_bare_products_are_those_of_every_matrix_of_the_block():
     assert shapes == [(8, 8), (32, 8), (32, 8)]
 
 
-def test_a_step_goes_on_behind_its_context():
-    ask = Ask(mode="time", sides=("step:lstm",), call="step", length=4, width=8)
+def test_steps_go_on_behind_their_context():
+    ask = Ask(mode="time", sides=("step:lstm",), call="step", length=4, width=8, steps=2)
     work = sides.prepared("step:lstm", ask)
     mixer, seen = sides.block_of("lstm", 8, 4).mixer, []
     mixer.step, step = lambda u, state: seen.append(state) or step(u, state), mixer.step
     work.call()
     work.call()
 
+    assert len(seen) == 4
     context = torch.randn(1, 4, 8, generator=stream("peers", "inputs"))
     with torch.no_grad():
         torch.testing.assert_close(seen[0], mixer.prefill(context))
@@ -178,6 +179,12 @@ def test_what_must_not_grow_is_told_where_it_grows():
     assert far["times_longer"] == 1.0
     cells = tables.long_cells({**far, "times_longer": 5.5, "peak_bytes": 5 * 2**30})
     assert cells[-2:] == ["5.00 GiB (too much)", "5.50x (<= 5, MISSED)"]
+
+
+def test_a_steps_time_is_that_of_one_of_those_that_were_timed_together():
+    (row, _) = tables.all_rows(TRAITS, quick=False)["steps"]
+    line, _ = row.lines(answers())
+    assert (line["step_s"], line["products_s"]) == (1 / 256, 5 / 256)
 
 
 def test_a_step_may_grow_only_where_the_state_does():

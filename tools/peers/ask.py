@@ -21,6 +21,8 @@ class Ask:
     length: int
     """Positions of a sequence, or of the context before a step."""
     width: int = 128
+    steps: int = 1
+    """Steps that one timed call takes; many, if a layer does a block's work at its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

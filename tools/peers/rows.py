@@ -19,6 +19,8 @@ MOST_LONGER, MOST_BYTES = 5.0, 4 * 2**30
 """How much longer four times the positions may take, and what a process may hold meanwhile."""
 MOST_GROWTH = 1.25
 """How much longer a step may take behind a longer context: less is within two runs' noise."""
+STEPS = 256
+"""Steps of one timed call: whole blocks of the layers that work in blocks."""
 MOST_PRODUCTS = 2.0
 """How much longer than its bare matrix products a step may take."""
 UNMEASURED = Answer(reason="It was not measured.")
@@ -141,7 +143,14 @@ class Step:
         """Return one measurement a context."""
         sides = (f"step:{self.model}", f"products:{self.model}")
         return [
-            Ask(mode="time", sides=sides, call="step", length=length, width=self.width)
+            Ask(
+                mode="time",
+                sides=sides,
+                call="step",
+                length=length,
+                width=self.width,
+                steps=STEPS,
+            )
             for length in self.lengths
         ]
 
@@ -156,8 +165,9 @@ class Step:
         seconds, bare = answer.median(step), answer.median(products)
         last = ask.length == self.lengths[1]
         return {
-            "model": self.model, "context": ask.length, "width": self.width, "step_s": seconds,
-            "precision": answer.precision(step), "products_s": bare,
+            "model": self.model, "context": ask.length, "width": self.width,
+            "step_s": seconds and seconds / ask.steps,
+            "precision": answer.precision(step), "products_s": bare and bare / ask.steps,
             "times_products": ratio(seconds, bare),
             "wanted_products": MOST_PRODUCTS if self.bounded or not last else None,
             "times_longer": ratio(seconds, short.median(step)) if last else None,

@@ -51,7 +51,7 @@ def prepared(side: str, ask: Ask) -> Workload:
             mixer = mixer_of(name, ask.width, ask.length)
             return layer_work(mixer, ask)
         block = block_of(name, ask.width, ask.length)
-        return step_work(block, ask) if kind == "step" else Workload(products(block))
+        return step_work(block, ask) if kind == "step" else Workload(products(block, ask.steps))
 
 
 def layer_work(layer: nn.Module, ask: Ask) -> Workload:
@@ -74,7 +74,7 @@ def layer_work(layer: nn.Module, ask: Ask) -> Workload:
 
 
 def step_work(block: Block, ask: Ask) -> Workload:
-    """Generate behind a context, a position a call; the state goes on from call to call."""
+    """Generate behind a context; the state goes on from call to call."""
     context = torch.randn(1, ask.length, ask.width, generator=stream("peers", "inputs"))
     with torch.no_grad():
         state = block.mixer.prefill(context)
@@ -83,20 +83,22 @@ def step_work(block: Block, ask: Ask) -> Workload:
     @torch.no_grad()
     def call() -> None:
         nonlocal state
-        _, state = block.step(u, state)
+        for _ in range(ask.steps):
+            _, state = block.step(u, state)
 
     return Workload(call, block.mixer.path)
 
 
-def products(block: Block) -> Callable[[], object]:
-    """Multiply a vector by every matrix of a block once: what no step can leave out."""
+def products(block: Block, steps: int) -> Callable[[], object]:
+    """Multiply a vector by every matrix of a block: what no step can leave out."""
     weights = matrices(block)
     pairs = [(weight, torch.ones(weight.shape[1]), torch.empty(len(weight))) for weight in weights]
 
     @torch.no_grad()
     def call() -> None:
-        for weight, vector, out in pairs:
-            torch.mv(weight, vector, out=out)
+        for _ in range(steps):
+            for weight, vector, out in pairs:
+                torch.mv(weight, vector, out=out)
 
     return call
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from harness.api import MeasuredTask, Network, SpecError, UnsupportedError
 from harness.seeding import stream
-from suites.scaling.decode import Decode
+from suites.scaling.decode import POSITIONS, Decode
 from suites.scaling.forward import Forward
 from suites.scaling.train import Train
 
@@ -73,7 +73,7 @@ def test_train_steps_learn_the_batch_by_heart() -> None:
     assert not torch.equal(network.linear.weight, before)
 
 
-def test_decode_goes_on_from_its_context_a_position_a_call() -> None:
+def test_decode_goes_on_from_its_context_some_positions_a_call() -> None:
     network = RunningSum()
     workload = Decode(length=16).workload(network, 2, stream(0))
     context = network.steps.copy()
@@ -83,10 +83,10 @@ def test_decode_goes_on_from_its_context_a_position_a_call() -> None:
         workload.call()
 
     assert len(context) == 16
-    assert len(network.steps) == 3
+    assert len(network.steps) == 3 * POSITIONS
     last = network.steps[0] - context[-1]
     torch.testing.assert_close(network.steps[2], network.steps[0] + 2 * last)
-    assert workload.tokens == 2
+    assert workload.tokens == 2 * POSITIONS
 
 
 @pytest.mark.parametrize("task", TASKS)
