@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from harness.contract.remote import RemoteFile
-from harness.contract.task import Split, Task
+from harness.contract.task import SPLITS, Split, Task
 from harness.fetch import data_folder, examined, fetched, missing
 from harness.loading import build
 from harness.pieces import found_on, pieces_folder, read, splits_on
 from harness.registry import registry
-
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from harness.contract.data import Batch
 from harness.contract.labels import IGNORED
-from harness.contract.task import LearningTask, Split
-from harness.data import SPLITS, wanting
+from harness.contract.task import SPLITS, LearningTask, Split
+from harness.data import wanting
 from harness.measure.clock import now
 from harness.seeding import stream
 from harness.spec import SpecError

@@ -61,7 +61,8 @@ def fetch(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Download what tasks need, and draw or parse what is kept of it, so that runs need not."""
-    from harness.data import SPLITS, asked, provide
+    from harness.contract.task import SPLITS
+    from harness.data import asked, provide
 
     if split and split not in SPLITS:
         raise unknown("split", split, list(SPLITS))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, final
+from typing import ClassVar, Literal, Protocol, final, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from harness.seeding import stream
 from harness.spec import Protocol as TrainingProtocol
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Bench(Protocol):

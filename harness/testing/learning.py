@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from harness.contract.data import Batch
 from harness.contract.stored import StoredTask
-from harness.contract.task import LearningTask, Split
+from harness.contract.task import SPLITS, LearningTask
 from harness.pieces import elsewhere
 from harness.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb, positions
 from harness.testing.tolerance import CHANCE, PERFECT
 
-SPLITS: tuple[Split, ...] = get_args(Split)
 BATCH = 4
 SAMPLE = 64
 """Examples on which a check looks at content."""
