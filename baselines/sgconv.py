@@ -8,11 +8,11 @@ code.
 The code divides by the norm that the kernel has at the first forward pass. Here it is the norm at
 initialisation, the same number unless parameters change before, and no forward pass changes state.
 
-Axes: b batch, l length, d channels, k directions, _ positions held, n taps.
+Axes: b batch, l length, d channels, k directions, m taps.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 import torch
 from jaxtyping import Float, Int
@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from baselines.ops.convolution import convolve
 from baselines.ops.multiscale import multiscale_kernel, scales
-from baselines.ops.versions import version
+from baselines.ops.online_convolution import OnlineConvolution, OnlineState, positions
+from baselines.ops.versions import own, version
 from harness.api import Group, Mixer, Model, SpecError, UnsupportedError
-
-Inputs = Float[Tensor, "b d _"]
 
 
 @final
@@ -74,11 +73,11 @@ class SGConvLayer(Mixer):
         self.register_buffer("decay", torch.linspace(recipe.decay_min, recipe.decay_max, width))
         whole = multiscale_kernel(self.pieces.detach(), self.decay, self.reach)
         self.register_buffer("norm", whole.norm(dim=-1, keepdim=True))
-        self._stepped: tuple[object, Tensor] = None, whole
+        self._stepped: tuple[object, OnlineConvolution | None] = None, None
 
     def kernel(self, length: int) -> Float[Tensor, "d k m"]:
         """Return the taps of each direction, at most as many as the kernel reaches."""
-        working = torch.promote_types(self.pieces.dtype, torch.float32)
+        working = self._working()
         # A kernel must not follow an activation into half precision: it is made of parameters.
         with torch.autocast(self.D.device.type, enabled=False):
             pieces = self.pieces.to(working) / self.norm.to(working)
@@ -93,54 +92,51 @@ class SGConvLayer(Mixer):
             u = u.masked_fill(padding[..., None], 0)
         return convolve(u, self.kernel(u.shape[1]), self.D)
 
-    def initial_state(self, batch: int) -> Inputs:
-        """Return no inputs: a state holds those that were seen, as far back as the kernel reaches.
+    def initial_state(self, batch: int) -> OnlineState:
+        """Return no inputs, and nothing that they give to outputs.
 
         Raises:
             UnsupportedError: The layer sees the future.
         """
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        return self.D.new_empty(batch, len(self.D), 0)
+        shape = batch, positions(0, self.reach), len(self.D)
+        return OnlineState(self.D.new_zeros(shape, dtype=self._working()), torch.tensor(0))
 
-    def step(self, u: Float[Tensor, "b d"], state: Inputs) -> tuple[Float[Tensor, "b d"], Inputs]:
-        """Sum over the inputs that the kernel reaches."""
-        seen = self._latest(state, u[..., None])
-        taps = self._reversed_kernel()[..., self.reach - seen.shape[-1] :]
-        # Not under autocast: eight bits of a tap are too few.
-        with torch.autocast(u.device.type, enabled=False):
-            y = torch.einsum("bdn,dn->bd", seen.to(taps.dtype), taps)
-        return torch.addcmul(y, self.D, u).to(u.dtype), seen
+    def step(
+        self, u: Float[Tensor, "b d"], state: OnlineState
+    ) -> tuple[Float[Tensor, "b d"], OnlineState]:
+        """Convolve one position with the first taps, and some positions with those further on."""
+        return self._online().step(u, state)
 
     def advance(
-        self, u: Float[Tensor, "b l d"], state: Inputs
-    ) -> tuple[Float[Tensor, "b l d"], Inputs]:
-        """Convolve what is held and what comes, and keep the outputs of what comes."""
-        past = state.mT.to(u.dtype)
-        joined = torch.cat([past, u], 1)
-        y = convolve(joined, self.kernel(joined.shape[1]), self.D)[:, past.shape[1] :]
-        return y, self._latest(state, u.mT)
+        self, u: Float[Tensor, "b l d"], state: OnlineState
+    ) -> tuple[Float[Tensor, "b l d"], OnlineState]:
+        """Convolve a piece in few parts."""
+        return self._online().advance(u, state)
 
-    def prefill(self, u: Float[Tensor, "b l d"]) -> Inputs:
-        """Return the latest inputs."""
-        return self._latest(self.initial_state(len(u)), u.mT)
+    def prefill(self, u: Float[Tensor, "b l d"]) -> OnlineState:
+        """Return the state after a sequence, of which only the last two blocks are in reach."""
+        state, most = self.initial_state(len(u)), positions(self.reach, self.reach)
+        return self.advance(u[:, max(0, u.shape[1] // most - 1) * most :], state)[1]
 
     def state_bytes(self, length: int) -> int:
-        """Return the bytes of the inputs that were seen, as far back as the kernel reaches."""
-        self.initial_state(1)
-        return self.D.element_size() * len(self.D) * min(length, self.reach)
+        """Return the bytes of a block that doubles until the kernel fits, and of a count."""
+        start = self.initial_state(1)
+        row = start.block.element_size() * len(self.D)
+        return row * positions(length, self.reach) + start.done.element_size()
 
     def path(self) -> str:
         """Name the form of the convolution."""
         return "fft"
 
-    def _latest(self, state: Inputs, new: Inputs) -> Inputs:
-        kept = state[..., max(0, state.shape[-1] + new.shape[-1] - self.reach) :]
-        return torch.cat([kept, new[..., -self.reach :].to(kept.dtype)], -1)
+    def _working(self) -> torch.dtype:
+        return torch.promote_types(self.pieces.dtype, torch.float32)
 
-    @torch.no_grad()
-    def _reversed_kernel(self) -> Float[Tensor, "d n"]:
-        present = version(self.parameters())
+    def _online(self) -> OnlineConvolution:
+        """Return the kernel for steps, made anew only when a parameter has changed."""
+        present = version(own(self))
         if self._stepped[0] != present:
-            self._stepped = present, self.kernel(self.reach)[:, 0].flip(-1)
-        return self._stepped[1]
+            kernel = self.kernel(self.reach)[:, 0]
+            self._stepped = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))
+        return cast("OnlineConvolution", self._stepped[1])

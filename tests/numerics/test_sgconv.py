@@ -9,7 +9,7 @@ from torch import Tensor
 from baselines.ops.convolution import direct_convolve
 from baselines.ops.multiscale import multiscale_kernel, naive_multiscale_kernel, scales
 from baselines.sgconv import SGConv, SGConvLayer
-from harness.api import Mixer, UnsupportedError
+from harness.api import Mixer, UnsupportedError, tensor_bytes
 from harness.seeding import scope, stream
 
 RECIPE = SGConv(piece=3, decay_min=1.0, decay_max=3.0)
@@ -96,9 +96,10 @@ def test_a_checkpoint_keeps_the_norm() -> None:
     torch.testing.assert_close(other(features(9)), mixer(features(9)))
 
 
-@pytest.mark.parametrize("length", [1, 5, 12, 31])
-def test_steps_and_pieces_continue_what_the_whole_sequence_gives(length: int) -> None:
-    mixer, u = layer(), features(length + 7)
+@pytest.mark.parametrize("built", [10, 100])
+@pytest.mark.parametrize("length", [1, 5, 31, 93, 254, 600])
+def test_steps_and_pieces_continue_what_the_whole_sequence_gives(built: int, length: int) -> None:
+    mixer, u = layer(length=built), features(length + 7)
     whole = mixer(u)
     state = mixer.prefill(u[:, :length])
     torch.testing.assert_close(state, Mixer.prefill(mixer, u[:, :length]))
@@ -109,7 +110,15 @@ def test_steps_and_pieces_continue_what_the_whole_sequence_gives(length: int) ->
     for position in range(length + 3, length + 7):
         y, state = mixer.step(u[:, position], state)
         torch.testing.assert_close(y, whole[:, position])
-    assert state.shape[-1] == min(length + 7, 12)
+    assert tensor_bytes(state) == 2 * mixer.state_bytes(length + 7) - state.done.nbytes
+
+
+@pytest.mark.parametrize("length", [1, 300])
+def test_a_piece_leaves_the_state_that_it_continues_from_as_it_was(length: int) -> None:
+    mixer, u = layer(length=100), features(length)
+    state = mixer.prefill(u)
+    first, again = (mixer.advance(u, state) for _ in range(2))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
 
 
 def test_steps_follow_a_parameter_that_changed_in_place() -> None:

@@ -1,0 +1,131 @@
+"""A long causal convolution whose inputs come one by one.
+
+A sum over all inputs at every position takes as many products as the kernel has taps. Here an input
+meets the next few outputs at once; and whenever a number of positions is done that s divides, 2s
+does not, the last s inputs are convolved with the taps before 2s, by one transform, into the next s
+outputs. So every input meets every output once, in O(log^2) operations a position on the average
+(Fischer, Stockmeyer 1974, "Fast On-Line Integer Multiplication"; van der Hoeven 2002, "Relax, but
+Don't be too Lazy").
+
+Axes: b batch, l length, d channels, m taps, p positions of a block, s positions of a part of it.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from baselines.ops.convolution import BLOCK, convolve
+from baselines.ops.layout import transposed
+
+DIRECT = 32
+"""Positions that are convolved as they come: fewer make more transforms, more make more products.
+"""
+KEPT = 1024
+"""Positions up to which the spectra of the taps are kept: 16 KiB a channel, all sizes together."""
+
+
+class OnlineState(NamedTuple):
+    """What a convolution carries from step to step, in whose memory steps work."""
+
+    block: Float[Tensor, "b p d"]
+    """The inputs of the positions that are done, then what the past gives to the outputs ahead."""
+    done: Int[Tensor, ""]
+
+
+def positions(done: int, taps: int) -> int:
+    """Return those of a block behind so many inputs: powers of two until all taps fit."""
+    most = 1 << (taps - 1).bit_length()
+    return max(DIRECT, min(1 << done.bit_length(), most))
+
+
+@final
+class OnlineConvolution:
+    """A kernel made ready for steps."""
+
+    def __init__(self, kernel: Float[Tensor, "d m"], skip: Float[Tensor, " d"]) -> None:
+        self.kernel, self.skip = kernel, skip
+        taps = kernel.shape[1]
+        self.most = positions(taps, taps)
+        self.first = F.pad(kernel[:, :DIRECT], (0, max(0, DIRECT - taps))).mT.contiguous()
+        self.first[0] += skip
+        self._kept: dict[int, Tensor] = {}
+
+    def step(
+        self, u: Float[Tensor, "b d"], state: OnlineState
+    ) -> tuple[Float[Tensor, "b d"], OnlineState]:
+        """Return the output and the state after it."""
+        done = int(state.done)
+        left = state.block[:, done : done - done % DIRECT + DIRECT]
+        seen = u.to(left.dtype)
+        left.addcmul_(seen[:, None], self.first[: left.shape[1]])
+        present = left[:, 0]
+        y = present.to(u.dtype, copy=True)
+        present.copy_(seen)
+        state.done.add_(1)
+        return y, self._passed_on(state) if left.shape[1] == 1 else state
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: OnlineState
+    ) -> tuple[Float[Tensor, "b l d"], OnlineState]:
+        """Return the outputs of a piece, cut where steps would pass on, and the state after it."""
+        outputs, state = [u[:, :0]], OnlineState(*(part.clone() for part in state))
+        while u.shape[1]:
+            done = int(state.done)
+            size = min(done & -done or self.most, 1 << u.shape[1].bit_length() - 1)
+            if size < DIRECT:
+                y, state = self.step(u[:, 0], state)
+                y, size = y[:, None], 1
+            else:
+                y, state = self._part(u[:, :size], state)
+            outputs.append(y)
+            u = u[:, size:]
+        return torch.cat(outputs, 1), state
+
+    def _part(self, u: Tensor, state: OnlineState) -> tuple[Tensor, OnlineState]:
+        """Convolve a part that the past gives nothing more to, as its size divides what is done."""
+        start, stop = int(state.done), int(state.done) + u.shape[1]
+        # Only a first part can be larger than the first block.
+        block = F.pad(state.block, (0, 0, 0, max(0, stop - state.block.shape[1])))
+        ahead = block[:, start:stop]
+        y = convolve(u.to(block.dtype), self.kernel[:, None], self.skip) + ahead
+        ahead.copy_(u)
+        return y.to(u.dtype), self._passed_on(OnlineState(block, state.done + u.shape[1]))
+
+    def _passed_on(self, state: OnlineState) -> OnlineState:
+        """Give the last inputs to the outputs ahead, for which a full block makes room."""
+        block, done = state.block, int(state.done)
+        size = done & -done
+        given = self._given(block[:, done - size : done])
+        if done < block.shape[1]:
+            block[:, done : done + size] += given
+            return state
+        if done < self.most:
+            return OnlineState(torch.cat([block, given], 1), state.done)
+        return OnlineState(given, torch.zeros_like(state.done))
+
+    def _given(self, u: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        """Return what inputs give to as many outputs behind them.
+
+        On a circle of twice the size the ends meet, but only over the inputs.
+        """
+        size, y = u.shape[1], transposed(u)
+        channels = max(1, BLOCK // (2 * size * len(u)))
+        spectra = self._spectra(size, channels)
+        for rows, spectrum in zip(y.split(channels, 1), spectra, strict=True):
+            rows_f = torch.fft.rfft(rows, n=2 * size).mul_(spectrum)
+            rows.copy_(torch.fft.irfft(rows_f, n=2 * size)[..., size:])
+        return transposed(y)
+
+    def _spectra(self, size: int, channels: int) -> Iterable[Tensor]:
+        """Return the taps' transforms, a few channels at a time."""
+        if size > KEPT:
+            parts = self.kernel[:, : 2 * size].split(channels)
+            return (torch.fft.rfft(part, n=2 * size) for part in parts)
+        if size not in self._kept:
+            self._kept[size] = torch.fft.rfft(self.kernel[:, : 2 * size], n=2 * size)
+        kept: tuple[Tensor, ...] = self._kept[size].split(channels)
+        return kept
