@@ -90,7 +90,10 @@ class SweepDisplay:
 
     def advance(self, steps: TaskID, news: Progress) -> None:
         """Show how far the present run has come, and what it does besides."""
-        if news.said:
+        if news.said and self.console.is_terminal:
+            # Whatever is written beside the bars' own console, the bars are drawn over.
+            self.console.print(news.said, markup=False, highlight=False, soft_wrap=True)
+        elif news.said:
             say(news.said)
         self.bars.doing = news.doing
         note = "" if news.loss is None else f"loss {news.loss:.4g}"
@@ -146,14 +149,15 @@ def carry_out(sweep: Sweep, plan: Plan, json: bool) -> int:
     console, errors = Console(stderr=json), Console(stderr=True)
     for problem in plan.problems:
         errors.print(f"Left out: {problem}", markup=False, soft_wrap=True)
-    with SweepDisplay(console, len(plan.runs)) as display:
-        try:
+    display = SweepDisplay(console, len(plan.runs))
+    try:
+        with display:
             for record in perform(sweep, plan.runs, display):
                 if json:
                     sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
-        except KeyboardInterrupt:
-            errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
-            return 130
+    except KeyboardInterrupt:
+        errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
+        return 130
     console.print(closing_line(display, sweep.results), highlight=False, soft_wrap=True)
     return 1 if display.failures() or plan.problems else 0
 

@@ -88,8 +88,9 @@ class Task(ABC):
 
         Returns:
             By the average's name all its tasks, each with the least that a run counts there, which
-            is also what a diverged one counts; None if a run without a score leaves the average
-            open. Whatever must not be mixed, such as another preprocessing, has another name.
+            is also what a diverged one counts, if more is better; None if a run without a score
+            leaves the average open. Whatever must not be mixed, such as another preprocessing, has
+            another name.
         """
         return {}
 

@@ -21,7 +21,7 @@ FEWEST = 2
 """Tasks that a model must have for an average to be spoken of: one may belong to many."""
 
 Average = tuple[str, tuple[tuple[str, float | None], ...]]
-"""A name, and all tasks with the least that a run counts; equal ones are the same average."""
+"""A name, and all tasks in order with the least that a run counts; equal ones are the same."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _stated(group: Group) -> list[Average]:
     """Return the averages that the newest record says it counts in."""
     newest, task = max(group.records, key=lambda record: record.started), _task(group)
     stated = newest.averages.items()
-    return [(name, tuple(tasks.items())) for name, tasks in stated if task in tasks]
+    return [(name, tuple(sorted(tasks.items()))) for name, tasks in stated if task in tasks]
 
 
 def _task(group: Group) -> str:

@@ -12,7 +12,7 @@ DIGITS = Protocol(steps=600, seconds=150, batch=50, width=64, depth=2, lr_scale=
 ATOMIC = Protocol(steps=2000, seconds=120, batch=16, width=64, depth=1, evaluations=4)
 DEEPER = replace(ATOMIC, depth=2)
 LISTOPS = Protocol(steps=1000, seconds=600, batch=16, width=64, depth=2, evaluations=2)
-RECALL = Protocol(steps=2500, seconds=300, batch=64, width=64, depth=2, lr_scale=3, evaluations=4)
+RECALL = Protocol(steps=2500, seconds=180, batch=64, width=64, depth=2, lr_scale=3, evaluations=4)
 TRACKING = Protocol(steps=2000, seconds=120, batch=64, width=64, depth=1, evaluations=4)
 SPEECH = Protocol(steps=400, seconds=600, batch=16, width=32, depth=2, lr_scale=2, evaluations=2)
 SCALING = Protocol(batch=1, width=64, depth=1, budget_s=16)

@@ -119,6 +119,27 @@ def test_words_about_a_wait_take_no_room_from_the_bars():
     assert "17/600 loss 2.3" in bar
 
 
+def test_a_sentence_that_stays_is_written_above_the_bars():
+    console = Console(file=StringIO(), width=80, force_terminal=True)
+    planned = Planned(
+        spec=RunSpec(task="lra/text", model="s4d"),
+        task="lra/text",
+        model="s4d",
+        task_version=1,
+        learns=True,
+    )
+    with SweepDisplay(console, 8) as display:
+        display(Update(1, 8, planned))
+        news = Progress(step=0, steps=600, said="Nobody publishes a checksum of a.zip.")
+        display(Update(1, 8, planned, progress=news))
+
+    written = console.file.getvalue()
+    # Rich erases what is below the line that it has written, then draws the bars again.
+    before, _, after = written.partition("Nobody publishes a checksum of a.zip.\n")
+    assert before.rstrip("\x1b[0m").endswith("\x1b[2K")
+    assert "runs" in after
+
+
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_without_a_terminal_nothing_but_lines_is_written(tmp_path, words):
     done = subprocess.run(

@@ -68,6 +68,13 @@ def test_variants_do_not_fill_each_others_gaps() -> None:
     }
 
 
+def test_the_order_in_which_tasks_name_each_other_does_not_matter() -> None:
+    turned = {"suite-3 (x)": dict(reversed(THREE.items()))}
+    records = [*three()[:2], scored(0.7, task="suite/c", averages=turned)]
+
+    assert averages(records)["suite-3 (x)", "s4d"].startswith("0.600 ± ")
+
+
 def test_runs_with_other_options_count_nowhere() -> None:
     records = [*three()[:2], scored(0.7, task="suite/c[length=8]", averages={})]
 
