@@ -118,7 +118,7 @@ class SGConvLayer(Mixer):
     def prefill(self, u: Float[Tensor, "b l d"]) -> OnlineState:
         """Return the state after a sequence, of which only the last two blocks are in reach."""
         state, most = self.initial_state(len(u)), positions(self.reach, self.reach)
-        return self.advance(u[:, max(0, u.shape[1] // most - 1) * most :], state)[1]
+        return self._online().read(u[:, max(0, u.shape[1] // most - 1) * most :], state)
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of a block that doubles until the kernel fits, and of a count."""

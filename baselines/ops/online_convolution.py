@@ -71,29 +71,48 @@ class OnlineConvolution:
     def advance(
         self, u: Float[Tensor, "b l d"], state: OnlineState
     ) -> tuple[Float[Tensor, "b l d"], OnlineState]:
-        """Return the outputs of a piece, cut where steps would pass on, and the state after it."""
+        """Return the outputs of a piece and the state after it; the one before stays as it was."""
         outputs, state = [u[:, :0]], OnlineState(*(part.clone() for part in state))
-        while u.shape[1]:
-            done = int(state.done)
-            size = min(done & -done or self.most, 1 << u.shape[1].bit_length() - 1)
-            if size < DIRECT:
-                y, state = self.step(u[:, 0], state)
-                y, size = y[:, None], 1
-            else:
-                y, state = self._part(u[:, :size], state)
-            outputs.append(y)
-            u = u[:, size:]
+        for part in self._parts(u, state):
+            if part.shape[1] == 1:
+                y, state = self.step(part[:, 0], state)
+                outputs.append(y[:, None])
+                continue
+            ahead = state.block[:, int(state.done) :][:, : part.shape[1]]
+            own = convolve(part.to(ahead.dtype), self.kernel[:, None], self.skip)
+            # A block that has to grow for the first part holds nothing for it yet.
+            own[:, : ahead.shape[1]] += ahead
+            outputs.append(own.to(u.dtype))
+            state = self._taken(part, state)
         return torch.cat(outputs, 1), state
 
-    def _part(self, u: Tensor, state: OnlineState) -> tuple[Tensor, OnlineState]:
-        """Convolve a part that the past gives nothing more to, as its size divides what is done."""
-        start, stop = int(state.done), int(state.done) + u.shape[1]
-        # Only a first part can be larger than the first block.
-        block = F.pad(state.block, (0, 0, 0, max(0, stop - state.block.shape[1])))
-        ahead = block[:, start:stop]
-        y = convolve(u.to(block.dtype), self.kernel[:, None], self.skip) + ahead
-        ahead.copy_(u)
-        return y.to(u.dtype), self._passed_on(OnlineState(block, state.done + u.shape[1]))
+    def read(self, u: Float[Tensor, "b l d"], state: OnlineState) -> OnlineState:
+        """Return the state after a piece, in the memory of the one before if that is enough."""
+        for part in self._parts(u, state):
+            if part.shape[1] == 1:
+                _, state = self.step(part[:, 0], state)
+            else:
+                state = self._taken(part, state)
+        return state
+
+    def _parts(self, u: Tensor, state: OnlineState) -> Iterable[Tensor]:
+        """Cut a piece where steps pass inputs on; what is less than `DIRECT` into positions."""
+        sizes, done, left = [], int(state.done), u.shape[1]
+        while left:
+            size = min(done & -done or self.most, 1 << left.bit_length() - 1)
+            sizes.append(size if size >= DIRECT else 1)
+            done, left = (done + sizes[-1]) % self.most, left - sizes[-1]
+        parts: tuple[Tensor, ...] = u.split(sizes, 1)
+        return parts
+
+    def _taken(self, u: Tensor, state: OnlineState) -> OnlineState:
+        """Put a part into the block and pass it on."""
+        block, start = state.block, int(state.done)
+        stop = start + u.shape[1]
+        if stop > block.shape[1]:
+            block = F.pad(block, (0, 0, 0, stop - block.shape[1]))
+        block[:, start:stop] = u
+        return self._passed_on(OnlineState(block, state.done + u.shape[1]))
 
     def _passed_on(self, state: OnlineState) -> OnlineState:
         """Give the last inputs to the outputs ahead, for which a full block makes room."""
