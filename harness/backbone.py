@@ -18,12 +18,21 @@ from harness.norms import NORMS
 
 
 @final
+class Dropout(nn.Dropout):
+    """Dropout that costs a step of generation nothing but its call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training only."""
+        return super().forward(x) if self.training else x
+
+
+@final
 class GatedLinear(nn.Module):
     """GELU, dropout, a linear map to 2d and a gated linear unit (arXiv 1612.08083), (..., d)."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,7 +46,7 @@ class HalfGatedLinear(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gate = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +63,7 @@ class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(width, 2 * hidden, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +80,7 @@ def position_wise(trunk: Trunk, width: int, dropout: float) -> nn.Module:
     if trunk.mix == "half-glu":
         return HalfGatedLinear(width, dropout)
     if trunk.mix == "linear":
-        return nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        return nn.Sequential(nn.GELU(), Dropout(dropout), nn.Linear(width, width))
     return nn.Identity()
 
 
@@ -83,7 +92,7 @@ def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
     if trunk.ffn_form == "swiglu":
         return SwiGLU(width, hidden, dropout)
     return nn.Sequential(
-        nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+        nn.Linear(width, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, width)
     )
 
 
@@ -101,7 +110,7 @@ class Block(nn.Module):
         self.mix = position_wise(trunk, width, dropout)
         self.ffn = ffn
         self.ffn_norm = NORMS[trunk.norm](width) if ffn else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (b, l, d) features."""
@@ -136,9 +145,8 @@ class Block(nn.Module):
 
     def mapped(self, position_wise: nn.Module, x: Tensor) -> Tensor:
         """Return a branch made position by position."""
-        branch: Tensor = position_wise(x)
-        # A dropout that drops nothing is no work, but calling it is, at every step of generation.
-        return self.dropout(branch) if self.training else branch
+        branch: Tensor = self.dropout(position_wise(x))
+        return branch
 
 
 @final

@@ -1,5 +1,8 @@
 """The normalisations of a block, with one face: (b, l, d) features and their valid lengths.
 
+A step of generation waits for every line of Python behind a large product, so torch's operators are
+called without the functions and modules around them, which cost three times what they call.
+
 Axes: b batch, l length, d width.
 """
 
@@ -8,7 +11,6 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 @final
@@ -17,7 +19,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Normalise every position on its own."""
-        return super().forward(x)
+        return torch.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
 @final
@@ -26,7 +28,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Normalise every position on its own."""
-        return super().forward(x)
+        return torch.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
 @final
@@ -40,8 +42,16 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise (b, l, d) features, or (b, d) features of one position."""
         if x.ndim == 2:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            return torch.batch_norm(
+                x,
+                self.weight,
+                self.bias,
+                self.running_mean,
+                self.running_var,
+                training=False,
+                momentum=0.0,
+                eps=self.eps,
+                cudnn_enabled=True,
             )
         if lengths is None or not self.training:
             return super().forward(x.flatten(0, 1)).view_as(x)

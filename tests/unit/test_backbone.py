@@ -22,7 +22,7 @@ from harness.api import (
     Values,
 )
 from harness.backbone import Backbone
-from harness.norms import BatchNorm
+from harness.norms import BatchNorm, LayerNorm, RMSNorm
 from harness.seeding import scope
 
 
@@ -177,6 +177,17 @@ def test_batch_norm_is_torchs_where_nothing_is_padded():
     torch.testing.assert_close(ours(x, torch.full((4,), 5)), torchs(x.mT).mT)
     torch.testing.assert_close(ours.state_dict(), torchs.state_dict())
     torch.testing.assert_close(ours(x[:, 0]), ours.eval()(x)[:, 0])
+
+
+@pytest.mark.parametrize(("ours", "torchs"), [(LayerNorm, nn.LayerNorm), (RMSNorm, nn.RMSNorm)])
+def test_norms_of_positions_are_torchs(ours, torchs):
+    norm, twin = ours(6).double(), torchs(6).double()
+    scale = {name: 1 + torch.randn(6, generator=RNG) for name in norm.state_dict()}
+    norm.load_state_dict(scale)
+    twin.load_state_dict(scale)
+    x = 3 + torch.randn(4, 5, 6, generator=RNG).double()
+    torch.testing.assert_close(norm(x), twin(x))
+    torch.testing.assert_close(norm(x[:, 0]), twin(x)[:, 0])
 
 
 @pytest.mark.parametrize(
