@@ -7,14 +7,17 @@ head.
 from typing import Literal, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.rotary import rotate
+from baselines.ops.rotary import Turns, rotate, turns
 from baselines.ops.sinusoidal import sinusoids
 from harness.api import SpecError
 
 Positions = Literal["rotary", "sinusoidal", "none"]
+
+HELD = 64
+"""Positions whose turns are made together, and held, for steps."""
 
 
 @final
@@ -44,16 +47,35 @@ class Heads(nn.Module):
         self.heads, self.kv_heads, self.positions = heads, kv_heads, positions
         self.features = width // heads
         self.project = nn.Linear(width, width + 2 * kv_heads * self.features)
+        self._held: tuple[object, list[Turns]] = None, []
 
     def forward(
         self, u: Float[Tensor, "b l d"], start: int = 0
     ) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b l g e"], Float[Tensor, "b l g e"]]:
         """Return queries, keys and values of features whose first one stands at `start`."""
-        at = torch.arange(start, start + u.shape[1], device=u.device)
         if self.positions == "sinusoidal":
-            u = u + sinusoids(at, u.shape[-1], u.dtype)
-        joined = self.project(u).unflatten(-1, (-1, self.features))
-        q, k, v = joined.split((self.heads, self.kv_heads, self.kv_heads), 2)
-        if self.positions == "rotary":
-            q, k = rotate(q, at), rotate(k, at)
-        return q, k, v
+            u = u + sinusoids(_places(start, u.shape[1], u), u.shape[-1], u.dtype)
+        counts = self.heads, self.kv_heads, self.kv_heads
+        joined = self.project(u).view(*u.shape[:2], sum(counts), self.features)
+        if self.positions != "rotary":
+            q, k, v = joined.split(counts, 2)
+            return q, k, v
+        turning = self.heads + self.kv_heads
+        turned = rotate(joined[:, :, :turning], self._turns(start, joined))
+        return turned[:, :, : self.heads], turned[:, :, self.heads :], joined[:, :, turning:]
+
+    def _turns(self, start: int, joined: Float[Tensor, "b l n e"]) -> Turns:
+        """Return the turns of positions; a single one's are looked up among its block's."""
+        length, dtype = joined.shape[1], joined.dtype
+        if length != 1:
+            return turns(_places(start, length, joined), self.features, dtype)
+        block, row = divmod(start, HELD)
+        wanted = block, dtype, joined.device
+        if self._held[0] != wanted:
+            cos, sin = turns(_places(block * HELD, HELD, joined), self.features, dtype)
+            self._held = wanted, list(zip(cos.split(1), sin.split(1), strict=True))
+        return self._held[1][row]
+
+
+def _places(start: int, length: int, like: Tensor) -> Int[Tensor, " l"]:
+    return torch.arange(start, start + length, device=like.device)

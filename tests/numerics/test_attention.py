@@ -10,7 +10,8 @@ from torch import Tensor
 
 from baselines.ops.attention import attend, naive_attend
 from baselines.ops.attention_layer import BLOCK, AttentionLayer
-from baselines.ops.rotary import rotate
+from baselines.ops.heads import HELD
+from baselines.ops.rotary import rotate, turns
 from baselines.ops.sinusoidal import sinusoids
 from baselines.transformer import Transformer
 from harness.api import SpecError, tensor_bytes
@@ -53,8 +54,11 @@ def test_the_fused_form_equals_the_textbook_form_and_its_gradients(
 def test_scores_depend_on_the_distance_alone(query: int, key: int, shift: int) -> None:
     q, k, _ = (x.detach()[:, :1] for x in heads(1))
 
+    def turned(x: Tensor, at: int) -> Tensor:
+        return rotate(x, turns(torch.tensor([at]), x.shape[-1], x.dtype))
+
     def score(at: int, to: int) -> Tensor:
-        return (rotate(q, torch.tensor([at])) * rotate(k, torch.tensor([to]))).sum(-1)
+        return (turned(q, at) * turned(k, to)).sum(-1)
 
     torch.testing.assert_close(
         score(query, key), score(query + shift, key + shift), rtol=1e-7, atol=1e-8
@@ -63,10 +67,28 @@ def test_scores_depend_on_the_distance_alone(query: int, key: int, shift: int) -
 
 def test_the_first_pair_turns_by_one_radian_a_position() -> None:
     x = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(1, 3, 1, 4)
-    turned = rotate(x, torch.arange(3))[0, :, 0]
+    turned = rotate(x, turns(torch.arange(3), 4, x.dtype))[0, :, 0]
     for position in range(3):
         expected = torch.tensor([math.cos(position), 0.0, math.sin(position), 0.0]).double()
         torch.testing.assert_close(turned[position], expected, rtol=1e-6, atol=1e-7)
+
+
+@given(places=st.lists(st.integers(0, 3 * HELD), min_size=1, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_positions_one_at_a_time_in_any_order_turn_as_in_a_sequence(places: list[int]) -> None:
+    projected = layer().heads
+    u = torch.randn(1, 3 * HELD + 1, 16, generator=stream("u"), dtype=torch.float64)
+    whole = projected(u)
+    for place in places:
+        alone = projected(u[:, place : place + 1], place)
+        torch.testing.assert_close(alone, tuple(x[:, place : place + 1] for x in whole))
+
+
+def test_turns_that_are_held_follow_the_precision() -> None:
+    projected, u = layer().heads, torch.ones(1, 1, 16, dtype=torch.float64)
+    projected(u, 5)
+    q, _, _ = projected.float()(u.float(), 5)
+    assert q.dtype == torch.float32
 
 
 @pytest.mark.parametrize("length", [1, 6])
