@@ -133,17 +133,17 @@ class Mamba2Layer(Mixer):
     def _drives(self, xBC: Tensor, dt: Tensor) -> Drives:
         """Return what the scan takes: x, dt, log decays, B, C."""
         x, B, C = xBC.split(self.channels, -1)
-        x = x.unflatten(-1, (self.heads, -1))
-        B, C = (part.unflatten(-1, (self.groups, -1)) for part in (B, C))
+        B, C = (part.view(*dt.shape[:-1], self.groups, self.matrix[1]) for part in (B, C))
         dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
-        return x, dt, dt * -self.A_log.exp(), B, C
+        return x.view(*dt.shape, self.matrix[2]), dt, dt * -self.A_log.exp(), B, C
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         # Made anew for the gradient: what it keeps inside is several times its arguments.
         return cast("Tensor", checkpoint(self._projected, y, z, use_reentrant=False))
 
     def _projected(self, y: Tensor, z: Tensor) -> Tensor:
-        return cast("Tensor", self.out_proj(self.norm(y * F.silu(z))))
+        normed = torch.rms_norm(y * F.silu(z), (y.shape[-1],), self.norm.weight, self.norm.eps)
+        return cast("Tensor", self.out_proj(normed))
 
     def _blank(self, batch: int) -> Mamba2State:
         window = self.D.new_zeros(batch, TAPS - 1, self.parts[1])

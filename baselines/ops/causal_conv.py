@@ -77,7 +77,7 @@ def causal_conv_step(
     """Convolve one position; returns the output and the inputs that the next one needs."""
     window = torch.cat([state, x.to(state.dtype)[:, None]], 1)
     y = (window * weight.T).sum(1)
-    return y if bias is None else y + bias, window[:, 1:].clone()
+    return y if bias is None else y.add_(bias), window[:, 1:].clone()
 
 
 def last_inputs(x: Float[Tensor, "b l d"], state: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
