@@ -120,8 +120,10 @@ class Selection(nn.Module):
         logit: Tensor = self.dt_bias
         if self.dt_proj is not None:
             logit = F.linear(delta, self.dt_proj).to(self.dt_bias.dtype) + self.dt_bias
-        one = x.new_ones(self.A_log.shape[1])
-        B, C = (one if own is not None else part for own, part in ((self.B, B), (self.C, C)))
+        states = self.A_log.shape[1]
+        B, C = (
+            part if own is None else x.new_ones(states) for own, part in ((self.B, B), (self.C, C))
+        )
         return logit.to(x.dtype), B.to(x.dtype), C.to(x.dtype)
 
     def gain(self) -> Float[Tensor, "c n"] | None:
