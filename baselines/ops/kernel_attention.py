@@ -82,7 +82,7 @@ def step(
     features: FeatureMap,
 ) -> tuple[Float[Tensor, "b h e"], Float[Tensor, "b h f w"]]:
     """Advance one position of the recurrence."""
-    state = state + features.keys(k)[..., None] * _with_ones(v)[..., None, :]
+    state = torch.addcmul(state, features.keys(k)[..., None], _with_ones(v)[..., None, :])
     return _ratio((features.queries(q)[..., None, :] @ state).squeeze(-2)), state
 
 
