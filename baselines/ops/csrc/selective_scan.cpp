@@ -49,6 +49,7 @@ constexpr int64_t CHUNK = 64;    // positions between two states that are kept
 constexpr int64_t GROUP = 64;    // channels whose gradients of B and C are summed at once
 constexpr int64_t PADDED = 16;   // rows are padded to a multiple of this
 constexpr int64_t TILE = 4;      // states that are walked together, in registers
+constexpr int64_t STRIPS = 8;    // vectors of channels, at most, whose chunks follow one another
 constexpr double LN2 = 0.693147180559945309417;
 
 template <class Real> struct Format;
@@ -81,22 +82,56 @@ template <class Real, int Bytes> struct Lanes {
     typedef typename Format<Real>::Bits Bits __attribute__((vector_size(Bytes)));
 };
 
-// 2^z for z up to 127 (1023): nearest integer, which the addition of `rounder` leaves in the low
-// bits, a polynomial for the rest, and the integer added to the exponent. Exactly 1 at 0; at least
-// the smallest normal number; NaN of NaN.
-template <class Real, int Bytes>
-INLINE void exp2(typename Lanes<Real, Bytes>::Vec &z) {
+// 2^(a b) for a b up to 127 (1023): nearest integer, which the addition of `rounder` leaves in the
+// low bits, a polynomial for the rest, and the integer added to the exponent. Exactly 1 at 0; at
+// least the smallest normal number; NaN of NaN. Bounded, it takes what is no further from 0 than
+// `least` and spares a product and a comparison.
+template <class Real, int Bytes, bool Bounded>
+INLINE void exp2(
+    typename Lanes<Real, Bytes>::Vec &value, const typename Lanes<Real, Bytes>::Vec &a,
+    const typename Lanes<Real, Bytes>::Vec &b) {
     using F = Format<Real>;
     using Vec = typename Lanes<Real, Bytes>::Vec;
     using Bits = typename Lanes<Real, Bytes>::Bits;
-    const Vec least = Vec{} + F::least;
-    z = z < least ? least : z;
-    const Vec shifted = z + F::rounder;
-    const Vec rest = z - (shifted - F::rounder);
-    Vec value = Vec{} + F::series[F::terms - 1];
+    Vec shifted, rest;
+    if (Bounded) {
+        shifted = a * b + F::rounder;
+        rest = a * b - (shifted - F::rounder);
+    } else {
+        const Vec least = Vec{} + F::least, product = a * b;
+        const Vec z = product < least ? least : product;
+        shifted = z + F::rounder;
+        rest = z - (shifted - F::rounder);
+    }
+    value = Vec{} + F::series[F::terms - 1];
     for (int term = F::terms - 2; term >= 0; --term) value = value * rest + F::series[term];
     value = value * rest + Real(1);
-    z = (Vec)((Bits)value + ((Bits)shifted << F::mantissa));
+    value = (Vec)((Bits)value + ((Bits)shifted << F::mantissa));
+}
+
+// Whether no product with A of what is no further from 0 than `most` leaves the bounds of `exp2`.
+template <class Real, int Bytes, int K>
+INLINE bool bounded(
+    const typename Lanes<Real, Bytes>::Vec &most, const typename Lanes<Real, Bytes>::Vec (&A)[K]) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    const Vec bound = Vec{} - Format<Real>::least;
+    auto within = bound == bound;
+    for (int k = 0; k < K; ++k) {
+        const Vec product = most * A[k];
+        within &= (product <= bound) & (product >= -bound);
+    }
+    bool all = true;
+    for (int64_t lane = 0; lane < Lanes<Real, Bytes>::count; ++lane) all &= within[lane] != 0;
+    return all;
+}
+
+// The largest magnitude of each lane, NaN left out: either form of `exp2` keeps it.
+template <class Vec> INLINE void largest(Vec &most, const Vec *values, int64_t count) {
+    most = Vec{};
+    for (int64_t t = 0; t < count; ++t) {
+        const Vec magnitude = values[t] < 0 ? -values[t] : values[t];
+        most = magnitude > most ? magnitude : most;
+    }
 }
 
 template <class Vec, class Real>
@@ -129,12 +164,29 @@ INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t pieces(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 INLINE int64_t padded(const Scan &s) { return pieces(s.channels, PADDED) * PADDED; }
 
+// K states of one vector of channels, through one chunk.
+template <class Real, int Bytes, bool Gain, int K, bool Bounded, class Vec>
+INLINE void forward_steps(
+    const Scan &s, const Vec *dt, const Vec *drive, Vec *y, const Real *B, const Real *C,
+    const Vec (&A)[K], const Vec (&gain)[K], Vec (&h)[K], int64_t steps) {
+    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
+        Vec sum = y[t], decay;
+        for (int k = 0; k < K; ++k) {
+            exp2<Real, Bytes, Bounded>(decay, dt[t], A[k]);
+            h[k] = decay * h[k] + drive[t] * B[k];
+            sum += Gain ? h[k] * (gain[k] * C[k]) : h[k] * C[k];
+        }
+        y[t] = sum;
+    }
+}
+
 // The states n to n + K - 1 of one vector of channels, through one chunk.
 template <class Real, int Bytes, bool Gain, int K>
 INLINE void forward_tile(
-    const Scan &s, const typename Lanes<Real, Bytes>::Vec *dt,
-    const typename Lanes<Real, Bytes>::Vec *drive, typename Lanes<Real, Bytes>::Vec *y,
-    const Real *B, const Real *C, int64_t row, Real *state, int64_t steps) {
+    const Scan &s, const typename Lanes<Real, Bytes>::Vec &most,
+    const typename Lanes<Real, Bytes>::Vec *dt, const typename Lanes<Real, Bytes>::Vec *drive,
+    typename Lanes<Real, Bytes>::Vec *y, const Real *B, const Real *C, int64_t row, Real *state,
+    int64_t steps) {
     using Vec = typename Lanes<Real, Bytes>::Vec;
     const int64_t stride = padded(s);
     Vec A[K], gain[K], h[K];
@@ -143,64 +195,94 @@ INLINE void forward_tile(
         if (Gain) load(gain[k], (const Real *)s.gain + row + k * stride, PADDED);
         load(h[k], state + k * stride, PADDED);
     }
-    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
-        Vec sum = y[t];
-        for (int k = 0; k < K; ++k) {
-            Vec decay = dt[t] * A[k];
-            exp2<Real, Bytes>(decay);
-            h[k] = decay * h[k] + drive[t] * B[k];
-            sum += Gain ? h[k] * (gain[k] * C[k]) : h[k] * C[k];
-        }
-        y[t] = sum;
-    }
+    if (bounded<Real, Bytes, K>(most, A))
+        forward_steps<Real, Bytes, Gain, K, true>(s, dt, drive, y, B, C, A, gain, h, steps);
+    else
+        forward_steps<Real, Bytes, Gain, K, false>(s, dt, drive, y, B, C, A, gain, h, steps);
     for (int k = 0; k < K; ++k) store(state + k * stride, h[k], PADDED);
 }
 
-// One sequence's scan over one vector of channels.
+// One sequence's scan over one vector of channels, through one chunk.
+template <class Real, int Bytes, bool Gain>
+INLINE void forward_chunk(const Scan &s, int64_t item, int64_t channel, int64_t chunk) {
+    using Vec = typename Lanes<Real, Bytes>::Vec;
+    const int64_t stride = padded(s), count = s.channels - channel;
+    const int64_t first = item * s.length + chunk * CHUNK, offset = first * s.channels + channel;
+    const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK);
+    Real *state = (Real *)s.state + item * s.states * stride + channel;
+    Vec dt[CHUNK], drive[CHUNK], y[CHUNK], skip, most;
+    load(skip, (const Real *)s.skip + channel, PADDED);
+    for (int64_t t = 0; t < steps; ++t) {
+        load(dt[t], (const Real *)s.dt + offset + t * s.channels, count);
+        load(drive[t], (const Real *)s.x + offset + t * s.channels, count);
+        y[t] = skip * drive[t];
+        drive[t] *= dt[t];
+    }
+    largest(most, dt, steps);
+    if (s.borders) {
+        Real *border = (Real *)s.borders
+            + (item * pieces(s.length, CHUNK) + chunk) * s.states * stride;
+        for (int64_t n = 0; n < s.states; ++n)
+            std::memcpy(border + n * stride + channel, state + n * stride, sizeof(Vec));
+    }
+    const Real *B = (const Real *)s.B + first * s.states;
+    const Real *C = (const Real *)s.C + first * s.states;
+    int64_t n = 0;
+    for (; n + TILE <= s.states; n += TILE)
+        forward_tile<Real, Bytes, Gain, TILE>(
+            s, most, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
+    for (; n < s.states; ++n)
+        forward_tile<Real, Bytes, Gain, 1>(
+            s, most, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
+    for (int64_t t = 0; t < steps; ++t)
+        store((Real *)s.y + offset + t * s.channels, y[t], count);
+}
+
+// Channels of one task: neighbours in memory, since a vector alone is one line of cache of every
+// row, but no more than leave each thread a task.
+INLINE int64_t forward_channels(const Scan &s, int64_t width) {
+    const int64_t vectors = pieces(s.batch * pieces(s.channels, width), s.threads);
+    return smaller(vectors, STRIPS) * width;
+}
+
+// One sequence's scan over the channels of one task.
 template <class Real, int Bytes, bool Gain>
 INLINE void forward(const Scan &s, int64_t task) {
-    using Vec = typename Lanes<Real, Bytes>::Vec;
     constexpr int64_t width = Lanes<Real, Bytes>::count;
-    const int64_t vectors = pieces(s.channels, width), stride = padded(s);
-    const int64_t item = task / vectors, channel = task % vectors * width;
-    const int64_t count = s.channels - channel, chunks = pieces(s.length, CHUNK);
-    Real *state = (Real *)s.state + item * s.states * stride + channel;
-    Vec dt[CHUNK], drive[CHUNK], y[CHUNK], skip;
-    load(skip, (const Real *)s.skip + channel, PADDED);
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const int64_t first = item * s.length + chunk * CHUNK;
-        const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK);
-        const int64_t offset = first * s.channels + channel;
-        for (int64_t t = 0; t < steps; ++t) {
-            load(dt[t], (const Real *)s.dt + offset + t * s.channels, count);
-            load(drive[t], (const Real *)s.x + offset + t * s.channels, count);
-            y[t] = skip * drive[t];
-            drive[t] *= dt[t];
-        }
-        if (s.borders) {
-            Real *border = (Real *)s.borders + (item * chunks + chunk) * s.states * stride;
-            for (int64_t n = 0; n < s.states; ++n)
-                std::memcpy(border + n * stride + channel, state + n * stride, sizeof(Vec));
-        }
-        const Real *B = (const Real *)s.B + first * s.states;
-        const Real *C = (const Real *)s.C + first * s.states;
-        int64_t n = 0;
-        for (; n + TILE <= s.states; n += TILE)
-            forward_tile<Real, Bytes, Gain, TILE>(
-                s, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
-        for (; n < s.states; ++n)
-            forward_tile<Real, Bytes, Gain, 1>(
-                s, dt, drive, y, B + n, C + n, n * stride + channel, state + n * stride, steps);
-        for (int64_t t = 0; t < steps; ++t)
-            store((Real *)s.y + offset + t * s.channels, y[t], count);
-    }
+    const int64_t members = forward_channels(s, width), groups = pieces(s.channels, members);
+    const int64_t item = task / groups, begin = task % groups * members;
+    const int64_t end = smaller(begin + members, s.channels);
+    for (int64_t chunk = 0; chunk < pieces(s.length, CHUNK); ++chunk)
+        for (int64_t channel = begin; channel < end; channel += width)
+            forward_chunk<Real, Bytes, Gain>(s, item, channel, chunk);
 }
 
 // What a vector of channels needs and gathers in one chunk; `by_drive` and `by_rate` are the
 // gradients of dt x and of dt A / A.
 template <class Vec> struct Strip {
-    Vec dt[CHUNK], drive[CHUNK], x[CHUNK], grad[CHUNK], by_drive[CHUNK], by_rate[CHUNK];
+    Vec most, dt[CHUNK], drive[CHUNK], x[CHUNK], grad[CHUNK], by_drive[CHUNK], by_rate[CHUNK];
 };
+
+// K states of one vector of channels, forward through one chunk: what the way back needs of them.
+template <class Real, int Bytes, bool Gain, int K, bool Bounded, class Vec>
+INLINE void recall(
+    const Scan &s, const Strip<Vec> &strip, Vec (*by_C)[K], const Real *B, const Real *C,
+    const Vec (&A)[K], const Vec (&gain)[K], Vec (&h)[K], Vec (&by_gain)[K],
+    Vec (&before)[CHUNK][K], Vec (&decays)[CHUNK][K], int64_t steps) {
+    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
+        const Vec drive = strip.drive[t], grad = strip.grad[t];
+        for (int k = 0; k < K; ++k) {
+            Vec decay;
+            exp2<Real, Bytes, Bounded>(decay, strip.dt[t], A[k]);
+            before[t][k] = h[k];
+            decays[t][k] = decay;
+            h[k] = decay * h[k] + drive * B[k];
+            const Vec product = grad * h[k];
+            by_C[t][k] += Gain ? product * gain[k] : product;
+            if (Gain) by_gain[k] += product * C[k];
+        }
+    }
+}
 
 // The states n to n + K - 1 of one vector of channels, forward and then backward through one chunk.
 template <class Real, int Bytes, bool Gain, int K>
@@ -218,19 +300,14 @@ INLINE void backward_tile(
         load(carry[k], (const Real *)s.grad_state + own + k * stride, PADDED);
         by_A[k] = by_gain[k] = Vec{};
     }
-    for (int64_t t = 0; t < steps; ++t, B += s.states, C += s.states) {
-        const Vec drive = strip.drive[t], grad = strip.grad[t];
-        for (int k = 0; k < K; ++k) {
-            Vec decay = strip.dt[t] * A[k];
-            exp2<Real, Bytes>(decay);
-            before[t][k] = h[k];
-            decays[t][k] = decay;
-            h[k] = decay * h[k] + drive * B[k];
-            const Vec product = grad * h[k];
-            by_C[t][k] += Gain ? product * gain[k] : product;
-            if (Gain) by_gain[k] += product * C[k];
-        }
-    }
+    if (bounded<Real, Bytes, K>(strip.most, A))
+        recall<Real, Bytes, Gain, K, true>(
+            s, strip, by_C, B, C, A, gain, h, by_gain, before, decays, steps);
+    else
+        recall<Real, Bytes, Gain, K, false>(
+            s, strip, by_C, B, C, A, gain, h, by_gain, before, decays, steps);
+    B += steps * s.states;
+    C += steps * s.states;
     for (int64_t t = steps - 1; t >= 0; --t) {
         B -= s.states;
         C -= s.states;
@@ -311,6 +388,7 @@ INLINE void backward(const Scan &s, int64_t task) {
                 by_skip += strip.x[t] * strip.grad[t];
                 strip.by_drive[t] = strip.by_rate[t] = Vec{};
             }
+            largest(strip.most, strip.dt, steps);
             accumulate((Real *)s.grad_skip + item * padded(s) + channel + v * width, by_skip);
         }
         int64_t n = 0;
@@ -386,7 +464,7 @@ void run(const Scan &s, Kernel kernel, int64_t tasks) {
 template <class Real, bool Gain> void run_forward(const Scan &s) {
     static constexpr Kernel kernels[] = CHOICES(forward);
     const int64_t width = (int64_t(16) << s.level) / int64_t(sizeof(Real));
-    run(s, kernels[s.level], s.batch * pieces(s.channels, width));
+    run(s, kernels[s.level], s.batch * pieces(s.channels, forward_channels(s, width)));
 }
 
 template <class Real, bool Gain> void run_backward(const Scan &s) {
