@@ -27,8 +27,8 @@ class OneLabel(Outputs):
     """One class for each sequence. Predictions (b, c), targets (b,) of integers; accuracy."""
 
     classes: int
-    pool: Literal["mean", "last"] = "mean"
-    """Read the average of the valid positions, or the last valid one."""
+    pool: Literal["mean", "first", "last"] = "mean"
+    """Read the average of the valid positions, or the first or last of them."""
 
     metric = "accuracy"
 
@@ -40,6 +40,8 @@ class OneLabel(Outputs):
         """Pool (b, l, d) to (b, d)."""
         if self.pool == "mean":
             return pooled(hidden, lengths)
+        if self.pool == "first":
+            return hidden[:, 0]
         if lengths is None:
             return hidden[:, -1]
         return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]

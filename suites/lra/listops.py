@@ -12,7 +12,7 @@ Axes: b batch, l positions.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -44,6 +44,10 @@ class ListOps(DrawnTask):
     Parentheses are left out, closing brackets are kept.
     """
 
+    pool: Literal["mean", "first"] = "mean"
+    """What the head reads: the average of all positions, as S4's models do, or the first one, as
+    the arena's own do. A causal model sees nothing but the root's operator there."""
+
     examples: ClassVar[Mapping[Split, int]] = {"train": 96_000, "validation": 2000, "test": 2000}
     shortcuts: ClassVar[Mapping[str, float]] = {"root operator": 0.373, "top level": 0.597}
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=32, width=64, depth=2)
@@ -56,7 +60,7 @@ class ListOps(DrawnTask):
     @property
     def outputs(self) -> OneLabel:
         """The value of the expression."""
-        return OneLabel(10)
+        return OneLabel(10, self.pool)
 
     @property
     def max_length(self) -> int:
@@ -74,8 +78,8 @@ class ListOps(DrawnTask):
         return 0.174
 
     def averages(self) -> Averages:
-        """Those of both variants, which read the same tokens."""
-        return both("original") | both("s4")
+        """Those of both variants, which read the same tokens; S4's takes the mean."""
+        return both("original") | (both("s4") if self.pool == "mean" else {})
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw trees until n are kept."""

@@ -11,7 +11,9 @@ from harness.spec import Protocol, RunSpec
 DIGITS = Protocol(steps=600, seconds=150, batch=50, width=64, depth=2, lr_scale=2, evaluations=3)
 ATOMIC = Protocol(steps=2000, seconds=120, batch=16, width=64, depth=1, evaluations=4)
 DEEPER = replace(ATOMIC, depth=2)
-LISTOPS = Protocol(steps=1000, seconds=600, batch=16, width=64, depth=2, evaluations=2)
+LISTOPS = Protocol(
+    steps=3000, seconds=1800, batch=16, width=64, depth=4, lr_scale=0.5, clip=1, evaluations=6
+)
 RECALL = Protocol(steps=2500, seconds=180, batch=64, width=64, depth=2, lr_scale=3, evaluations=4)
 TRACKING = Protocol(steps=2000, seconds=120, batch=64, width=64, depth=1, evaluations=4)
 SPEECH = Protocol(steps=400, seconds=600, batch=16, width=32, depth=2, lr_scale=2, evaluations=2)
@@ -36,7 +38,7 @@ PLAN: tuple[tuple[Protocol, tuple[str, ...], tuple[str, ...]], ...] = (
         tuple(f"synthetic/{name}[length=512]" for name in ("select", "context-shift", "mips")),
         ("chance", "dlr", "mamba", "transformer"),
     ),
-    (LISTOPS, ("lra/listops",), ("chance", "s4d", "dlr", "transformer")),
+    (LISTOPS, ("lra/listops[pool=first]",), ("chance", "s4d", "dlr", "transformer")),
     (RECALL, ("retrieval/mqar",), ("chance", "s4d", "mamba", "hgrn2", "transformer")),
     (
         TRACKING,

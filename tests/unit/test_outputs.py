@@ -31,6 +31,13 @@ def test_mean_pooling_ignores_padding():
     torch.testing.assert_close(pooled[1], hidden[1, :2].mean(0))
 
 
+def test_first_pooling_reads_the_first_position():
+    hidden, outputs = drawn(2, 5, 3), OneLabel(2, pool="first")
+
+    assert torch.equal(outputs.gather(hidden, torch.tensor([5, 2])), hidden[:, 0])
+    assert torch.equal(outputs.gather(hidden, None), hidden[:, 0])
+
+
 def test_last_pooling_reads_the_last_valid_position():
     hidden = drawn(2, 5, 3)
 

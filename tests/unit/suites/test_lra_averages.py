@@ -50,6 +50,11 @@ def test_only_listops_counts_for_both_variants() -> None:
     assert [name for name in theirs if theirs[name] & other[name]] == ["lra/listops"]
 
 
+def test_listops_read_at_its_first_position_counts_as_the_arenas_own() -> None:
+    task = load_task("lra/listops[pool=first]")
+    assert set(task.averages()) == {"lra-5 (original)", "lra-6 (original)"}
+
+
 @pytest.mark.parametrize(
     "selector",
     [
