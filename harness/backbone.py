@@ -4,7 +4,8 @@ A block adds to its input what the mixer and the position-wise map make of it, t
 trunk has one, what a feed-forward map makes of that. Axes: b batch, l length, d width.
 """
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from typing import cast, final
 
 from torch import Tensor, nn
@@ -16,44 +17,44 @@ from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
 from harness.norms import NORMS
 
+Call = Callable[..., Tensor]
+"""How a module is called: with its hooks, or `bare`."""
+
 
 @final
 class Dropout(nn.Dropout):
-    """Dropout that costs a step of generation nothing but its call."""
+    """Dropout that costs a step of generation next to nothing, not even a module's call."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """Drop in training only."""
-        return super().forward(x) if self.training else x
+        return super().__call__(x) if self.training else x
 
 
 @final
-class GatedLinear(nn.Module):
+class GatedLinear(nn.Linear):
     """GELU, dropout, a linear map to 2d and a gated linear unit (arXiv 1612.08083), (..., d)."""
 
     def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(width, 2 * width)
         self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
-        return F.glu(self.linear(self.dropout(F.gelu(x))), -1)
+        return F.glu(super().forward(self.dropout(F.gelu(x))), -1)
 
 
 @final
-class HalfGatedLinear(nn.Module):
+class HalfGatedLinear(nn.Linear):
     """GELU and dropout, times a sigmoid gate made of the result: S5's `half_glu1`, (..., d)."""
 
     def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(width, width)
         self.dropout = Dropout(dropout)
-        self.gate = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
         x = self.dropout(F.gelu(x))
-        gate: Tensor = self.gate(x)
-        return x * gate.sigmoid()
+        return x * super().forward(x).sigmoid()
 
 
 @final
@@ -98,7 +99,11 @@ def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
 
 @final
 class Block(nn.Module):
-    """One mixer in its residual branch, and the feed-forward branch after it."""
+    """One mixer in its residual branch, and the feed-forward branch after it.
+
+    A step does not call its modules but their `forward`: behind a large product a module's call
+    costs more than what it computes for one position. Hooks therefore see sequences only.
+    """
 
     def __init__(
         self, mixer: Mixer, ffn: nn.Module | None, trunk: Trunk, width: int, dropout: float
@@ -119,34 +124,41 @@ class Block(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map (b, d) features of one position."""
-        mixed, state = self.mixer.step(self.before(x), state)
-        return self.finish(x, mixed), state
+        mixed, state = self.mixer.step(self.before(x, call=bare), state)
+        return self.finish(x, mixed, call=bare), state
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map (b, l, d) features that continue a sequence."""
         mixed, state = self.mixer.advance(self.before(x), state)
         return self.finish(x, mixed), state
 
-    def before(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def before(
+        self, x: Tensor, lengths: Tensor | None = None, call: Call = operator.call
+    ) -> Tensor:
         """Return what the mixer sees."""
-        seen: Tensor = self.mixer_norm(x, lengths) if self.prenorm else x
-        return seen
+        return call(self.mixer_norm, x, lengths) if self.prenorm else x
 
-    def finish(self, x: Tensor, mixed: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def finish(
+        self,
+        x: Tensor,
+        mixed: Tensor,
+        lengths: Tensor | None = None,
+        call: Call = operator.call,
+    ) -> Tensor:
         """Add the mixer's branch and then the feed-forward branch, position by position."""
-        x = x + self.mapped(self.mix, mixed)
-        x = x if self.prenorm else self.mixer_norm(x, lengths)
+        x = x + self.dropout(call(self.mix, mixed))
+        x = x if self.prenorm else call(self.mixer_norm, x, lengths)
         if self.ffn is None or self.ffn_norm is None:
             return x
         if self.prenorm:
-            return x + self.mapped(self.ffn, self.ffn_norm(x, lengths))
-        normed: Tensor = self.ffn_norm(x + self.mapped(self.ffn, x), lengths)
-        return normed
+            return x + self.dropout(call(self.ffn, call(self.ffn_norm, x, lengths)))
+        return call(self.ffn_norm, x + self.dropout(call(self.ffn, x)), lengths)
 
-    def mapped(self, position_wise: nn.Module, x: Tensor) -> Tensor:
-        """Return a branch made position by position."""
-        branch: Tensor = self.dropout(position_wise(x))
-        return branch
+
+def bare(module: nn.Module, *given: Tensor | None) -> Tensor:
+    """Compute what a module does without the call around it."""
+    computed: Tensor = module.forward(*given)
+    return computed
 
 
 @final

@@ -100,8 +100,9 @@ class DiagonalLayer(Mixer):
         self._check_steps()
         dtype = torch.promote_types(self.D.dtype, torch.complex64)
         rest = self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype)
-        block = self.D.new_zeros(batch, positions(self.modes), len(self.D), dtype=dtype.to_real())
-        return DiagonalState(rest, block, torch.tensor(0))
+        shape = batch, positions(self.modes), len(self.D)
+        inputs, ahead = (self.D.new_zeros(shape, dtype=dtype.to_real()) for _ in range(2))
+        return DiagonalState(rest, inputs, ahead)
 
     @final
     def step(
@@ -126,7 +127,7 @@ class DiagonalLayer(Mixer):
 
     @final
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of a channel's modes, of its block of positions, and of their count."""
+        """Return the bytes of a channel's modes, and of its block of positions."""
         return tensor_bytes(self.initial_state(1))
 
     @final

@@ -54,7 +54,7 @@ class Linear(Recurrence):
         left, drive = dplr.as_real(system.left), dplr.as_real(system.drive)
         turned = dplr.reading(C * system.pole) - (left @ read[..., None] * right).sum(1)
         rows = torch.cat([right, turned[:, None]], 1).to(real)
-        self.rows = [each.contiguous() for each in rows.unbind(1)]
+        self.rows = rows.transpose(0, 1)[:, None].contiguous()
         self.left = [-each.to(real) for each in left.unbind(1)]
         self.pole, self.B = system.pole.to(C.dtype), drive.to(real)
         self.gain = (read * drive).sum(-1).to(real)
@@ -63,13 +63,13 @@ class Linear(Recurrence):
         self, u: Float[Tensor, "b d"], state: Float[Tensor, "b d s"]
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d s"]]:
         """Return the output and the new state, in the old one's memory."""
-        *couplings, output = [(row * state).sum(-1, keepdim=True) for row in self.rows]
+        *couplings, output = (self.rows * state).sum(-1)
         state.view(self.pole.dtype).mul_(self.pole)
         for left, coupling in zip(self.left, couplings, strict=True):
-            state.addcmul_(left, coupling)
+            state.addcmul_(left, coupling[..., None])
         seen = u.to(state.dtype)
         state.addcmul_(self.B, seen[..., None])
-        return torch.addcmul(output.squeeze(-1), self.gain, seen), state
+        return torch.addcmul(output, self.gain, seen), state
 
     def enter(self, vector: Float[Tensor, "b d s"]) -> Float[Tensor, "b d s"]:
         """Return it."""

@@ -72,14 +72,15 @@ def quadratic_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[V
 
 
 def recurrent_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, State]:
-    """Walk the positions one by one with `gla_step`, a twin of `gla`."""
+    """Walk the positions one by one, a twin of `gla`."""
     outputs = []
     for now in range(q.shape[1]):
-        y, state = gla_step(q[:, now], k[:, now], v[:, now], f[:, now], state)
-        outputs.append(y)
+        state = f[:, now, :, :, None] * state + k[:, now, :, :, None] * v[:, now, :, None]
+        outputs.append(torch.einsum("bhk,bhkv->bhv", q[:, now], state))
     return torch.stack(outputs, 1), state
 
 
+@torch.no_grad()
 def gla_step(
     q: Float[Tensor, "b h k"],
     k: Float[Tensor, "b h k"],
@@ -87,8 +88,8 @@ def gla_step(
     f: Float[Tensor, "b h k"],
     state: State,
 ) -> tuple[Float[Tensor, "b h v"], State]:
-    """Advance one position; returns the output and the new state."""
-    state = f[..., None] * state + k[..., None] * v[..., None, :]
+    """Advance one position without gradients; returns the output and the state, made in place."""
+    state.mul_(f[..., None]).addcmul_(k[..., None], v[..., None, :])
     return (q[..., None, :] @ state).squeeze(-2), state
 
 

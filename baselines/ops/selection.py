@@ -62,8 +62,8 @@ class Selection(nn.Module):
         self.conv = nn.Conv1d(channels, channels, form.conv, groups=channels)
         self.x_proj = nn.Linear(channels, sum(self.sizes), bias=False) if any(self.sizes) else None
         self.norms = nn.ModuleList(
-            nn.RMSNorm(size, eps=1e-6) if form.normed and size else nn.Identity()
-            for size in self.sizes
+            nn.RMSNorm(size, eps=1e-6) if size else nn.Identity()
+            for size in (self.sizes if form.normed else ())
         )
         dt = log_uniform(*form.dt_range, channels).exp().clamp(min=DT_FLOOR)
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # softplus's inverse
@@ -111,11 +111,12 @@ class Selection(nn.Module):
 
     def selected(self, x: Float[Tensor, "... c"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return what softplus makes dt of, B and C; ones for what stands in the gain instead."""
-        projected = x.new_empty(0) if self.x_proj is None else self.x_proj(x)
+        projected = x.new_empty(0) if self.x_proj is None else F.linear(x, self.x_proj.weight)
         parts = projected.split(self.sizes, -1) if any(self.sizes) else [projected] * 3
         # Norms work in their weights' precision; autocast would leave them to a slow path.
-        exact = (part.to(self.D.dtype) for part in parts)
-        delta, B, C = (norm(part) for norm, part in zip(self.norms, exact, strict=True))
+        delta, B, C = (part.to(self.D.dtype) for part in parts)
+        if self.norms:
+            delta, B, C = (n(part) for n, part in zip(self.norms, (delta, B, C), strict=True))
         # The bias is added in its own precision: in eight bits it would lose its even spread.
         logit: Tensor = self.dt_bias
         if self.dt_proj is not None:

@@ -4,6 +4,8 @@ Axes: b batch, l length, d width.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -13,6 +15,21 @@ from harness.spec import UnsupportedError
 
 State = Any
 """What generation carries from step to step: tensors, or tuples, lists and dicts of them."""
+
+
+def without_gradient(face: Callable[..., Any]) -> Callable[..., Any]:
+    """Switch gradients off around a face, lest a caller's graph grow with every position.
+
+    Where they are off already, as inside another face, the switch is spared: at each token it would
+    cost as much as a small operator.
+    """
+    guarded = torch.no_grad()(face)
+
+    @wraps(face)
+    def called(*given: Any) -> Any:
+        return guarded(*given) if torch.is_grad_enabled() else face(*given)
+
+    return called
 
 
 class Stepper(nn.Module, ABC):
@@ -25,9 +42,8 @@ class Stepper(nn.Module, ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        # A graph that a caller forgot to switch off would grow with every position.
         for face in {"step", "advance", "prefill"} & vars(cls).keys():
-            setattr(cls, face, torch.no_grad()(vars(cls)[face]))
+            setattr(cls, face, without_gradient(vars(cls)[face]))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first position.

@@ -64,7 +64,7 @@ SHAPES = {
 @needs_library
 @given(**SHAPES, leap=st.booleans(), level=st.sampled_from(LEVELS or ("",)))
 def test_the_compiled_scan_equals_the_torch_scan_in_value_and_gradients(
-    batch: int, length: int, channels: int, states: int, gain: bool, leap: bool, level: str
+    *, batch: int, length: int, channels: int, states: int, gain: bool, leap: bool, level: str
 ) -> None:
     leaves = drawn(batch, length, channels, states, gain)
     if leap and leaves[1] is not None:  # so long a step that its decay is no number but zero
