@@ -7,6 +7,7 @@ its own records. Drawing data, scoring and starting processes are not in the fig
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +20,10 @@ from harness.record import Record
 from harness.spec import Limits, Protocol
 from harness.store import Store
 
-PUBLISHED = str(Path(__file__).parents[1] / "results" / "records" / "v1")
-"""The records of this checkout, from whatever folder it is asked."""
+RESULTS = Path(__file__).parents[1] / "results"
+PUBLISHED = tuple(str(RESULTS / kind / "v1") for kind in ("records", "costs"))
+"""The records of this checkout, from whatever folder it is asked: of the models that its tables
+compare, and of the others, which serve estimates only."""
 SECONDS_BY_WIDTH, BYTES_BY_WIDTH = 1.5, 1.0
 SETTLING = 1 / 16
 """Share of a measurement's budget that calls are repeated for before they count."""
@@ -52,7 +55,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forecasts(
-    plan: Plan, results: str, limits: Limits, published: str = PUBLISHED
+    plan: Plan, results: str, limits: Limits, published: Sequence[str] = PUBLISHED
 ) -> list[Forecast]:
     """Say what is to be expected of every planned run.
 
@@ -60,10 +63,11 @@ def forecasts(
         plan: Planned with a look ahead.
         results: The folder in which finished runs are looked for, and scaling records first.
         limits: Decide whether a stored failure stands.
-        published: A folder of further scaling records.
+        published: Folders of further scaling records.
     """
     store = Store(results)
-    evidence = Evidence([*store.records(), *Store(published).records()])
+    folders = (store, *map(Store, published))
+    evidence = Evidence([record for each in folders for record in each.records()])
     return [
         limited(forecast(planned, store.finished(planned.spec.run_id, limits), evidence), limits)
         for planned in plan.runs

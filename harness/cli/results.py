@@ -67,6 +67,7 @@ def publish(
     to: Annotated[Path, typer.Option(help="Versioned folder of records.")] = Path(
         "results/records/v1"
     ),
+    tables: Annotated[bool, typer.Option(help="Draw the tables and figures anew.")] = True,
 ) -> None:
     """Add reviewed records to the versioned results, and draw their tables and figures anew."""
     from harness.publish import publish as published
@@ -74,9 +75,8 @@ def publish(
     from harness.store import Store
 
     moved, known, left = published(results, to)
-    tables = to.parent.parent / "tables" / to.name
-    write(Store(to).records(), tables)
-    typer.echo(
-        f"Added {moved} records to {to}; {known} were there, {left} are to be run again. "
-        f"Tables and figures: {tables}"
-    )
+    typer.echo(f"Added {moved} records to {to}; {known} were there, {left} are to be run again.")
+    if tables:
+        drawn = to.parent.parent / "tables" / to.name
+        write(Store(to).records(), drawn)
+        typer.echo(f"Tables and figures: {drawn}")

@@ -189,7 +189,7 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path
     )
     Store(tmp_path).append(done)
 
-    found = forecasts(Plan(runs=runs), str(tmp_path), Limits(), str(tmp_path / "nothing"))
+    found = forecasts(Plan(runs=runs), str(tmp_path), Limits(), ())
 
     assert [told.expected for told in found] == ["stored", "skipped", "cannot run", "needs files"]
     assert [told.reason for told in found] == ["diverged. A loss.", "Too long.", "No.", ""]
@@ -228,12 +228,25 @@ def test_a_run_above_the_limit_of_memory_is_told(tmp_path):
     for record in LADDER:
         store.append(record)
 
-    [free] = forecasts(Plan(runs=runs), str(tmp_path), Limits(), str(tmp_path / "nothing"))
+    [free] = forecasts(Plan(runs=runs), str(tmp_path), Limits(), ())
     tight = Limits(memory_bytes=max(1, int(free.bytes) - 1))
-    [refused] = forecasts(Plan(runs=runs), str(tmp_path), tight, str(tmp_path / "nothing"))
+    [refused] = forecasts(Plan(runs=runs), str(tmp_path), tight, ())
 
     assert free.expected == "to run"
     assert (refused.expected, "of a limit of" in refused.reason) == ("over budget", True)
+
+
+def test_published_folders_serve_estimates_after_ones_own(tmp_path):
+    own, tables, costs = (tmp_path / name for name in ("own", "records", "costs"))
+    for record in LADDER:
+        Store(costs).append(record)
+    runs = [planned("m")]
+
+    [unknown] = forecasts(Plan(runs=runs), str(own), Limits(), [str(tables)])
+    [known] = forecasts(Plan(runs=runs), str(own), Limits(), [str(tables), str(costs)])
+
+    assert (unknown.seconds, unknown.basis[:7]) == (None, "unknown")
+    assert known.seconds == forecast(runs[0], None, Evidence(LADDER)).seconds
 
 
 def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_path, monkeypatch):

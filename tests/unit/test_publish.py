@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from harness import cli
 from harness.publish import publish
 from harness.record import Record
 from harness.spec import RunSpec, SpecError
@@ -62,3 +63,19 @@ def test_a_record_survives_the_way_through_json():
     made = record(3)
 
     assert msgspec.json.decode(msgspec.json.encode(made), type=Record) == made
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_tables_are_drawn_anew_unless_they_are_not_wanted(folders, drawn, monkeypatch, capfd):
+    source, target = folders
+    Store(source).append(record(0))
+    words = ["publish", "--results", str(source), "--to", str(target)]
+    monkeypatch.setattr("sys.argv", ["ssm-bench", *words, *([] if drawn else ["--no-tables"])])
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert not ended.value.code
+    assert "Added 1 records" in capfd.readouterr().out
+    assert Store(target).records() == [record(0)]
+    assert (target.parent.parent / "tables" / "v1" / "report.md").exists() == drawn
