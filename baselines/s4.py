@@ -42,8 +42,9 @@ class S4(Model):
     """HiPPO basis at the start; every other set has the second one's; legt has rank two."""
     n_ssm: int = 0
     """Sets of (A, B, P), given to the channels in turn; 0 for a set a channel."""
-    mode: Mode = "linear"
-    """Form of a step: low rank apart, a matrix a channel, or a basis of eigenvectors."""
+    mode: Mode = "dense"
+    """Form of steps: a matrix a channel for blocks of them, low rank apart, or a basis of
+    eigenvectors."""
     dt_min: float = 1e-3
     """Smallest initial step size; its range should hold 1 / length."""
     dt_max: float = 1e-1

@@ -11,9 +11,10 @@ from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops import diagonal
+from baselines.ops.block_steps import BlockState
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
-from baselines.ops.diagonal_steps import DiagonalState, DiagonalSteps, positions
+from baselines.ops.diagonal_steps import DiagonalSteps, positions
 from baselines.ops.versions import own, version
 from harness.api import Mixer, UnsupportedError, tensor_bytes
 
@@ -69,12 +70,12 @@ class DiagonalLayer(Mixer):
 
     @final
     def advance(
-        self, u: Float[Tensor, "b l d"], state: DiagonalState
-    ) -> tuple[Float[Tensor, "b l d"], DiagonalState]:
+        self, u: Float[Tensor, "b l d"], state: BlockState
+    ) -> tuple[Float[Tensor, "b l d"], BlockState]:
         """Continue from a state over a piece, in the form that its length asks for."""
         self._check_steps()
         steps, length = self._steps(), u.shape[1]
-        modes, pole = steps.modes(state), steps.pole
+        modes, pole = steps.present(state), steps.pole
         if self._chunks(length):
             y = chunked(u, *self.system(), self.D, modes)
         else:
@@ -91,7 +92,7 @@ class DiagonalLayer(Mixer):
         return self._path == "chunked"
 
     @final
-    def initial_state(self, batch: int) -> DiagonalState:
+    def initial_state(self, batch: int) -> BlockState:
         """Return zeros.
 
         Raises:
@@ -102,12 +103,12 @@ class DiagonalLayer(Mixer):
         rest = self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype)
         shape = batch, positions(self.modes), len(self.D)
         inputs, ahead = (self.D.new_zeros(shape, dtype=dtype.to_real()) for _ in range(2))
-        return DiagonalState(rest, inputs, ahead)
+        return BlockState(rest, inputs, ahead)
 
     @final
     def step(
-        self, u: Float[Tensor, "b d"], state: DiagonalState
-    ) -> tuple[Float[Tensor, "b d"], DiagonalState]:
+        self, u: Float[Tensor, "b d"], state: BlockState
+    ) -> tuple[Float[Tensor, "b d"], BlockState]:
         """Advance the recurrence by one position, in the state's memory."""
         return self._steps().step(u, state)
 
@@ -120,10 +121,10 @@ class DiagonalLayer(Mixer):
         return cast("DiagonalSteps", self._stepped[1])
 
     @final
-    def prefill(self, u: Float[Tensor, "b l d"]) -> DiagonalState:
+    def prefill(self, u: Float[Tensor, "b l d"]) -> BlockState:
         """Return the state after a sequence, by matrix products."""
         steps, rest = self._steps(), self.initial_state(len(u))
-        return steps.begin(diagonal.final_state(steps.pole, u, rest.modes))
+        return steps.begin(diagonal.final_state(steps.pole, u, rest.start))
 
     @final
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length

@@ -14,7 +14,7 @@ from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
 from baselines.ops.dplr_steps import FORMS, Mode, Recurrence
 from baselines.ops.versions import own, version
-from harness.api import Mixer, UnsupportedError
+from harness.api import Mixer, State, UnsupportedError, tensor_bytes
 
 
 class DPLRLayer(Mixer):
@@ -48,7 +48,7 @@ class DPLRLayer(Mixer):
         return convolve(u, self.kernel(u.shape[1]), self.D)
 
     @final
-    def initial_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> State:
         """Return zeros.
 
         Raises:
@@ -58,17 +58,14 @@ class DPLRLayer(Mixer):
         return self._recurrence().enter(vector)
 
     @final
-    def step(self, u: Float[Tensor, "b d"], state: Tensor) -> tuple[Float[Tensor, "b d"], Tensor]:
+    def step(self, u: Float[Tensor, "b d"], state: State) -> tuple[Float[Tensor, "b d"], State]:
         """Advance the recurrence by one position."""
-        # Not under autocast: with eight bits a slow mode's factor would round to one.
-        with torch.autocast(u.device.type, enabled=False):
-            y, state = self._recurrence().step(u, state)
-        return torch.addcmul(y, self.D, u).to(u.dtype), state
+        return self._recurrence().step(u, state)
 
     @final
     def advance(
-        self, u: Float[Tensor, "b l d"], state: Tensor
-    ) -> tuple[Float[Tensor, "b l d"], Tensor]:
+        self, u: Float[Tensor, "b l d"], state: State
+    ) -> tuple[Float[Tensor, "b l d"], State]:
         """Continue from a state by matrix products over chunks."""
         if not u.shape[1]:
             return u, state
@@ -86,8 +83,7 @@ class DPLRLayer(Mixer):
     @final
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
         """Return the bytes of a channel's states: twice as many if each has a complex number."""
-        state: Tensor = self.initial_state(1)
-        return state.untyped_storage().nbytes()
+        return tensor_bytes(self.initial_state(1))
 
     @final
     def path(self) -> str:
@@ -106,5 +102,5 @@ class DPLRLayer(Mixer):
         present = self.rate, version(own(self))
         if self._stepped[0] != present:
             with torch.no_grad():
-                self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0])
+                self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0], self.D)
         return cast("Recurrence", self._stepped[1])
