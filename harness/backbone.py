@@ -74,6 +74,22 @@ class SwiGLU(nn.Module):
         return mapped
 
 
+@final
+class Perceptron(nn.Module):
+    """A linear map, GELU, dropout and a linear map back."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, hidden)
+        self.dropout = Dropout(dropout)
+        self.out = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features, position by position."""
+        mapped: Tensor = self.out(self.dropout(F.gelu(self.project(x))))
+        return mapped
+
+
 def position_wise(trunk: Trunk, width: int, dropout: float) -> nn.Module:
     """Build what follows the mixer inside its residual branch."""
     if trunk.mix == "glu":
@@ -92,9 +108,7 @@ def feed_forward(trunk: Trunk, width: int, dropout: float) -> nn.Module | None:
     hidden = round(trunk.ffn * width)
     if trunk.ffn_form == "swiglu":
         return SwiGLU(width, hidden, dropout)
-    return nn.Sequential(
-        nn.Linear(width, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, width)
-    )
+    return Perceptron(width, hidden, dropout)
 
 
 @final

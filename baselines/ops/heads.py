@@ -4,20 +4,23 @@ Axes: b batch, l length, d width, h heads of queries, g heads of keys and values
 head.
 """
 
+from collections.abc import Callable
 from typing import Literal, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.rotary import Turns, rotate, turns
+from baselines.ops.rotary import rotate, turns
 from baselines.ops.sinusoidal import sinusoids
 from harness.api import SpecError
 
 Positions = Literal["rotary", "sinusoidal", "none"]
+Code = Callable[[Tensor, int, torch.dtype], tuple[Tensor, ...]]
+"""What is made of positions, for so many features, in a precision; positions come first."""
 
 HELD = 64
-"""Positions whose turns are made together, and held, for steps."""
+"""Positions whose codes are made together, and held, for steps."""
 
 
 @final
@@ -47,34 +50,40 @@ class Heads(nn.Module):
         self.heads, self.kv_heads, self.positions = heads, kv_heads, positions
         self.features = width // heads
         self.project = nn.Linear(width, width + 2 * kv_heads * self.features)
-        self._held: tuple[object, list[Turns]] = None, []
+        self._held: tuple[object, list[tuple[Tensor, ...]]] = None, []
 
     def forward(
         self, u: Float[Tensor, "b l d"], start: int = 0
     ) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b l g e"], Float[Tensor, "b l g e"]]:
         """Return queries, keys and values of features whose first one stands at `start`."""
         if self.positions == "sinusoidal":
-            u = u + sinusoids(_places(start, u.shape[1], u), u.shape[-1], u.dtype)
+            (added,) = self._codes(_added, start, u)
+            u = u + added
         counts = self.heads, self.kv_heads, self.kv_heads
         joined = self.project(u).view(*u.shape[:2], sum(counts), self.features)
         if self.positions != "rotary":
             q, k, v = joined.split(counts, 2)
             return q, k, v
         turning = self.heads + self.kv_heads
-        turned = rotate(joined[:, :, :turning], self._turns(start, joined))
+        cos, sin = self._codes(turns, start, joined)
+        turned = rotate(joined[:, :, :turning], (cos, sin))
         return turned[:, :, : self.heads], turned[:, :, self.heads :], joined[:, :, turning:]
 
-    def _turns(self, start: int, joined: Float[Tensor, "b l n e"]) -> Turns:
-        """Return the turns of positions; a single one's are looked up among its block's."""
-        length, dtype = joined.shape[1], joined.dtype
+    def _codes(self, code: Code, start: int, x: Float[Tensor, "b l *n e"]) -> tuple[Tensor, ...]:
+        """Return the codes of positions; a single one's are looked up among its block's."""
+        length, features, dtype = x.shape[1], x.shape[-1], x.dtype
         if length != 1:
-            return turns(_places(start, length, joined), self.features, dtype)
+            return code(_places(start, length, x), features, dtype)
         block, row = divmod(start, HELD)
-        wanted = block, dtype, joined.device
+        wanted = block, dtype, x.device
         if self._held[0] != wanted:
-            cos, sin = turns(_places(block * HELD, HELD, joined), self.features, dtype)
-            self._held = wanted, list(zip(cos.split(1), sin.split(1), strict=True))
+            tables = code(_places(block * HELD, HELD, x), features, dtype)
+            self._held = wanted, list(zip(*(table.split(1) for table in tables), strict=True))
         return self._held[1][row]
+
+
+def _added(positions: Int[Tensor, " l"], width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    return (sinusoids(positions, width, dtype),)
 
 
 def _places(start: int, length: int, like: Tensor) -> Int[Tensor, " l"]:

@@ -74,6 +74,24 @@ def global_attend(
     return in_pieces(partial(_read, features), _rows(q), state, (q,))[0]
 
 
+def recurrent_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    state: Float[Tensor, "b h f w"],
+    features: FeatureMap,
+) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b h f w"]]:
+    """Walk the positions one by one, a twin of `causal_attend`."""
+    outputs = []
+    for now in range(q.shape[1]):
+        key, value = features.keys(k[:, now]), _with_ones(v[:, now])
+        state = state + torch.einsum("bhf,bhw->bhfw", key, value)
+        read = torch.einsum("bhf,bhfw->bhw", features.queries(q[:, now]), state)
+        outputs.append(read[..., :-1] / read[..., -1:])
+    return torch.stack(outputs, 1), state
+
+
+@torch.no_grad()
 def step(
     q: Float[Tensor, "b h e"],
     k: Float[Tensor, "b h e"],
@@ -81,8 +99,8 @@ def step(
     state: Float[Tensor, "b h f w"],
     features: FeatureMap,
 ) -> tuple[Float[Tensor, "b h e"], Float[Tensor, "b h f w"]]:
-    """Advance one position of the recurrence."""
-    state = torch.addcmul(state, features.keys(k)[..., None], _with_ones(v)[..., None, :])
+    """Advance one position without gradients; returns the output and the state, made in place."""
+    state.addcmul_(features.keys(k)[..., None], _with_ones(v)[..., None, :])
     return _ratio((features.queries(q)[..., None, :] @ state).squeeze(-2)), state
 
 

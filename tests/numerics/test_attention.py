@@ -1,6 +1,7 @@
 """Attention: the fused form equals the textbook form, and positions are relative."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from baselines.ops.attention import attend, naive_attend
 from baselines.ops.attention_layer import BLOCK, AttentionLayer
-from baselines.ops.heads import HELD
+from baselines.ops.heads import HELD, Heads, Positions
 from baselines.ops.rotary import rotate, turns
 from baselines.ops.sinusoidal import sinusoids
 from baselines.transformer import Transformer
@@ -73,10 +74,16 @@ def test_the_first_pair_turns_by_one_radian_a_position() -> None:
         torch.testing.assert_close(turned[position], expected, rtol=1e-6, atol=1e-7)
 
 
-@given(places=st.lists(st.integers(0, 3 * HELD), min_size=1, max_size=6))
+@given(
+    places=st.lists(st.integers(0, 3 * HELD), min_size=1, max_size=6),
+    positions=st.sampled_from(get_args(Positions)),
+)
 @settings(max_examples=20, deadline=None)
-def test_positions_one_at_a_time_in_any_order_turn_as_in_a_sequence(places: list[int]) -> None:
-    projected = layer().heads
+def test_positions_one_at_a_time_in_any_order_count_as_in_a_sequence(
+    places: list[int], positions: Positions
+) -> None:
+    with scope("layer"):
+        projected = Heads(16, 4, 2, positions).double()
     u = torch.randn(1, 3 * HELD + 1, 16, generator=stream("u"), dtype=torch.float64)
     whole = projected(u)
     for place in places:

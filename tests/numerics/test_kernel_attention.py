@@ -59,12 +59,9 @@ def test_pieces_carry_the_state_and_its_gradient(
     state = torch.rand(2, 2, features.count, 4, dtype=torch.float64, generator=stream("state"))
     state.requires_grad_()
     fast, last = ka.causal_attend(*leaves, state, features)
-    walked, outputs = state, []
-    for at in range(37):
-        y, walked = ka.step(*(x[:, at] for x in leaves), walked, features)
-        outputs.append(y)
-    torch.testing.assert_close(last, walked)
-    agree(fast, torch.stack(outputs, 1), [*leaves, state])
+    walked, after = ka.recurrent_attend(*leaves, state, features)
+    torch.testing.assert_close(last, after)
+    agree(fast, walked, [*leaves, state])
     agree(
         ka.global_attend(*leaves, None, features),
         ka.quadratic_attend(*leaves, None, features, causal=False),
