@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.feature_maps import FeatureMap
 from baselines.ops.heads import Heads
-from baselines.ops.kernel_attention import FeatureMap
 from baselines.ops.kernel_layer import KernelLayer
 from harness.api import Model, SpecError, Trunk
 

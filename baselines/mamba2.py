@@ -111,7 +111,6 @@ class Mamba2Layer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], Mamba2State]:
         """Advance one position."""
         memory, window = state
-        # Not by a call, which costs a token more than a small operator.
         z, xBC, dt = self.in_proj.forward(u).split(self.parts, -1)
         convolved, window = causal_conv_step(xBC, self.conv_weight, self.conv_bias, window)
         drives = self._drives(F.silu(convolved), dt)

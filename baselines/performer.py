@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from baselines.ops.feature_maps import FeatureMap
 from baselines.ops.heads import Heads, Positions
-from baselines.ops.kernel_attention import FeatureMap
 from baselines.ops.kernel_layer import KernelLayer
 from harness.api import Model, SpecError, Trunk
 

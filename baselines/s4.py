@@ -20,8 +20,8 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from baselines.ops import dplr, hippo
+from baselines.ops.dplr_blocks import Mode
 from baselines.ops.dplr_layer import DPLRLayer
-from baselines.ops.dplr_steps import Mode
 from baselines.ops.draws import log_uniform
 from harness.api import Group, Model, SpecError
 

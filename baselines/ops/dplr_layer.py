@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
-from baselines.ops.dplr_steps import FORMS, Mode, Recurrence
+from baselines.ops.dplr_blocks import FORMS, Mode
+from baselines.ops.dplr_steps import Recurrence
 from baselines.ops.versions import own, version
 from harness.api import Mixer, State, UnsupportedError, tensor_bytes
 
@@ -101,6 +102,6 @@ class DPLRLayer(Mixer):
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
         present = self.rate, version(own(self))
         if self._stepped[0] != present:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(self.D.device.type, enabled=False):
                 self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0], self.D)
         return cast("Recurrence", self._stepped[1])

@@ -7,37 +7,20 @@ sum_j phi_k(k_j) [v_j, 1]^T holds both sums.
 Axes: b batch, l length, h heads, e features of a head, f features of the kernel, w = e + 1.
 """
 
-from abc import ABC, abstractmethod
 from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.feature_maps import FeatureMap
 from baselines.ops.recompute import in_pieces
 
 CHUNK = 64
 """Positions whose scores are held at once; between chunks only the state goes on."""
 PIECE = 4096
 """Positions of the whole batch whose features are held at once."""
-
-
-class FeatureMap(nn.Module, ABC):
-    """Two maps of (..., e) to (..., f) numbers that are not negative."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-        """f, features of the kernel."""
-
-    @abstractmethod
-    def queries(self, q: Tensor) -> Tensor:
-        """Map queries, each up to a factor of its own, which cancels."""
-
-    @abstractmethod
-    def keys(self, k: Tensor) -> Tensor:
-        """Map keys, all up to one factor."""
 
 
 def causal_attend(

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from baselines.ops.feature_maps import FeatureMap
 from baselines.ops.heads import Heads
-from baselines.ops.kernel_attention import FeatureMap, causal_attend, global_attend, step
+from baselines.ops.kernel_attention import causal_attend, global_attend, step
 from harness.api import Mixer, UnsupportedError
 
 KernelState = tuple[Float[Tensor, "b h f w"], Int[Tensor, ""]]

@@ -101,8 +101,7 @@ class Selection(nn.Module):
         """Advance one position."""
         past, before = state
         x, past = causal_conv_step(x, self.conv.weight[:, 0], self.conv.bias, past)
-        x = F.silu(x)
-        logit, B, C = self.selected(x)
+        logit, B, C = self.selected(x := F.silu(x))
         dt, gain = F.softplus(logit, threshold=40).expand_as(x), self.gain()
         decay = (dt[..., None] * self._present_rates()).exp_()
         after = decay.mul_(before).addcmul_((dt * x)[..., None], B[..., None, :])

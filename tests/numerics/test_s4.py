@@ -10,8 +10,8 @@ from torch import Tensor
 
 from baselines.ops import dplr, krylov
 from baselines.ops.convolution import direct_convolve
+from baselines.ops.dplr_blocks import Mode
 from baselines.ops.dplr_layer import DPLRLayer
-from baselines.ops.dplr_steps import Mode
 from baselines.s4 import S4
 from baselines.s4d import S4D
 from harness.api import Mixer, UnsupportedError

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.backbone import Block, feed_forward
+from harness.backbone import Block
 from harness.contract.model import Model
 from harness.contract.network import Mixer
 from harness.loading import load_model
+from harness.maps import feed_forward
 from harness.seeding import scope, stream
 from harness.spec import UnsupportedError
 
