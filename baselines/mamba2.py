@@ -85,7 +85,7 @@ class Mamba2Layer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Scan once, or once from each end of the valid positions."""
-        z, xBC, dt = self.in_proj(u).split(self.parts, -1)
+        z, xBC, dt = (F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
         y, _ = self._scanned(xBC, dt, self._blank(len(u)))
         if not self.causal:
             xBC, dt = reversed_valid(xBC, lengths), reversed_valid(dt, lengths)
@@ -102,7 +102,7 @@ class Mamba2Layer(Mixer):
         self, u: Float[Tensor, "b l d"], state: Mamba2State
     ) -> tuple[Float[Tensor, "b l d"], Mamba2State]:
         """Continue over a piece of a sequence, chunk by chunk."""
-        z, xBC, dt = self.in_proj(u).split(self.parts, -1)
+        z, xBC, dt = (F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
         y, state = self._scanned(xBC, dt, state)
         return self._gated(y, z), state
 
