@@ -21,7 +21,7 @@ Mode = Literal["linear", "dense", "diagonal"]
 class Dense(BlockSteps, Recurrence):
     """A matrix a channel, O(n^2) numbers, which steps meet once a block of positions.
 
-    With the tables of a block it holds 64 KiB a channel at 64 states, for half the traffic that the
+    With the tables of a block it holds 48 KiB a channel at 64 states, for half the traffic that the
     linear form has at every step.
     """
 
