@@ -80,7 +80,6 @@ def recurrent_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[V
     return torch.stack(outputs, 1), state
 
 
-@torch.no_grad()
 def gla_step(
     q: Float[Tensor, "b h k"],
     k: Float[Tensor, "b h k"],

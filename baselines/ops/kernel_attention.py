@@ -74,7 +74,6 @@ def recurrent_attend(
     return torch.stack(outputs, 1), state
 
 
-@torch.no_grad()
 def step(
     q: Float[Tensor, "b h e"],
     k: Float[Tensor, "b h e"],
