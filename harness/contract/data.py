@@ -37,6 +37,15 @@ class Batch:
         lengths = None if self.lengths is None else self.lengths[rows]
         return Batch(self.inputs[rows], self.targets[rows], lengths)
 
+    def trimmed(self) -> "Batch":
+        """Return the batch without the positions that are padding in all of its examples."""
+        if self.lengths is None:
+            return self
+        axis, longest = self.lengths.ndim, max(1, int(self.lengths.max()))
+        inputs, targets = self.inputs.narrow(axis, 0, longest), self.targets
+        labels = targets.ndim == axis + 1 and not targets.is_floating_point()
+        return Batch(inputs, targets.narrow(axis, 0, longest) if labels else targets, self.lengths)
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device, its integers in the type that networks take."""
         lengths = None if self.lengths is None else widened(self.lengths.to(device))
@@ -58,9 +67,12 @@ class Rows:
     """Turns some of the examples into what networks take."""
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield the examples in their order, `size` at a time, the last ones maybe fewer."""
+        """Yield the examples in their order, `size` at a time, the last ones maybe fewer.
+
+        Padding that is common to a batch is left out.
+        """
         for start in range(0, len(self.kept), size):
-            yield self.ready(self.kept[start : start + size])
+            yield self.ready(self.kept[start : start + size]).trimmed()
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ from harness.contract.labels import IGNORED
 from harness.contract.task import LearningTask, Split
 from harness.seeding import stream
 
+ALIKE = 8
+"""Batches whose rows are sorted by length together: more leave less padding, and less chance."""
+
 
 class KeptTask(LearningTask):
     """A task whose splits are rows of pieces. Subclass `DrawnTask` or `StoredTask`.
@@ -74,7 +77,8 @@ class KeptTask(LearningTask):
     def train_batches(self, size: int) -> Iterator[Batch]:
         """Yield shuffled epochs without end: pieces in random order, and rows within a piece.
 
-        The last, smaller batch of a piece, or of the pieces that are mixed, is left out.
+        Sequences of different lengths meet others of about their own, so that few positions are
+        padding. The last, smaller batch of a piece, or of the pieces that are mixed, is left out.
         """
         rng, pieces = stream(self.name, self.version, "order"), self.pieces("train")
         while True:
@@ -83,9 +87,27 @@ class KeptTask(LearningTask):
                 rows = joined([pieces[i]() for i in numbers[first : first + self.mixed]])
                 if len(rows) < size:  # all are that small, or it is the last, smaller piece
                     size = min(size, len(pieces[0]()))
-                order = torch.randperm(len(rows), generator=rng)
-                for start in range(0, len(rows) - size + 1, size):
-                    yield self.ready(rows[order[start : start + size]])
+                for chosen in drawn_batches(rows.lengths, len(rows), size, rng):
+                    yield self.ready(rows[chosen]).trimmed()
+
+
+def drawn_batches(
+    lengths: Tensor | None, count: int, size: int, rng: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield the rows of each batch in random order, the last, smaller one left out.
+
+    Where lengths differ, (n,) or (n, documents), rows are sorted by their longest sequence within
+    `ALIKE` batches, whose order is random.
+    """
+    order = torch.randperm(count, generator=rng)[: count // size * size]
+    if lengths is None:
+        yield from order.view(-1, size)
+        return
+    longest = lengths.flatten(1).amax(1) if lengths.ndim > 1 else lengths
+    for stretch in order.split(ALIKE * size):
+        batches = stretch[longest[stretch].argsort(stable=True)].view(-1, size)
+        for number in torch.randperm(len(batches), generator=rng).tolist():
+            yield batches[number]
 
 
 def joined(parts: list[Batch]) -> Batch:

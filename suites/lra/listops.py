@@ -77,6 +77,10 @@ class ListOps(DrawnTask):
         """0 and 9 are the commonest labels."""
         return 0.174
 
+    def depends_on(self) -> object:
+        """What the head reads changes no tree."""
+        return {}
+
     def averages(self) -> Averages:
         """Those of both variants, which read the same tokens; S4's takes the mean."""
         return both("original") | (both("s4") if self.pool == "mean" else {})

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
-from harness.contract.kept import joined
+from harness.contract.kept import drawn_batches, joined
 from harness.fetch import KeepError
 from harness.pieces import elsewhere, read
 
@@ -188,6 +188,35 @@ def test_padding_that_bytes_cannot_hold_is_kept_in_wider_integers(folder: Path) 
 
     assert whole.inputs.dtype == torch.uint8
     assert whole.targets[0].tolist() == [200, 200, 200, IGNORED, IGNORED]
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_rows_meet_others_of_about_their_length_and_each_one_once(pairs: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 1000, (1000, 2) if pairs else (1000,), generator=rng)
+    longest = lengths.amax(1) if pairs else lengths
+    batches = list(drawn_batches(lengths, 1000, 16, rng))
+    spread = [float(longest[rows].max() - longest[rows].float().mean()) for rows in batches]
+
+    assert len(set(torch.cat(batches).tolist())) == 16 * len(batches) == 992
+    assert sum(spread) / len(spread) < 100, "500 if they were mixed"
+    first = longest[torch.stack(batches)[:, 0]]
+    assert not torch.equal(first, first.sort().values), "short ones are not always first"
+
+
+def test_padding_that_a_whole_batch_shares_is_cut_off_with_its_labels() -> None:
+    lengths, inputs = torch.tensor([2, 3]), torch.arange(10).view(2, 5)
+
+    cut = Batch(inputs, inputs + 1, lengths).trimmed()
+    assert torch.equal(cut.inputs, inputs[:, :3])
+    assert torch.equal(cut.targets, inputs[:, :3] + 1)
+
+    values = Batch(inputs[..., None].float(), inputs[..., None].float(), lengths).trimmed()
+    assert values.inputs.shape == (2, 3, 1)
+    assert values.targets.shape == (2, 5, 1), "values belong to no position"
+
+    pair = Batch(inputs.view(1, 2, 5), torch.zeros(1), torch.tensor([[4, 1]])).trimmed()
+    assert pair.inputs.shape == (1, 2, 4)
 
 
 @dataclass(frozen=True, kw_only=True)

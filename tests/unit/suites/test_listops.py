@@ -137,3 +137,7 @@ def test_a_sample_is_padded_on_the_right_to_its_longest_expression() -> None:
     assert batch.inputs.shape == (5, int(batch.lengths.max()))
     assert torch.equal((batch.inputs != 0).sum(1), batch.lengths)
     assert (batch.inputs[torch.arange(5), batch.lengths - 1] == CLOSE).all()
+
+
+def test_what_the_head_reads_changes_no_tree() -> None:
+    assert ListOps(pool="first").key == ListOps().key
