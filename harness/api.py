@@ -30,6 +30,7 @@ from harness.contract.task import (
     Task,
     Workload,
 )
+from harness.contract.versions import own_tensors, versions
 from harness.seeding import stream
 from harness.spec import Protocol, SpecError, UnsupportedError
 
@@ -71,6 +72,8 @@ __all__ = [
     "Workload",
     "members",
     "one_hot",
+    "own_tensors",
     "stream",
     "tensor_bytes",
+    "versions",
 ]

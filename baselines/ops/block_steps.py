@@ -5,7 +5,7 @@ Here a step reaches the outputs of its block through the first taps of the kerne
 convolution; what the past gives to a block is worked out as the block begins, by matrix products.
 
 Axes: b batch, d channels, p positions of a block, q those that are left, m real numbers of a
-channel's states.
+channel's states. Positions come first, so that an input meets all outputs without another view.
 """
 
 from abc import ABC, abstractmethod
@@ -22,20 +22,38 @@ MOST_POSITIONS = 32
 class BlockState(NamedTuple):
     """What steps carry from one to the next, in whose memory they work.
 
-    How far a block has come is how many outputs are ahead: a count in a tensor would cost a step
-    two operators more.
+    How far a block has come is how many of its outputs are ahead. Views of every position are made
+    once a block, all together: made one by one they would cost a step a third of its operators.
     """
 
     start: Tensor
     """The system's states as they were when the block began, (b, d, ...)."""
-    inputs: Float[Tensor, "b p d"]
+    inputs: Float[Tensor, "p b d"]
     """Those of the block's positions that are done, then what they overwrite."""
-    ahead: Float[Tensor, "b q d"]
-    """What the past gives to the outputs of the block that are still to come."""
+    slots: tuple[Float[Tensor, "b d"], ...]
+    """Where the input of each position is kept."""
+    ahead: tuple[Float[Tensor, "q b d"], ...]
+    """For each position to come, what is known of its output and of those after it."""
+    outputs: tuple[Float[Tensor, "b d"], ...]
+    """The first row of each."""
 
     def done(self) -> int:
         """Return how many of the block's positions are done."""
-        return self.inputs.shape[1] - self.ahead.shape[1]
+        return len(self.slots) - len(self.ahead)
+
+
+def opened(
+    start: Tensor, inputs: Float[Tensor, "p b d"], ahead: Float[Tensor, "p b d"]
+) -> BlockState:
+    """Return a block none of whose positions is done.
+
+    Args:
+        start: The system's states.
+        inputs: Memory for the inputs.
+        ahead: What the states give to each output; steps add to it.
+    """
+    rest = tuple([ahead[done:] for done in range(len(ahead))])
+    return BlockState(start, inputs, inputs.unbind(), rest, ahead.unbind())
 
 
 class BlockSteps(ABC):
@@ -55,7 +73,7 @@ class BlockSteps(ABC):
             fading: What the states before a block give to each of its outputs.
         """
         self.size = len(taps)
-        self.taps = [taps[: self.size - done] for done in range(self.size)]
+        self.taps = [taps[: self.size - done, None] for done in range(self.size)]
         self.arriving, self.fading = arriving, fading
 
     @abstractmethod
@@ -67,26 +85,27 @@ class BlockSteps(ABC):
         """Return the states after so many steps, to which the inputs gave `arrived`."""
 
     @final
-    def begin(self, start: Tensor, inputs: Float[Tensor, "b p d"] | None = None) -> BlockState:
+    def begin(self, start: Tensor, inputs: Float[Tensor, "p b d"] | None = None) -> BlockState:
         """Begin a block, in the memory of another's inputs if there is one."""
         # Not a transpose alone: with its strides even one sequence would be multiplied row by row.
         rows = self.read(start).transpose(0, 1).reshape(start.shape[1], len(start), -1)
         with torch.autocast(start.device.type, enabled=False):
             block = rows @ self.fading
-        ahead = block.permute(1, 2, 0).contiguous()
-        return BlockState(start, torch.zeros_like(ahead) if inputs is None else inputs, ahead)
+        ahead = block.permute(2, 1, 0).contiguous()
+        return opened(start, torch.zeros_like(ahead) if inputs is None else inputs, ahead)
 
     @final
     def step(
         self, u: Float[Tensor, "b d"], state: BlockState
     ) -> tuple[Float[Tensor, "b d"], BlockState]:
         """Return the output and the state after it."""
-        start, inputs, ahead = state
-        done, seen = state.done(), u.to(ahead.dtype)
-        inputs.select(1, done).copy_(seen)
-        y = ahead.addcmul_(seen[:, None], self.taps[done]).select(1, 0).to(u.dtype)
-        after = BlockState(start, inputs, ahead[:, 1:])
-        return y, self.begin(self.present(after), inputs) if done + 1 == self.size else after
+        start, inputs, slots, ahead, outputs = state
+        done = state.done()
+        slots[done].copy_(u)
+        ahead[0].addcmul_(slots[done], self.taps[done])
+        after = BlockState(start, inputs, slots, ahead[1:], outputs[1:])
+        last = done + 1 == self.size
+        return outputs[0].to(u.dtype), self.begin(self.present(after), inputs) if last else after
 
     @final
     def present(self, state: BlockState) -> Tensor:
@@ -94,7 +113,7 @@ class BlockSteps(ABC):
         done = state.done()
         if not done:
             return state.start
-        seen = state.inputs[:, :done].permute(2, 0, 1).contiguous()
+        seen = state.inputs[:done].permute(2, 1, 0).contiguous()
         with torch.autocast(seen.device.type, enabled=False):
             arrived = (seen @ self.arriving[..., self.size - done :, :]).transpose(0, 1)
             return self.moved(state.start, arrived, done)

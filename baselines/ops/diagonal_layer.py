@@ -11,12 +11,11 @@ from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops import diagonal
-from baselines.ops.block_steps import BlockState
+from baselines.ops.block_steps import BlockState, opened
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
 from baselines.ops.diagonal_steps import DiagonalSteps, positions
-from baselines.ops.versions import own, version
-from harness.api import Mixer, UnsupportedError, tensor_bytes
+from harness.api import Mixer, UnsupportedError, own_tensors, tensor_bytes, versions
 
 CHUNKED_FROM = 256
 """Positions for each mode of a channel (32 at least, both directions counted) from which the
@@ -101,9 +100,9 @@ class DiagonalLayer(Mixer):
         self._check_steps()
         dtype = torch.promote_types(self.D.dtype, torch.complex64)
         rest = self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype)
-        shape = batch, positions(self.modes), len(self.D)
+        shape = positions(self.modes), batch, len(self.D)
         inputs, ahead = (self.D.new_zeros(shape, dtype=dtype.to_real()) for _ in range(2))
-        return BlockState(rest, inputs, ahead)
+        return opened(rest, inputs, ahead)
 
     @final
     def step(
@@ -114,7 +113,7 @@ class DiagonalLayer(Mixer):
 
     def _steps(self) -> DiagonalSteps:
         """Return the system for steps, made anew only when a parameter has changed."""
-        present = self.rate, version(own(self))
+        present = self.rate, versions(own_tensors(self))
         if self._stepped[0] != present:
             weight, pole = self.system()
             self._stepped = present, DiagonalSteps(weight[:, 0], pole, self.D)

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo import mimo
-from baselines.ops.versions import own, version
-from harness.api import Mixer, UnsupportedError
+from harness.api import Mixer, UnsupportedError, own_tensors, versions
 
 MimoState = tuple[Complex[Tensor, "b n"]]
 
@@ -64,13 +63,13 @@ class MimoLayer(Mixer):
     def step(
         self, u: Float[Tensor, "b d"], state: MimoState
     ) -> tuple[Float[Tensor, "b d"], MimoState]:
-        """Advance the recurrence by one position."""
-        pole, drive, read = self._present_system()
+        """Advance the recurrence by one position, in the state's memory."""
+        pole, drive, read, skip = self._present_system()
         seen = u.to(drive.dtype)
         # In place, which is what autocast leaves alone: eight bits would round a slow pole to one.
-        x = (pole * state[0]).view(drive.dtype).addmm_(seen, drive)
-        y = (self.D * seen).addmm_(x, read)
-        return y.to(u.dtype), (x.view(pole.dtype),)
+        x = state[0].mul_(pole).view(drive.dtype).addmm_(seen, drive)
+        y = (skip * seen).addmm_(x, read)
+        return y.to(u.dtype), state
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: MimoState
@@ -82,12 +81,12 @@ class MimoLayer(Mixer):
 
     def _present_system(self) -> tuple[Tensor, ...]:
         """Return the system for steps, discretised anew only when a parameter has changed."""
-        present = version(own(self))
+        present = versions(own_tensors(self))
         if self._stepped[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)
             read = torch.view_as_real(C[0].conj().resolve_conj()).flatten(1).mT.contiguous()
-            self._stepped = present, (pole.to(B.dtype), drive, read)
+            self._stepped = present, (pole.to(B.dtype), drive, read, self.D)
         return self._stepped[1]
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length

@@ -4,7 +4,7 @@ Axes: b batch, l length, d width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -124,8 +124,13 @@ class Network(Stepper):
 
 
 def tensor_bytes(state: State) -> int:
-    """Return the bytes that a state's tensors hold."""
+    """Return the bytes that a state's tensors hold; those that share memory count once."""
+    return sum({held.data_ptr(): held.nbytes() for held in _storages(state)}.values())
+
+
+def _storages(state: State) -> Iterator[torch.UntypedStorage]:
     if isinstance(state, Tensor):
-        return state.untyped_storage().nbytes()
-    parts = state.values() if isinstance(state, dict) else state
-    return sum(map(tensor_bytes, parts)) if isinstance(state, (dict, tuple, list)) else 0
+        yield state.untyped_storage()
+    elif isinstance(state, (dict, tuple, list)):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from _storages(part)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from harness.api import (
     Batch,
@@ -22,6 +23,7 @@ from harness.api import (
     Values,
 )
 from harness.backbone import Backbone
+from harness.maps import gelu
 from harness.norms import BatchNorm, LayerNorm, RMSNorm
 from harness.seeding import scope
 
@@ -177,6 +179,29 @@ def test_batch_norm_is_torchs_where_nothing_is_padded():
     torch.testing.assert_close(ours(x, torch.full((4,), 5)), torchs(x.mT).mT)
     torch.testing.assert_close(ours.state_dict(), torchs.state_dict())
     torch.testing.assert_close(ours(x[:, 0]), ours.eval()(x)[:, 0])
+
+
+def test_batch_norm_of_a_step_follows_whatever_changes():
+    norm = BatchNorm(6).double()
+    x = 3 + torch.randn(4, 5, 6, generator=RNG).double()
+
+    for change in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+        before = norm(x[:, 0])
+        with torch.no_grad():
+            change.copy_(torch.rand(6, generator=RNG) + 0.5)
+        norm.load_state_dict(norm.state_dict())
+        after = norm(x[:, 0])
+        assert not torch.allclose(before, after)
+        torch.testing.assert_close(after, norm.eval()(x)[:, 0])
+
+
+@pytest.mark.parametrize("size", [(3, 6), (1, 7), (2, 4096), (2, 3, 4)])
+def test_gelu_is_torchs_for_one_position_and_for_many(size):
+    x = 3 * torch.randn(size, generator=RNG)
+
+    torch.testing.assert_close(gelu(x), functional.gelu(x), atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(gelu(x.double()), functional.gelu(x.double()))
+    assert gelu(x.mT).shape == x.mT.shape
 
 
 @pytest.mark.parametrize(("ours", "torchs"), [(LayerNorm, nn.LayerNorm), (RMSNorm, nn.RMSNorm)])
