@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
+from harness.contract.data import STRIDE
 from harness.contract.kept import drawn_batches, joined
 from harness.fetch import KeepError
 from harness.pieces import elsewhere, read
@@ -205,18 +206,19 @@ def test_rows_meet_others_of_about_their_length_and_each_one_once(pairs: bool) -
 
 
 def test_padding_that_a_whole_batch_shares_is_cut_off_with_its_labels() -> None:
-    lengths, inputs = torch.tensor([2, 3]), torch.arange(10).view(2, 5)
+    lengths, inputs = torch.tensor([2, STRIDE + 1]), torch.arange(1000).view(2, 500)
 
     cut = Batch(inputs, inputs + 1, lengths).trimmed()
-    assert torch.equal(cut.inputs, inputs[:, :3])
-    assert torch.equal(cut.targets, inputs[:, :3] + 1)
+    assert torch.equal(cut.inputs, inputs[:, : 2 * STRIDE])
+    assert torch.equal(cut.targets, inputs[:, : 2 * STRIDE] + 1)
 
     values = Batch(inputs[..., None].float(), inputs[..., None].float(), lengths).trimmed()
-    assert values.inputs.shape == (2, 3, 1)
-    assert values.targets.shape == (2, 5, 1), "values belong to no position"
+    assert values.inputs.shape == (2, 2 * STRIDE, 1)
+    assert values.targets.shape == (2, 500, 1), "values belong to no position"
 
-    pair = Batch(inputs.view(1, 2, 5), torch.zeros(1), torch.tensor([[4, 1]])).trimmed()
-    assert pair.inputs.shape == (1, 2, 4)
+    pair = Batch(inputs.view(1, 2, 500), torch.zeros(1), torch.tensor([[4, 1]])).trimmed()
+    assert pair.inputs.shape == (1, 2, STRIDE)
+    assert Batch(inputs[:, :9], inputs[:, :9], torch.tensor([2, 3])).trimmed().inputs.shape[1] == 9
 
 
 @dataclass(frozen=True, kw_only=True)
