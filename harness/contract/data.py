@@ -11,7 +11,6 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-
 STRIDE = 128
 """Positions by which batches differ in length: memory of ever new sizes is hardly used again, and a
 training that is cut to the position holds twice as much after 500 steps."""
