@@ -276,6 +276,8 @@ def test_one_command_writes_tables_and_figures_and_prints_the_ratios(tmp_path):
     }
     scan = rows["selective-scan"]
     assert float(scan["times_faster"]) == float(scan["peer_s"]) / float(scan["ours_s"])
+    assert scan["times_lighter"] == ""
+    assert scan["reason"] == "exp writes into memory that it was given."
     assert float(scan["exp_per_s"]) > 0 < float(scan["copy_bytes_per_s"])
     assert scan["torch"] == machine.installed("torch")
     assert rows["s4"]["reason"] == "It was not measured."

@@ -40,13 +40,17 @@ class Pair:
     calls: tuple[Call, ...] = ("forward", "train")
     faster: Mapping[Call, float] = field(default_factory=dict)
     lighter: Mapping[Call, float] = field(default_factory=dict)
+    unweighed: str = ""
+    """Why the two are not compared in memory, if they are not."""
 
     def times(self, call: Call) -> Ask:
         """Return what times both sides."""
         return Ask(mode="time", sides=self.sides, call=call, length=self.length)
 
     def weights(self, call: Call) -> list[Ask]:
-        """Return what weighs each side."""
+        """Return what weighs each side, nothing if that would mean nothing."""
+        if self.unweighed:
+            return []
         pair = Ask(mode="memory", sides=self.sides, call=call, length=self.length)
         return apart(pair)
 
@@ -66,7 +70,7 @@ class Pair:
             timed = [answered(find, ask) for ask in apart(together)]
         weighed = [answered(find, ask) for ask in self.weights(call)]
         seconds = [answer.median(side) for answer, side in zip(timed, self.sides, strict=True)]
-        added = [answer.delta_bytes for answer in weighed]
+        added = [answer.delta_bytes for answer in weighed] or [None, None]
         reasons = dict.fromkeys(answer.reason for answer in (*timed, *weighed) if answer.reason)
         stored = find(together)
         version = stored.machine["peers"].get(self.package, "") if stored else ""
@@ -78,7 +82,8 @@ class Pair:
             "times_faster": ratio(seconds[1], seconds[0]), "wanted_faster": self.faster.get(call),
             "ours_bytes": added[0], "peer_bytes": added[1],
             "times_lighter": ratio(added[1], added[0]), "wanted_lighter": self.lighter.get(call),
-            "path": weighed[0].path, "reason": " ".join(reasons), **timed[0].ceilings,
+            "path": (weighed or timed)[0].path, "reason": " ".join(reasons) or self.unweighed,
+            **timed[0].ceilings,
             **place(stored),
         }  # fmt: skip
 
