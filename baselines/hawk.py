@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from baselines.ops.causal_conv import causal_conv, last_inputs
+from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.prefix_layer import PrefixLayer, Signals, Window, alternating
 from harness.api import Model, SpecError, Trunk
 
@@ -83,12 +83,19 @@ class HawkLayer(PrefixLayer):
     def signals(self, u: Float[Tensor, "b l d"], window: Window) -> Signals:
         """Return a, sqrt(1 - a^2) i x and the GELU branch, with the convolution's next window."""
         x, gate = self.project(u).chunk(2, -1)
-        convolved = causal_conv(x, self.conv, None, window)
+        convolved, window = self._convolved(x, window)
         r = (blockwise(convolved, self.W_a) + self.b_a).sigmoid()
         i = (blockwise(convolved, self.W_x) + self.b_x).sigmoid()
         log_a = SHARPNESS * F.logsigmoid(self.Lambda) * r
         drive: Tensor = _Root.apply(-torch.expm1(2 * log_a)) * i * convolved  # type: ignore[no-untyped-call]
-        return log_a.exp(), drive, F.gelu(gate), last_inputs(x, window)
+        return log_a.exp(), drive, F.gelu(gate), window
+
+    def _convolved(self, x: Float[Tensor, "b l s"], window: Window) -> tuple[Tensor, Window]:
+        """Convolve, and return the next window; one position has no need of a sequence's blocks."""
+        if x.shape[1] == 1 and not torch.is_grad_enabled():
+            y, window = causal_conv_step(x[:, 0], self.conv, None, window)
+            return y[:, None], window
+        return causal_conv(x, self.conv, None, window), last_inputs(x, window)
 
 
 def blockwise(x: Float[Tensor, "b l s"], weight: Float[Tensor, "k i i"]) -> Float[Tensor, "b l s"]:

@@ -17,6 +17,7 @@ from harness.contract.kept import KeptTask
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
+from harness.contract.norms import RMSNorm
 from harness.contract.outputs import Outputs, Values
 from harness.contract.remote import RemoteFile
 from harness.contract.stored import StoredTask
@@ -55,6 +56,7 @@ __all__ = [
     "Outputs",
     "PairLabel",
     "Protocol",
+    "RMSNorm",
     "Recipe",
     "RemoteFile",
     "Signal",

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from harness.contract.block import Trunk
 from harness.contract.model import Model
 from harness.contract.network import Mixer, Network, State
+from harness.contract.norms import NORMS
 from harness.contract.task import Task
 from harness.maps import Dropout, feed_forward, position_wise
-from harness.norms import NORMS
 
 Call = Callable[..., Tensor]
 """How a module is called: with its hooks, or `bare`."""

@@ -95,7 +95,6 @@ def recurrent_ssd(
     return torch.stack(outputs, 1), state
 
 
-@torch.no_grad()
 def ssd_step(
     x: Float[Tensor, "b h p"],
     dt: Float[Tensor, "b h"],

@@ -23,8 +23,8 @@ from harness.api import (
     Values,
 )
 from harness.backbone import Backbone
+from harness.contract.norms import BatchNorm, LayerNorm, RMSNorm
 from harness.maps import gelu
-from harness.norms import BatchNorm, LayerNorm, RMSNorm
 from harness.seeding import scope
 
 
@@ -213,6 +213,8 @@ def test_norms_of_positions_are_torchs(ours, torchs):
     x = 3 + torch.randn(4, 5, 6, generator=RNG).double()
     torch.testing.assert_close(norm(x), twin(x))
     torch.testing.assert_close(norm(x[:, 0]), twin(x)[:, 0])
+    torch.testing.assert_close(norm(1e-9 * x[:, 0]), twin(1e-9 * x)[:, 0])
+    torch.testing.assert_close(norm(0 * x[:, 0]), twin(0 * x)[:, 0])
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,26 @@ class LayerNorm(nn.LayerNorm):
 class RMSNorm(nn.RMSNorm):
     """By the root mean square of a position's features (arXiv 1910.07467)."""
 
+    def __init__(self, width: int, eps: float | None = None) -> None:
+        super().__init__(width, eps)
+        self._smallest: dict[torch.dtype, Tensor] = {}
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Normalise every position on its own."""
+        if x.ndim == 2 and x.is_cpu and x.dtype == self.weight.dtype:
+            return self._of_one(x)
         return torch.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def _of_one(self, x: Tensor) -> Tensor:
+        """Normalise one position: half of torch's operators, of which it has eight on a CPU."""
+        eps = self._smallest.get(x.dtype)
+        if eps is None:
+            least = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+            eps = torch.tensor(least, dtype=x.dtype)
+            self._smallest[x.dtype] = eps
+        norm = torch.linalg.vector_norm(x, 2, -1, True)
+        scale = torch.addcmul(eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
+        return (x * scale).mul_(self.weight)
 
 
 @final
