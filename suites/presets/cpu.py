@@ -7,12 +7,12 @@ track states. No training takes more than its share of seconds, the same for all
 from harness.spec import Protocol, RunSpec
 
 DIGITS = Protocol(steps=600, seconds=150, batch=50, width=64, depth=2, lr_scale=2, evaluations=3)
-ATOMIC = Protocol(steps=1500, seconds=900, batch=32, width=64, depth=1, lr_scale=2, evaluations=4)
+ATOMIC = Protocol(steps=1500, seconds=240, batch=32, width=64, depth=1, lr_scale=2, evaluations=4)
 DEEPER = Protocol(steps=2000, seconds=120, batch=16, width=64, depth=2, evaluations=4)
 LISTOPS = Protocol(
-    steps=8000, seconds=3600, batch=16, width=64, depth=4, lr_scale=0.5, clip=1, evaluations=8
+    steps=8000, seconds=2700, batch=16, width=64, depth=4, lr_scale=0.5, clip=1, evaluations=8
 )
-RECALL = Protocol(steps=2500, seconds=900, batch=64, width=64, depth=2, lr_scale=3, evaluations=4)
+RECALL = Protocol(steps=2500, seconds=240, batch=64, width=64, depth=2, lr_scale=3, evaluations=4)
 TRACKING = Protocol(steps=2000, seconds=120, batch=64, width=64, depth=1, evaluations=4)
 SPEECH = Protocol(steps=400, seconds=600, batch=16, width=32, depth=2, lr_scale=2, evaluations=2)
 SCALING = Protocol(batch=1, width=64, depth=1, budget_s=16)
