@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from baselines.ops.convolution import convolve
 from baselines.ops.multiscale import multiscale_kernel, scales
 from baselines.ops.online_convolution import OnlineConvolution, OnlineState, positions
-from harness.api import Group, Mixer, Model, SpecError, UnsupportedError, own_tensors, versions
+from harness.api import Group, Mixer, Model, SpecError, UnsupportedError, own_tensors, stamps
 
 
 @final
@@ -134,7 +134,7 @@ class SGConvLayer(Mixer):
 
     def _online(self) -> OnlineConvolution:
         """Return the kernel for steps, made anew only when a parameter has changed."""
-        present = versions(own_tensors(self))
+        present = stamps(own_tensors(self))
         if self._stepped[0] != present:
             kernel = self.kernel(self.reach)[:, 0]
             self._stepped = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))

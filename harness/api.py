@@ -20,6 +20,7 @@ from harness.contract.network import Mixer, Network, State, Stepper, tensor_byte
 from harness.contract.norms import RMSNorm
 from harness.contract.outputs import Outputs, Values
 from harness.contract.remote import RemoteFile
+from harness.contract.stamps import own_tensors, stamps
 from harness.contract.stored import StoredTask
 from harness.contract.task import (
     Bench,
@@ -31,7 +32,6 @@ from harness.contract.task import (
     Task,
     Workload,
 )
-from harness.contract.versions import own_tensors, versions
 from harness.seeding import stream
 from harness.spec import Protocol, SpecError, UnsupportedError
 
@@ -75,7 +75,7 @@ __all__ = [
     "members",
     "one_hot",
     "own_tensors",
+    "stamps",
     "stream",
     "tensor_bytes",
-    "versions",
 ]

@@ -1,9 +1,12 @@
 """A whole training as a record wants it: fit, score, interval, and the memory of one step."""
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 from typing import TypeVar
 
-from harness.contract.data import Rows
+from harness.contract.data import Batch, Rows
+from harness.contract.kept import ALIKE
 from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
@@ -49,10 +52,17 @@ def learned(
     bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
     fitted.evaluate_s += now() - start
     if trainer is not None:
-        batch = next(iter(task.train_batches(protocol.batch)))
-        batch = batch.to(trainer.fabric.device)
+        batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
         memory = peak(lambda: trainer.step(batch), spec.device)
     return record_of(task, fitted, scores, bounds, unscored), memory
+
+
+def heaviest(batches: Iterator[Batch]) -> Batch:
+    """Return a batch to weigh: where sequences differ, the longest of those sorted together."""
+    first = next(batches)
+    if first.lengths is None:
+        return first
+    return max([first, *islice(batches, ALIKE - 1)], key=lambda batch: batch.inputs.numel())
 
 
 def evaluated(

@@ -24,6 +24,7 @@ class BlockState(NamedTuple):
 
     How far a block has come is how many of its outputs are ahead. Views of every position are made
     once a block, all together: made one by one they would cost a step a third of its operators.
+    So most of these tensors share memory, and a copy must keep that, as `copy.deepcopy` does.
     """
 
     start: Tensor

@@ -50,7 +50,8 @@ def mimo(
     with torch.autocast(u.device.type, enabled=False):
         start = initial.to(torch.complex128)
         done: tuple[Tensor, Tensor] = _Mimo.apply(u, pole, drive, read, D, start)  # type: ignore[no-untyped-call]
-    return done[0], done[1].to(initial.dtype)
+    # Copied, since the last state is a view of a block of them, and steps work in its memory.
+    return done[0], done[1].to(initial.dtype, copy=True)
 
 
 def naive_mimo(

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from harness.spec import UnsupportedError
 
 State = Any
-"""What generation carries from step to step: tensors, or tuples, lists and dicts of them."""
+"""What generation carries from step to step: tensors, or tuples, lists and dicts of them.
+
+Its tensors may share memory, and their axes are the component's own business: copy a state with
+`copy.deepcopy`, which keeps what is shared."""
 
 
 def without_gradient(face: Callable[..., Any]) -> Callable[..., Any]:

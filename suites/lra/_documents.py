@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int16, Int64, UInt8
 
-from harness.api import Batch
-
 PAD = 0
 BYTES = 257
 """Tokens of `original`: padding, and each of the 256 bytes."""
@@ -78,13 +76,6 @@ def padded(
         place[: len(row)] = row
     lengths = torch.tensor([max(len(row), 1) for row in rows])
     return torch.from_numpy(whole), lengths
-
-
-def trimmed(batch: Batch) -> Batch:
-    """Cut off the positions (last axis) that are padding in every text of a batch."""
-    assert batch.lengths is not None
-    longest = int(batch.lengths.max())
-    return Batch(batch.inputs[..., :longest], batch.targets, batch.lengths)
 
 
 def held_out(texts: list[bytes]) -> Bool[np.ndarray, " n"]:

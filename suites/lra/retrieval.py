@@ -38,7 +38,6 @@ from suites.lra._documents import (
     bytes_of,
     padded,
     points_of,
-    trimmed,
 )
 from suites.lra._pairs import Pair, pairs
 
@@ -142,7 +141,3 @@ class Retrieval(StoredTask):
         inputs, lengths = padded([encode(t) for pair in some for t in pair.texts], self.length)
         labels = torch.tensor([pair.label for pair in some])
         return Batch(inputs.unflatten(0, (-1, 2)), labels, lengths.view(-1, 2))
-
-    def ready(self, batch: Batch) -> Batch:
-        """Cut off what is padding in all documents."""
-        return trimmed(batch)

@@ -38,7 +38,6 @@ from suites.lra._documents import (
     held_out,
     padded,
     points_of,
-    trimmed,
 )
 from suites.lra._reviews import ARCHIVE, reviews
 
@@ -124,7 +123,3 @@ class Text(StoredTask):
         every = [points_of(text, most - 1) for text in reviews(path, "train")[0]]
         known = Vocabulary.of(counted(every), CHARACTERS, OFTEN)
         return lambda text: known.tokens(points_of(text, most - 1))
-
-    def ready(self, batch: Batch) -> Batch:
-        """Cut off what is padding in all reviews."""
-        return trimmed(batch)

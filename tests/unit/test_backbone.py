@@ -185,14 +185,18 @@ def test_batch_norm_of_a_step_follows_whatever_changes():
     norm = BatchNorm(6).double()
     x = 3 + torch.randn(4, 5, 6, generator=RNG).double()
 
-    for change in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+    for change in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
         before = norm(x[:, 0])
         with torch.no_grad():
             change.copy_(torch.rand(6, generator=RNG) + 0.5)
-        norm.load_state_dict(norm.state_dict())
-        after = norm(x[:, 0])
-        assert not torch.allclose(before, after)
-        torch.testing.assert_close(after, norm.eval()(x)[:, 0])
+        assert not torch.allclose(before, norm(x[:, 0]))
+        torch.testing.assert_close(norm(x[:, 0]), norm.eval()(x)[:, 0])
+    before = norm(x[:, 0])
+    norm.train()(1 + 2 * x)
+    assert not torch.allclose(before, norm(x[:, 0])), "the statistics have moved"
+    torch.testing.assert_close(norm(x[:, 0]), norm.eval()(x)[:, 0])
+    norm.half()
+    torch.testing.assert_close(norm(x[:, 0].half()), norm(x.half())[:, 0], atol=5e-3, rtol=2e-3)
 
 
 @pytest.mark.parametrize("size", [(3, 6), (1, 7), (2, 4096), (2, 3, 4)])
@@ -201,7 +205,7 @@ def test_gelu_is_torchs_for_one_position_and_for_many(size):
 
     torch.testing.assert_close(gelu(x), functional.gelu(x), atol=1e-6, rtol=1e-3)
     torch.testing.assert_close(gelu(x.double()), functional.gelu(x.double()))
-    assert gelu(x.mT).shape == x.mT.shape
+    torch.testing.assert_close(gelu(x.mT), functional.gelu(x.mT), atol=1e-6, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("ours", "torchs"), [(LayerNorm, nn.LayerNorm), (RMSNorm, nn.RMSNorm)])
@@ -215,6 +219,8 @@ def test_norms_of_positions_are_torchs(ours, torchs):
     torch.testing.assert_close(norm(x[:, 0]), twin(x)[:, 0])
     torch.testing.assert_close(norm(1e-9 * x[:, 0]), twin(1e-9 * x)[:, 0])
     torch.testing.assert_close(norm(0 * x[:, 0]), twin(0 * x)[:, 0])
+    norm, twin, small = norm.bfloat16(), twin.bfloat16(), (0.01 * x).bfloat16()
+    torch.testing.assert_close(norm(small[:, 0]), twin(small)[:, 0])
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
 from harness.contract.data import STRIDE
-from harness.contract.kept import drawn_batches, joined
+from harness.contract.kept import ALIKE, drawn_batches, joined
 from harness.fetch import KeepError
+from harness.learning import heaviest
 from harness.pieces import elsewhere, read
 
 
@@ -201,7 +202,7 @@ def test_rows_meet_others_of_about_their_length_and_each_one_once(pairs: bool) -
 
     assert len(set(torch.cat(batches).tolist())) == 16 * len(batches) == 992
     assert sum(spread) / len(spread) < 100, "500 if they were mixed"
-    first = longest[torch.stack(batches)[:, 0]]
+    first = longest[torch.stack(batches)[:ALIKE, 0]]
     assert not torch.equal(first, first.sort().values), "short ones are not always first"
 
 
@@ -212,13 +213,36 @@ def test_padding_that_a_whole_batch_shares_is_cut_off_with_its_labels() -> None:
     assert torch.equal(cut.inputs, inputs[:, : 2 * STRIDE])
     assert torch.equal(cut.targets, inputs[:, : 2 * STRIDE] + 1)
 
-    values = Batch(inputs[..., None].float(), inputs[..., None].float(), lengths).trimmed()
-    assert values.inputs.shape == (2, 2 * STRIDE, 1)
-    assert values.targets.shape == (2, 500, 1), "values belong to no position"
+    signal = inputs[..., None].float()
+    assert Batch(signal, signal, lengths).trimmed().targets.shape == (2, 2 * STRIDE, 1)
+    for apart in (signal[:, :3], inputs[:, :3], inputs[:, 0]):
+        values = Batch(signal, apart, lengths).trimmed()
+        assert values.inputs.shape == (2, 2 * STRIDE, 1)
+        assert values.targets is apart, "these belong to no position"
 
     pair = Batch(inputs.view(1, 2, 500), torch.zeros(1), torch.tensor([[4, 1]])).trimmed()
     assert pair.inputs.shape == (1, 2, STRIDE)
     assert Batch(inputs[:, :9], inputs[:, :9], torch.tensor([2, 3])).trimmed().inputs.shape[1] == 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Long(Ragged):
+    """Most sequences are short, one of each piece is long."""
+
+    def sample(self, n, rng):
+        lengths = torch.full((n,), 2)
+        lengths[0] = 3 * STRIDE
+        inputs = torch.randint(self.top, (n, 3 * STRIDE), generator=rng)
+        return Batch(inputs, inputs - 7, lengths)
+
+
+def test_batches_of_training_and_of_scoring_are_as_long_as_they_must_be(folder: Path) -> None:
+    task = Long()
+    training = [batch.inputs.shape[1] for batch in islice(task.train_batches(1), 10)]
+    scoring = [batch.inputs.shape[1] for batch in task.rows("test").batches(1)]
+
+    assert set(training) == set(scoring) == {STRIDE, 3 * STRIDE}
+    assert heaviest(task.train_batches(2)).inputs.shape == (2, 3 * STRIDE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def test_both_documents_stand_side_by_side_beside_their_label(split: Split) -> N
         for pair in zip(batch.inputs, batch.lengths, strict=True)
     ]
 
-    assert batch.inputs.shape == (SIZES[split], 2, batch.lengths.max())
+    assert batch.inputs.shape[:2] == (SIZES[split], 2)
     assert said == [[document(split, i, side) for side in (0, 1)] for i in range(SIZES[split])]
     assert batch.targets.tolist() == [i % 2 for i in range(SIZES[split])]
 
