@@ -18,6 +18,7 @@ from harness.pieces import elsewhere
 from harness.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb, positions
+from harness.testing.keys import keys
 from harness.testing.tolerance import CHANCE, PERFECT
 
 BATCH = 4
@@ -190,21 +191,12 @@ def splits_share_no_example(task: LearningTask) -> None:
     parts = [(f"the {split} split", task.split(split)) for split in SPLITS[::-1]]
     fresh = ("the training batches", next(task.train_batches(SAMPLE)))
     for where, batch in [*parts, fresh]:
-        own = set(_keys(batch))
+        own = set(keys(batch))
         shared = [seen[key] for key in own if key in seen]
         others = [other for other in shared if {where, other} != {"the train split", fresh[0]}]
         if others:
             raise CheckError(f"{len(others)} inputs of {where} stand in {others[0]} too.")
         seen |= dict.fromkeys(own, where)
-
-
-def _keys(batch: Batch) -> Iterator[bytes]:
-    """Hash what each input says, however much padding a batch or a split puts behind it."""
-    for place, row in enumerate(batch.inputs):
-        if batch.lengths is not None:
-            ends = batch.lengths[place]
-            row = row.narrow(ends.ndim, 0, max(1, int(ends.max())))  # noqa: PLW2901 - cut
-        yield hashlib.blake2b(row.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
 @check
