@@ -17,7 +17,7 @@ class LinearTimeAttention(Timed):
             from baselines.linear_attention import EluPlusOne  # noqa: PLC0415
             from baselines.ops.kernel_attention import causal_attend  # noqa: PLC0415
             from baselines.ops.windows import attend_causal_windows  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         q, k, v = (torch.randn(1, length, 2, 16, generator=rng) for _ in "qkv")
         state, features = torch.zeros(1, 2, 16, 17), EluPlusOne(16)

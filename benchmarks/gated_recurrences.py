@@ -17,7 +17,7 @@ class GatedRecurrence(Timed):
             from baselines.ops.gated_scan import gated_scan  # noqa: PLC0415
             from baselines.ops.gla import gla  # noqa: PLC0415
             from baselines.ops.ssd import ssd  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         self.form = {"gated_scan": gated_scan, "ssd": ssd, "gla": gla}[operator]
         shapes = {
             "gated_scan": [(length, 128), (length, 128), (128,)],

@@ -17,7 +17,7 @@ def a_commit_that_has_it() -> Iterator[None]:
 def models() -> list[str]:
     """Return the names of the commit's models, importing none."""
     try:
-        from harness.registry import registry  # noqa: PLC0415
+        from harness.plugins.registry import registry  # noqa: PLC0415
     except ImportError:
         return []
     return list(registry().of("model"))
@@ -40,10 +40,10 @@ def work(task_text: str, model_text: str) -> Any:
         NotImplementedError: The commit lacks one of the two, or the model cannot do the task.
     """
     with a_commit_that_has_it():
-        from harness.backbone import Backbone  # noqa: PLC0415
-        from harness.loading import load_model, load_task  # noqa: PLC0415
-        from harness.seeding import scope, stream  # noqa: PLC0415
-        from harness.spec import UnknownNameError, UnsupportedError  # noqa: PLC0415
+        from harness.core.errors import UnknownNameError, UnsupportedError  # noqa: PLC0415
+        from harness.core.seeding import scope, stream  # noqa: PLC0415
+        from harness.nn.backbone import Backbone  # noqa: PLC0415
+        from harness.plugins.loading import load_model, load_task  # noqa: PLC0415
     try:
         task, model = load_task(task_text), load_model(model_text)
     except UnknownNameError as error:

@@ -17,7 +17,7 @@ class KrylovKernel(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops import dplr, hippo, krylov  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         pole, drive, P = hippo.diagonal("legs", STATES)
         parts = pole, P, drive.to(P.dtype)
         system = dplr.Continuous(*(x.expand(CHANNELS, *x.shape) for x in parts))
@@ -46,7 +46,7 @@ class KrylovAdvance(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops import krylov  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         shape = CHANNELS, STATES, STATES
         A = 0.9 * torch.linalg.qr(torch.randn(shape, generator=rng, dtype=torch.float64))[0]
@@ -71,7 +71,7 @@ class MultiscaleKernel(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops.multiscale import multiscale_kernel, scales  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         shape = scales(length, 64), 32, 1, 64
         self.given = torch.randn(shape, generator=stream("benchmarks")), torch.full((32,), 2.0)
         self.kernel = multiscale_kernel

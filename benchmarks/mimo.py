@@ -17,7 +17,7 @@ class Mimo(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops.mimo import mimo  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         angle = torch.rand(MODES, generator=rng, dtype=torch.float64)
         given = (

@@ -17,7 +17,7 @@ class DiagonalKernel(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops import diagonal  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         angle = torch.rand(CHANNELS, MODES, generator=rng, dtype=torch.float64)
         self.pole = torch.polar(torch.full_like(angle, 0.999), angle)
@@ -40,7 +40,7 @@ class Convolution(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops.convolution import convolve  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         self.u = torch.randn(1, length, 64, generator=rng)
         self.kernel = torch.randn(64, 1, length, generator=rng)
@@ -63,7 +63,7 @@ class LongDiagonalSystem(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops.chunked import chunked  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         angle = torch.rand(CHANNELS, MODES, generator=rng, dtype=torch.float64)
         self.pole = torch.polar(torch.full_like(angle, 0.999), angle)

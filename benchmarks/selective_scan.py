@@ -17,7 +17,7 @@ class SelectiveScan(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops import native, selective_scan  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         if form == "selective_scan" and not native.level():
             raise NotImplementedError("There was no compiler.")
         rng = stream("benchmarks")
@@ -45,7 +45,7 @@ class ShortConvolution(Timed):
             import torch  # noqa: PLC0415
 
             from baselines.ops.causal_conv import causal_conv  # noqa: PLC0415
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
         rng = stream("benchmarks")
         self.x = torch.randn(1, length, CHANNELS, generator=rng, requires_grad=True)
         self.weight = torch.randn(CHANNELS, 4, generator=rng)

@@ -13,7 +13,7 @@ class SpokenWords(Timed):
             import espeakng_loader  # noqa: F401, PLC0415 - an extra that may not be installed
             import torch  # noqa: PLC0415
 
-            from harness.seeding import stream  # noqa: PLC0415
+            from harness.core.seeding import stream  # noqa: PLC0415
             from suites.speech._clips import WORDS  # noqa: PLC0415
             from suites.speech._voices import recorded  # noqa: PLC0415
         labels = torch.arange(100) % len(WORDS)

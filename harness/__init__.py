@@ -3,13 +3,16 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["load_model", "load_task", "read_records", "run"]
+__all__ = ["Protocol", "RunSpec", "Selector", "load_model", "load_task", "read_records", "run"]
 
 _HOMES = {
-    "load_model": "harness.loading",
-    "load_task": "harness.loading",
-    "read_records": "harness.store",
-    "run": "harness.runner",
+    "Protocol": "harness.core.config",
+    "RunSpec": "harness.core.config",
+    "Selector": "harness.core.config",
+    "load_model": "harness.plugins.loading",
+    "load_task": "harness.plugins.loading",
+    "read_records": "harness.results.store",
+    "run": "harness.runner.sweep",
 }
 
 

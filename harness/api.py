@@ -9,31 +9,31 @@ paper is about; the harness puts the same backbone around every mixer. A *networ
 whole network itself.
 """
 
-from harness.archives import members
+from harness.contract.batch import Batch, Inputs, Signal, Tokens
 from harness.contract.block import Group, Trunk
-from harness.contract.data import Batch, Inputs, Signal, Tokens
-from harness.contract.drawn import DrawnTask
-from harness.contract.kept import KeptTask
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
-from harness.contract.norms import RMSNorm
 from harness.contract.outputs import Outputs, Values
-from harness.contract.remote import RemoteFile
-from harness.contract.stamps import own_tensors, stamps
-from harness.contract.stored import StoredTask
+from harness.contract.remote_file import RemoteFile
 from harness.contract.task import (
     Bench,
     Evaluation,
-    GeneratedTask,
     LearningTask,
     MeasuredTask,
     Split,
     Task,
     Workload,
 )
-from harness.seeding import stream
-from harness.spec import Protocol, SpecError, UnsupportedError
+from harness.core.config import Protocol
+from harness.core.errors import SpecError, UnsupportedError
+from harness.core.seeding import stream
+from harness.data.archives import members
+from harness.data.cached_task import KeptTask
+from harness.data.file_task import StoredTask
+from harness.data.generated_task import DrawnTask, GeneratedTask
+from harness.nn.norms import RMSNorm
+from harness.nn.parameter_versions import own_tensors, stamps
 
 __all__ = [
     "IGNORED",

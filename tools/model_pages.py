@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from harness.loading import recipe_class
-from harness.registry import Entry, registry
+from harness.core.config import show
+from harness.plugins.loading import recipe_class
+from harness.plugins.registry import Entry, registry
 from harness.report import units
-from harness.spec import show
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "models"

@@ -20,11 +20,11 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
-from harness.contract.data import Batch
+from harness.contract.batch import Batch
 from harness.contract.labels import IGNORED
 from harness.contract.task import LearningTask
-from harness.loading import load_task
-from harness.registry import registry
+from harness.plugins.loading import load_task
+from harness.plugins.registry import registry
 from harness.report.canvas import finished, panels
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ import typer
 
 from harness.cli import data, plugins, results, runs  # noqa: F401 - importing them adds their verbs
 from harness.cli.app import app
-from harness.spec import SpecError
+from harness.core.errors import SpecError
 
 __all__ = ["app", "main"]
 

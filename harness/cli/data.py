@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.app import AsJson, Plugins, app
-from harness.spec import SpecError, unknown
+from harness.core.errors import SpecError, unknown
 
 if TYPE_CHECKING:
-    from harness.inspection import Inspection, Spread
+    from harness.data.inspect import Inspection, Spread
 
 WIDEST = 40
 """Characters of the longest bar of a histogram."""
@@ -35,7 +35,7 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
     from rich.filesize import decimal
     from rich.table import Table
 
-    from harness.data import asked, stock
+    from harness.data.inventory import asked, stock
 
     stocks = [stock(*found) for found in asked(tasks or [], tuple(plugin))]
     if json:
@@ -62,7 +62,7 @@ def fetch(
 ) -> None:
     """Download what tasks need, and draw or parse what is kept of it, so that runs need not."""
     from harness.contract.task import SPLITS
-    from harness.data import asked, provide
+    from harness.data.inventory import asked, provide
 
     if split and split not in SPLITS:
         raise unknown("split", split, list(SPLITS))
@@ -76,7 +76,7 @@ def fetch(
 @data.command()
 def verify(tasks: Tasks = None, plugin: Plugins = []) -> None:  # noqa: B006
     """Hash files and read kept pieces again; exit 1 if one is not what it should be."""
-    from harness.data import asked, faults, stock
+    from harness.data.inventory import asked, faults, stock
 
     wrong, looked = 0, 0
     for name, task in asked(tasks or [], tuple(plugin)):
@@ -95,8 +95,8 @@ def path(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Print the folder where data lie, or those of one task."""
-    from harness.data import asked, place
-    from harness.fetch import data_folder
+    from harness.data.fetch import data_folder
+    from harness.data.inventory import asked, place
 
     found = [place(one) for _, one in asked([task], tuple(plugin))] if task else [data_folder()]
     typer.echo("\n".join(map(str, dict.fromkeys(found))))
@@ -114,8 +114,8 @@ def inspect(
     """Show split sizes, labels, lengths, the speed of drawing, chance, and what shortcuts reach."""
     import msgspec
 
-    from harness.inspection import inspect as inspected
-    from harness.loading import build
+    from harness.data.inspect import inspect as inspected
+    from harness.plugins.loading import build
 
     recipe = build("task", task, tuple(plugin))
     if not recipe.learns:

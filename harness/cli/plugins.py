@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import KINDS, AsJson, Plugins, app
-from harness.spec import SpecError, unknown
+from harness.core.errors import SpecError, unknown
 
 
 @app.command("list")
@@ -19,7 +19,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """Show models, tasks and presets, and where each came from."""
-    from harness.listing import as_json, as_text
+    from harness.plugins.listing import as_json, as_text
 
     if what and what not in KINDS:
         raise unknown("kind of plugin", what, list(KINDS))
@@ -37,7 +37,7 @@ def check(
     """Check that a model or a task keeps the contract; each check says what failed and where."""
     import subprocess
 
-    from harness import checkup
+    from harness.plugins import check_all as checkup
 
     if every == bool(name):
         raise SpecError("Name a model or a task to be checked, or give --all.")
@@ -57,7 +57,7 @@ def cite(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Print the BibTeX entries of the papers that models follow."""
-    from harness import cite as bibliography
+    from harness.plugins import cite as bibliography
 
     typer.echo(bibliography.cite(models, tuple(plugin)))
 
@@ -69,7 +69,7 @@ def new(
     folder: Annotated[Path, typer.Option(help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a complete, passing plugin package to start from."""
-    from harness.scaffold import create
+    from harness.plugins.scaffold import create
 
     if kind not in {"model", "task"}:
         raise unknown("kind of plugin", kind, ["model", "task"])
@@ -83,7 +83,7 @@ def doctor(plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
     """Test the instrument, and say what this installation can do and what is missing for what."""
     import msgspec
 
-    from harness.doctor import examine
+    from harness.cli.doctor import examine
 
     marks, wrong = {"ok": "ok     ", "missing": "missing", "wrong": "WRONG  "}, False
     for finding in examine(tuple(plugin)):

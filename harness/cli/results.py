@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import LOCAL, WIDE, AsJson, Results, app
-from harness.spec import SpecError
+from harness.core.errors import SpecError
 
 
 @app.command()
@@ -21,7 +21,7 @@ def report(
     from rich.console import Console
 
     from harness.report import print_tables, write
-    from harness.store import Store
+    from harness.results.store import Store
 
     records = Store(results).records()
     if not records:
@@ -47,9 +47,9 @@ def compare(
     import msgspec
     from rich.console import Console
 
-    from harness.compare import compare as compared
-    from harness.compare import gate, sides
     from harness.report import print_comparison
+    from harness.results.compare import compare as compared
+    from harness.results.compare import gate, sides
 
     comparison = compared(*sides(a, b, results))
     worse = gate(comparison, tolerance)
@@ -70,9 +70,9 @@ def publish(
     tables: Annotated[bool, typer.Option(help="Draw the tables and figures anew.")] = True,
 ) -> None:
     """Add reviewed records to the versioned results, and draw their tables and figures anew."""
-    from harness.publish import publish as published
     from harness.report import write
-    from harness.store import Store
+    from harness.results.publish import publish as published
+    from harness.results.store import Store
 
     moved, known, left = published(results, to)
     typer.echo(f"Added {moved} records to {to}; {known} were there, {left} are to be run again.")

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
-from harness.spec import Limits, Protocol, RunSpec, SpecError, parse_bytes, parse_options, unknown
+from harness.core.config import Limits, Protocol, RunSpec, parse_bytes, parse_options
+from harness.core.errors import SpecError, unknown
 
 
 @app.command()
@@ -34,8 +35,8 @@ def run(
     json: AsJson = False,
 ) -> None:
     """Run models on tasks, each run in its own process; what is stored is not run again."""
-    from harness.runner import Sweep, plan, preset_runs, requests
-    from harness.terminal import carry_out
+    from harness.cli.progress import carry_out
+    from harness.runner.sweep import Sweep, plan, preset_runs, requests
 
     if device not in {"cpu", "cuda"}:
         raise unknown("device", device, ["cpu", "cuda"])
@@ -61,7 +62,7 @@ def run(
         changes=parse_options(protocol),
     )
     if dry_run:
-        from harness.outlook import foretell
+        from harness.cli.dry_run import foretell
 
         sys.exit(foretell(sweep, plan(sweep, ahead=True), json))
     sys.exit(carry_out(sweep, plan(sweep), json))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.spec import UnsupportedError
+from harness.core.errors import UnsupportedError
 
 State = Any
 """What generation carries from step to step: tensors, or tuples, lists and dicts of them.

@@ -8,12 +8,11 @@ from typing import ClassVar, Literal, Protocol, final, get_args
 import torch
 from torch import Tensor
 
-from harness.contract.data import Batch, Inputs, Rows
+from harness.contract.batch import Batch, Inputs, Rows
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
-from harness.contract.remote import RemoteFile
-from harness.seeding import stream
-from harness.spec import Protocol as TrainingProtocol
+from harness.contract.remote_file import RemoteFile
+from harness.core.config import Protocol as TrainingProtocol
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -167,35 +166,6 @@ class LearningTask(Task):
     def perform(self, bench: Bench) -> None:
         """Train and score."""
         bench.learn(self)
-
-
-class GeneratedTask(LearningTask):
-    """A task whose data are drawn, from its own stream and nothing else."""
-
-    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
-    """Examples of each split that `split` returns."""
-
-    @abstractmethod
-    def sample(self, n: int, rng: torch.Generator) -> Batch:
-        """Draw n examples from a CPU generator."""
-
-    def train_batches(self, size: int) -> Iterator[Batch]:
-        """Yield fresh examples without end."""
-        rng = stream(self.name, self.version, "train")
-        while True:
-            yield self.sample(size, rng)
-
-    def fresh(self, n: int, rng: torch.Generator) -> Batch:
-        """Draw n examples."""
-        return self.sample(n, rng)
-
-    def count(self, split: Split) -> int:
-        """Return the size of the fixed sample."""
-        return self.examples[split]
-
-    def split(self, split: Split) -> Batch:
-        """Draw a fixed sample."""
-        return self.sample(self.examples[split], stream(self.name, self.version, split))
 
 
 @final

@@ -13,23 +13,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.record import Memory
+from harness.core.record import Memory
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 SMALL = 64 * 1024
 PROC = Path("/proc/self")
 
 
-def peak(call: Callable[[], object], device: str = "cpu") -> Memory:
+def peak(call: Callable[[], object]) -> Memory:
     """Call once and return the peak.
 
     Args:
         call: What is weighed; it should have run before, so that lazy set-up is not counted.
-        device: `cpu`, or `cuda` for the allocator's own peak on the current CUDA device.
     """
     gc.collect()
-    if device == "cuda":
-        return cuda_peak(call)
     return_freed_memory()
     before = resident()
     if not clear_peak():
@@ -37,24 +34,6 @@ def peak(call: Callable[[], object], device: str = "cpu") -> Memory:
     call()
     highest = status_bytes("VmHWM")
     return Memory(peak_bytes=highest, delta_bytes=max(0, highest - before), method="VmHWM")
-
-
-def cuda_peak(call: Callable[[], object]) -> Memory:
-    """Return the CUDA allocator's peak, and name what it reserved."""
-    import torch  # noqa: PLC0415 - the CPU's path, and its self-test, do without
-
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    call()
-    torch.cuda.synchronize()
-    highest, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-    return Memory(
-        peak_bytes=highest,
-        delta_bytes=highest - before,
-        method=f"max_memory_allocated (reserved {reserved} bytes)",
-    )
 
 
 def fallback_peak(call: Callable[[], object]) -> Memory:

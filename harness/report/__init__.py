@@ -7,9 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.aggregate import Group, comparable_groups
-from harness.compare import Comparison
-from harness.record import Record
+from harness.core.record import Record
 from harness.report import formats, tables
 from harness.report.averages import average_table
 from harness.report.comparison import comparison_table
@@ -17,6 +15,8 @@ from harness.report.evaluations import evaluation_table
 from harness.report.scaling import Crossover, Series, crossovers, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
+from harness.results.aggregate import Group, comparable_groups
+from harness.results.compare import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,11 +11,11 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.aggregate import Cell, Group, group_cells
-from harness.intervals import Interval
+from harness.core.config import Selector
 from harness.report import units
 from harness.report.tables import Table, Text
-from harness.spec import Selector
+from harness.results.aggregate import Cell, Group, group_cells
+from harness.results.statistics import Interval
 
 FEWEST = 2
 """Tasks that a model must have for an average to be spoken of: one may belong to many."""

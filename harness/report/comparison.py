@@ -1,8 +1,8 @@
 """The table of two sides of a comparison."""
 
-from harness.compare import Change, Comparison, Ratio
 from harness.report import units
 from harness.report.tables import Table, Text
+from harness.results.compare import Change, Comparison, Ratio
 
 
 def comparison_table(comparison: Comparison, names: tuple[str, str]) -> Table:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from harness.aggregate import Group
-from harness.intervals import t_interval
-from harness.record import Learned
+from harness.core.record import Learned
 from harness.report import units
 from harness.report.tables import Table, Text, shortened
+from harness.results.aggregate import Group
+from harness.results.statistics import t_interval
 
 OWN = {"train", "validation", "test"}
 

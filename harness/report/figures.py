@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from harness.aggregate import Group, group_cells
-from harness.intervals import Floats
 from harness.report import units
 from harness.report.canvas import PANELS, Look, Picture, finished, panels
 from harness.report.scaling import Crossover, Point, Series, power_law
 from harness.report.tables import exponent
+from harness.results.aggregate import Group, group_cells
+from harness.results.statistics import Floats
 
 Quantity = Callable[[Point], float | None]
 SECONDS: Quantity = attrgetter("seconds")

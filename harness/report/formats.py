@@ -12,10 +12,10 @@ from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from harness.aggregate import Group, group_cells
 from harness.report.scaling import Series
 from harness.report.tables import Table, Text
-from harness.store import row as flat
+from harness.results.aggregate import Group, group_cells
+from harness.results.store import row as flat
 
 SCALING_COLUMNS = (
     "task", "model", "length", "outcome", "reason", "batch", "call_s_median", "precision",

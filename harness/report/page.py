@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.record import Record
+from harness.core.record import Record
 from harness.report.canvas import Picture
 from harness.report.provenance import provenance
 from harness.report.tables import Table

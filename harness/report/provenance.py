@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.record import Record
+from harness.core.record import Record
 from harness.report import units
 
 FACTS: Mapping[str, str] = {

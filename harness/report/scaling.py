@@ -11,10 +11,10 @@ from statistics import median
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.aggregate import AXIS, Group
-from harness.intervals import Floats, Interval, resampled_medians
-from harness.record import Record
-from harness.spec import Selector
+from harness.core.config import Selector
+from harness.core.record import Record
+from harness.results.aggregate import AXIS, Group
+from harness.results.statistics import Floats, Interval, resampled_medians
 
 TOP = 3
 """Longest lengths that a power law is fitted to: at short ones fixed costs hide it."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from harness.aggregate import condition
-from harness.record import Record
+from harness.core.config import Selector
+from harness.core.record import Record
 from harness.report import units
 from harness.report.scaling import Point, Series, power_law
 from harness.report.tables import Table, Text, exponent
-from harness.spec import Selector
+from harness.results.aggregate import condition
 
 SIZES = ("width", "state")
 """A number of the protocol, and an option of many models; no model has both as options."""

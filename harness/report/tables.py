@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.aggregate import Cell, Group, group_cells
-from harness.record import Record
+from harness.core.record import Record
 from harness.report import units
 from harness.report.scaling import Crossover, Point, PowerLaw, Series, power_law
+from harness.results.aggregate import Cell, Group, group_cells
 
 LONGEST_REASON = 90
 """Characters of a reason inside a table; the list of runs without a result has all of it."""

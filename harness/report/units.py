@@ -1,6 +1,6 @@
 """How quantities are written for people: short, with their unit. No number, no text: a dash."""
 
-from harness.intervals import Interval
+from harness.results.statistics import Interval
 
 DASH = "—"
 STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

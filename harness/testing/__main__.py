@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import msgspec
 
-from harness.spec import SpecError
+from harness.core.errors import SpecError
 from harness.testing.run import KINDS, run_checks
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
-from harness.contract.data import Batch
+from harness.contract.batch import Batch
 
 
 def keys(batch: Batch) -> Iterator[bytes]:

@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from harness.contract.data import Batch
-from harness.contract.stored import StoredTask
+from harness.contract.batch import Batch
 from harness.contract.task import SPLITS, LearningTask
-from harness.pieces import elsewhere
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.data.file_task import StoredTask
+from harness.data.shards import elsewhere
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb, positions
 from harness.testing.keys import keys

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from harness.contract.network import Network, State
 from harness.contract.task import MeasuredTask
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 from harness.testing.check import Check, CheckError, check
 
 

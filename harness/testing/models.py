@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
-from harness.backbone import Backbone
 from harness.contract.model import Recipe
 from harness.contract.network import Network
-from harness.seeding import scope
+from harness.core.seeding import scope
+from harness.nn.backbone import Backbone
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb
 from harness.testing.probes import EVERY_OUTPUT, LENGTH, WIDTH

@@ -7,10 +7,11 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from harness.contract.data import Batch, Inputs, Signal, Tokens
+from harness.contract.batch import Batch, Inputs, Signal, Tokens
 from harness.contract.labels import OneLabel, PairLabel, StepLabels
 from harness.contract.outputs import Outputs, Values
-from harness.contract.task import GeneratedTask, Split
+from harness.contract.task import Split
+from harness.data.generated_task import GeneratedTask
 
 WIDTH = 8
 LENGTH = 16

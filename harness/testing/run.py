@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.fetch import FetchError, data_folder, examined
-from harness.loading import build
+from harness.core.config import Selector
+from harness.core.errors import SpecError, unknown
+from harness.data.fetch import FetchError, data_folder, examined
 from harness.measure.clock import now
-from harness.registry import Kind, registry
-from harness.spec import Selector, SpecError, unknown
+from harness.plugins.loading import build
+from harness.plugins.registry import Kind, registry
 from harness.testing.check import Check, CheckError, NotApplicableError, Result
 from harness.testing.learning import LEARNING_CHECKS
 from harness.testing.measured import MEASURED_CHECKS

@@ -6,11 +6,11 @@ Axes: b batch, l length, d width.
 import torch
 from torch import Tensor
 
-from harness.backbone import Backbone
 from harness.contract.model import Recipe
 from harness.contract.network import Network, State, tensor_bytes
-from harness.seeding import scope, stream
-from harness.spec import UnsupportedError
+from harness.core.errors import UnsupportedError
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.probes import LENGTH, WIDTH, positions
 from harness.testing.subject import Subject, causally

@@ -13,8 +13,8 @@ from torch import Tensor
 from harness.contract.model import Model, Recipe
 from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
-from harness.seeding import scope, stream
-from harness.spec import UnsupportedError
+from harness.core.errors import UnsupportedError
+from harness.core.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.probes import LENGTH, WIDTH, Probe, positions
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.spec import Option, Protocol, RunSpec, Selector
+from harness import Protocol, RunSpec, Selector
 
 RATES = {
     "dlr": 8e-4,
@@ -50,7 +50,7 @@ class Row:
         model = Selector.parse(self.model)
         scale = self.lr / RATES[model.name]
         printed = {"ssm_lr": self.ssm_lr, "dt_lr": self.dt_lr}
-        apart: dict[str, Option] = {
+        apart: dict[str, bool | int | float | str] = {
             name: rate / scale for name, rate in printed.items() if rate is not None
         }
         protocol = Protocol(

@@ -4,7 +4,7 @@ State space models remember and count, attention and selective models recall, ga
 track states. No training takes more than its share of seconds, the same for all models of a task.
 """
 
-from harness.spec import Protocol, RunSpec
+from harness import Protocol, RunSpec
 
 DIGITS = Protocol(steps=600, seconds=150, batch=50, width=64, depth=2, lr_scale=2, evaluations=3)
 ATOMIC = Protocol(steps=1500, seconds=240, batch=32, width=64, depth=1, lr_scale=2, evaluations=4)

@@ -4,7 +4,7 @@ Look first: `ssm-bench run --preset paper --dry-run`. The tables, with their sou
 the harness cannot express, stand beside this file.
 """
 
-from harness.spec import RunSpec
+from harness import RunSpec
 from suites.presets import _dlr, _gated, _s4, _s5
 
 ROWS = (*_dlr.ROWS, *_s4.ROWS, *_s5.ROWS, *_gated.ROWS)

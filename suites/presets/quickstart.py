@@ -4,7 +4,7 @@ Sizes are chosen so that each question can be answered in the time, not so that 
 best: real digits, two synthetic questions, and time and memory against length.
 """
 
-from harness.spec import Protocol, RunSpec
+from harness import Protocol, RunSpec
 
 MODELS = ("chance", "s4d", "dlr", "transformer[heads=1]")
 DIGITS = Protocol(steps=300, batch=32, width=32, depth=2, lr_scale=2, evaluations=1)

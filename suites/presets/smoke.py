@@ -6,7 +6,7 @@ the tasks that there are.
 
 from collections.abc import Sequence
 
-from harness.spec import Protocol, RunSpec
+from harness import Protocol, RunSpec
 
 SHORT = (
     "images/pmnist",

@@ -5,7 +5,7 @@ report shows how time and memory grow. Models whose state has another name than 
 state is all they have read, are measured over widths only.
 """
 
-from harness.spec import Protocol, RunSpec
+from harness import Protocol, RunSpec
 
 LENGTH = 4096
 WIDTHS = (32, 64, 128, 256, 512)

@@ -41,13 +41,13 @@ def test_the_contracts_are_kept(copy: Path) -> None:
     ("module", "line", "contract"),
     [
         ("harness/report/__init__.py", "import torch", "never loads torch"),
-        ("harness/store.py", "import harness.seeding", "never loads torch"),
-        ("harness/registry.py", "import suites", "never the other way"),
-        ("harness/backbone.py", "import baselines", "never the other way"),
+        ("harness/results/store.py", "import harness.core.seeding", "never loads torch"),
+        ("harness/plugins/registry.py", "import suites", "never the other way"),
+        ("harness/nn/backbone.py", "import baselines", "never the other way"),
         ("suites/__init__.py", "import baselines", "never meet"),
-        ("suites/synthetic/shift.py", "import harness.loading", "nothing behind it"),
-        ("baselines/ops/__init__.py", "import harness.spec", "nothing behind it"),
-        ("harness/contract/data.py", "import harness.train", "stand on floors"),
+        ("suites/synthetic/shift.py", "import harness.plugins.loading", "nothing behind it"),
+        ("baselines/ops/__init__.py", "import harness.core.config", "nothing behind it"),
+        ("harness/contract/batch.py", "import harness.training.loop", "stand on floors"),
     ],
 )
 def test_a_forbidden_import_breaks_its_contract(
@@ -79,7 +79,8 @@ def test_the_command_line_answers_without_torch(arguments: list[str]) -> None:
 
 def test_the_parent_of_runs_holds_no_torch() -> None:
     code = (
-        "import harness.runner, harness.executors.local, harness.store, harness.report, sys\n"
+        "import sys, harness.runner.sweep, harness.runner.executors.local\n"
+        "import harness.results.store, harness.report\n"
         "from harness.measure import memory\n"
         "assert memory.peak(lambda: None).peak_bytes > 0\n"
         "assert 'torch' not in sys.modules"

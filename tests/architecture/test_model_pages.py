@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.registry import registry
+from harness.plugins.registry import registry
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `tools` is no installed package

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.fetch import data_folder, examined
+from harness.data.fetch import data_folder, examined
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.loading import load_task
-from harness.registry import registry
+from harness.plugins.loading import load_task
+from harness.plugins.registry import registry
 from harness.testing import fingerprint
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fingerprints.json"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.loading import build
-from harness.registry import Kind, registry
+from harness.plugins.loading import build
+from harness.plugins.registry import Kind, registry
 from harness.testing import run_checks
 
 KINDS: tuple[Kind, ...] = ("model", "task")

@@ -14,10 +14,10 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from harness.job import Planned, Progress
-from harness.runner import Sweep, Update, perform, plan
-from harness.spec import RunSpec
-from harness.terminal import SweepDisplay
+from harness.cli.progress import SweepDisplay
+from harness.core.config import RunSpec
+from harness.core.messages import Planned, Progress
+from harness.runner.sweep import Sweep, Update, perform, plan
 
 PLUGIN = str(Path(__file__).parent / "slow_to_draw.py")
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

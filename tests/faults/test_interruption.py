@@ -10,7 +10,7 @@ from subprocess import PIPE
 
 import psutil
 
-from harness.store import Store
+from harness.results.store import Store
 
 PLUGIN = str(Path(__file__).parent / "faulty.py")
 TASK = "synthetic/shift[length=16,shifts=2]"
@@ -46,7 +46,7 @@ def second_worker(sweep, folder):
     while time.monotonic() < deadline and sweep.poll() is None:
         if Store(folder).records():
             for child in psutil.Process(sweep.pid).children(recursive=True):
-                if "harness.worker" in child.cmdline():
+                if "harness.runner.worker" in child.cmdline():
                     return child
         time.sleep(0.1)
     raise AssertionError(f"the sweep did not get going: {sweep.communicate()}")

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.runner import Sweep, perform, plan
-from harness.spec import Limits, Protocol, RunSpec
-from harness.store import Store
+from harness.core.config import Limits, Protocol, RunSpec
+from harness.results.store import Store
+from harness.runner.sweep import Sweep, perform, plan
 
 PLUGIN = str(Path(__file__).parent / "faulty.py")
 PROTOCOL = Protocol(steps=3, batch=2, width=4, depth=1, evaluations=1)
@@ -64,7 +64,7 @@ def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(tmp_path):
         me = psutil.Process()
         workers = []
         while not workers:
-            workers = [c for c in me.children() if "harness.worker" in c.cmdline()]
+            workers = [c for c in me.children() if "harness.runner.worker" in c.cmdline()]
             time.sleep(0.05)
         workers[0].kill()
 
@@ -85,7 +85,7 @@ def test_what_a_plugin_prints_does_not_garble_the_lines(tmp_path):
 
 def test_an_address_space_that_is_evaded_is_bounded_by_the_parent(tmp_path, monkeypatch):
     asked = sweep(tmp_path, "hog", limits=Limits(memory_bytes=300 * MIB))
-    monkeypatch.setattr("harness.executors.local.SLACK", 0.3)
+    monkeypatch.setattr("harness.runner.executors.local.SLACK", 0.3)
 
     ((outcome, reason),) = outcomes(asked)
 

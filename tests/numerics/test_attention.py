@@ -16,7 +16,7 @@ from baselines.ops.rotary import rotate, turns
 from baselines.ops.sinusoidal import sinusoids
 from baselines.transformer import Transformer
 from harness.api import SpecError, tensor_bytes
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def heads(length: int) -> list[Tensor]:

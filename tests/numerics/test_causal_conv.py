@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops import causal_conv as ops
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS = 3
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from baselines.ops import carries, chunked, diagonal
 from baselines.ops.convolution import direct_convolve
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS, MODES = 3, 2
 

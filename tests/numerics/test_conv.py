@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from baselines.conv import Conv, ConvLayer
 from harness.api import SpecError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def layer(kernel: int, *, causal: bool = True) -> ConvLayer:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from baselines.ops import convolution
 from baselines.ops.convolution import convolve, direct_convolve, fast_size
 from baselines.ops.layout import transposed
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 @given(length=st.integers(1, 70), taps=st.integers(1, 90), directions=st.sampled_from([1, 2]))

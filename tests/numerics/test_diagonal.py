@@ -10,7 +10,7 @@ from torch import Tensor
 
 from baselines.ops import diagonal
 from baselines.ops.diagonal_steps import DiagonalSteps
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 SIZES = {"channels": 3, "kernels": 2, "modes": 5}
 

@@ -18,9 +18,9 @@ from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.diagonal_steps import positions
 from baselines.s4d import S4D
 from harness.api import UnsupportedError
-from harness.seeding import scope, stream
-from harness.spec import Protocol
-from harness.train import parameter_groups
+from harness.core.config import Protocol
+from harness.core.seeding import scope, stream
+from harness.training.loop import parameter_groups
 
 INITS = ("legs", "inv", "lin", "real", "fout", "inv2", "quad", "random")
 S4DS = [

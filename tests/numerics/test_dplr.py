@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops import dplr, hippo, krylov
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS, READINGS, MODES = 3, 2, 4
 ranks = st.integers(1, 3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops import gated_scan as ops
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 def draw(length: int, dtype: torch.dtype = torch.float64, channels: int = 3) -> list[Tensor]:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from baselines.ops.gates import gated, softplus
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from baselines.hgrn2 import HGRN2, HGRN2Layer
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def stack(depth: int = 3, *, causal: bool = True, expand: int = 2) -> list[HGRN2Layer]:

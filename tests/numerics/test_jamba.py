@@ -9,8 +9,8 @@ from baselines.jamba import Jamba
 from baselines.ops.attention_layer import AttentionLayer
 from baselines.ops.experts import Experts, naive_experts
 from harness.api import Network, SpecError, tensor_bytes
-from harness.backbone import Backbone
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
 from harness.testing.probes import positions
 
 

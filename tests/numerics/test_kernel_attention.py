@@ -12,7 +12,7 @@ from baselines.ops.kernel_layer import KernelLayer
 from baselines.performer import Performer, RandomFeatures, orthogonal_directions
 from baselines.transformer import Transformer
 from harness.api import tensor_bytes
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 RECIPES = [LinearAttention(), Performer(features=6), Performer(features=9, positions="sinusoidal")]
 

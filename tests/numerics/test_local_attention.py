@@ -13,7 +13,7 @@ from baselines.ops.attention import naive_attend
 from baselines.ops.windows import attend_causal_windows, attend_windows, naive_windows
 from baselines.transformer import Transformer
 from harness.api import tensor_bytes
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def heads(length: int) -> list[Tensor]:

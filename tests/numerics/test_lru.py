@@ -9,7 +9,7 @@ from torch import Tensor
 from baselines.lru import LRU, LRULayer
 from baselines.ops.mimo_layer import MimoLayer
 from harness.api import UnsupportedError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def layer(*, causal: bool = True) -> LRULayer:

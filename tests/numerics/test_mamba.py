@@ -9,7 +9,7 @@ from baselines.mamba import Mamba
 from baselines.ops.gates import gated, softplus
 from baselines.ops.mamba_layer import MambaLayer
 from baselines.ops.selection import Selection
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def drawn(*shape: int) -> Tensor:

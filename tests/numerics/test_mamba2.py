@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from baselines.mamba2 import Mamba2, Mamba2Layer
 from baselines.ops.reversal import reversed_valid
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 RECIPES = [
     Mamba2(state=3, head_dim=2),

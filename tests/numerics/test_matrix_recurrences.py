@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops import gla, ssd
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 HEADS, STATE, FEATURES = 4, 3, 2
 Form = Callable[..., tuple[Tensor, Tensor]]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from baselines.ops import mimo_block
 from baselines.ops.mimo import mimo, naive_mimo, varying_mimo
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 MODES = 5
 

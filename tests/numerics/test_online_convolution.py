@@ -9,7 +9,7 @@ from torch import Tensor
 from baselines.ops import online_convolution
 from baselines.ops.convolution import direct_convolve
 from baselines.ops.online_convolution import DIRECT, OnlineConvolution, OnlineState, positions
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS = 3
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops.powers import power, powers
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 def poles(radius: float) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from baselines.ops.poles import discretise
-from harness.loading import load_model
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.plugins.loading import load_model
 
 LONG = 262_144
 RECIPES = (

@@ -7,7 +7,7 @@ from torch import Tensor
 from baselines.gated_ssm import GatedSSM, GatedSSMLayer
 from baselines.hawk import Hawk, HawkLayer
 from baselines.ops.prefix_layer import PrefixLayer
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 RECIPES = [GatedSSM(expand=2.0), Hawk(expand=2.0, blocks=2), Hawk(expand=1.0, blocks=1)]
 MASK = [1, 0, 0, 2, 2, 2]

@@ -11,7 +11,7 @@ from baselines.lstm import LSTM
 from baselines.ops import recurrent_layer
 from baselines.ops.recurrent_layer import RecurrentLayer
 from harness.api import tensor_bytes
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 RECIPES = [LSTM(), GRU()]
 

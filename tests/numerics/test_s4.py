@@ -15,7 +15,7 @@ from baselines.ops.dplr_layer import DPLRLayer
 from baselines.s4 import S4
 from baselines.s4d import S4D
 from harness.api import Mixer, UnsupportedError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 INITS = ("legs", "legt", "fout", "legs-fout", "lagt")
 every_init = pytest.mark.parametrize("init", INITS)

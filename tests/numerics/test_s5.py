@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.s5 import S5, S5Layer
 from harness.api import UnsupportedError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 SMALL = S5(state=8, blocks=2, dt_min=0.05, dt_max=0.5)
 RECIPES = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.ops.scan import naive_scan, scan
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 LENGTHS = st.integers(1, 70)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from baselines.ops import native
 from baselines.ops import selective_scan as ops
 from baselines.ops.selective_scan import Scanned, Selective, chunked_scan, naive_scan
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
 LEVELS = native.LEVELS[: native.library().scan_level() + 1] if native.library() else ()

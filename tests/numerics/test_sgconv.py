@@ -10,7 +10,7 @@ from baselines.ops.convolution import direct_convolve
 from baselines.ops.multiscale import multiscale_kernel, naive_multiscale_kernel, scales
 from baselines.sgconv import SGConv, SGConvLayer
 from harness.api import Mixer, UnsupportedError, tensor_bytes
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 RECIPE = SGConv(piece=3, decay_min=1.0, decay_max=3.0)
 

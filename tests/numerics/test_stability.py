@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from harness.api import Model, OneLabel, Protocol, Signal
-from harness.backbone import Backbone
-from harness.loading import load_model
-from harness.registry import registry
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
+from harness.plugins.loading import load_model
+from harness.plugins.registry import registry
 from harness.testing.probes import Probe
-from harness.train import prepared
+from harness.training.loop import prepared
 
 STEPS = 1000
 PROTOCOL = Protocol(steps=STEPS, batch=16, width=16, depth=2)

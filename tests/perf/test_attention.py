@@ -7,7 +7,7 @@ import torch
 
 from baselines.linear_attention import EluPlusOne
 from baselines.ops import attention, kernel_attention, windows
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 def heads(length: int) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 from baselines.ops.gated_scan import gated_scan, naive_gated_scan
 from baselines.ops.gla import gla, recurrent_gla
 from baselines.ops.ssd import recurrent_ssd, ssd
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 LENGTH = 1024
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baselines.ops import dplr, hippo, krylov
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS, STATES = 16, 32
 

@@ -8,7 +8,7 @@ import torch
 
 from baselines.ops.mimo import mimo, naive_mimo
 from baselines.ops.scan import naive_scan, scan
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 MODES, CHANNELS = 32, 128
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.ops.multiscale import multiscale_kernel, naive_multiscale_kernel, scales
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 @pytest.mark.parametrize("form", [multiscale_kernel, naive_multiscale_kernel])

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness.backbone import Backbone
-from harness.loading import load_model, load_task
-from harness.registry import registry
-from harness.seeding import scope, stream
-from harness.spec import UnsupportedError
+from harness.core.errors import UnsupportedError
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
+from harness.plugins.loading import load_model, load_task
+from harness.plugins.registry import registry
 
 
 @pytest.mark.parametrize("call", ["forward", "train", "decode"])

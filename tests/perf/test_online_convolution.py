@@ -7,7 +7,7 @@ import torch
 
 from baselines.ops.convolution import direct_convolve
 from baselines.ops.online_convolution import DIRECT, OnlineConvolution, OnlineState
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS, STEPS = 256, 1024
 

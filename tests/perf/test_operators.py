@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines.ops import chunked, convolution, diagonal
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 
 def timed(benchmark: Any, call: Callable[[], object]) -> Any:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from baselines.ops import native
 from baselines.ops.causal_conv import causal_conv, naive_causal_conv
 from baselines.ops.selective_scan import Selective, chunked_scan, selective_scan
-from harness.seeding import stream
+from harness.core.seeding import stream
 
 CHANNELS, STATES = 64, 16
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.speech._clips import SAMPLES, WORDS
 from suites.speech._voices import recorded
 

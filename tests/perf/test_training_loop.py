@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import Batch, LearningTask, Network, OneLabel, Recipe, Signal, Split
+from harness.core.config import Protocol
+from harness.core.seeding import scope, stream
 from harness.measure.clock import now
-from harness.seeding import scope, stream
-from harness.spec import Protocol
-from harness.train import fit, prepared
+from harness.training.loop import fit, prepared
 
 STEP_S = 0.02
 """The step to which the loop may add 3 %, 600 microseconds."""

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.aggregate import cells, comparable_groups
-from harness.intervals import DRAWS, resampled_medians, t_interval
-from harness.spec import Protocol, SpecError
+from harness.core.config import Protocol
+from harness.core.errors import SpecError
+from harness.results.aggregate import cells, comparable_groups
+from harness.results.statistics import DRAWS, resampled_medians, t_interval
 from tests.unit.report.made_records import again, blank, lost, measured, scored, sweep
 
 scores = st.floats(-10, 10)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import SpecError
-from harness.archives import ArchiveError, members
+from harness.data.archives import ArchiveError, members
 
 FILES = {"set/b.txt": b"second", "set/a.txt": b"first", "set/deep/c.bin": bytes(3000)}
 

@@ -22,10 +22,10 @@ from harness.api import (
     UnsupportedError,
     Values,
 )
-from harness.backbone import Backbone
-from harness.contract.norms import BatchNorm, LayerNorm, RMSNorm
-from harness.maps import gelu
-from harness.seeding import scope
+from harness.core.seeding import scope
+from harness.nn.backbone import Backbone
+from harness.nn.norms import BatchNorm, LayerNorm, RMSNorm
+from harness.nn.position_wise import gelu
 
 
 class Sum(Mixer):

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from harness import checkup
-from harness.checkup import Verdict, examine, verdict
-from harness.registry import Entry, Registry
+from harness.plugins import check_all as checkup
+from harness.plugins.check_all import Verdict, examine, verdict
+from harness.plugins.registry import Entry, Registry
 
 GOOD = Entry(name="chance", kind="model", module="baselines.chance", path=None, origin="ssm-bench")
 WRECK = Entry(name="wreck", kind="task", module="x", path=None, origin="here", error="SyntaxError")

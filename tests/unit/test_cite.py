@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from harness.cite import bibliography, cite, references, whole
-from harness.registry import registry
-from harness.spec import SpecError
+from harness.core.errors import SpecError
+from harness.plugins.cite import bibliography, cite, references, whole
+from harness.plugins.registry import registry
 
 BIB = """@article{one,
   title = {A {Nested} title},
@@ -82,7 +82,7 @@ def test_no_key_stands_twice_in_our_bibliography():
 
 def test_citing_loads_no_torch():
     code = (
-        "import sys; from harness.cite import cite\n"
+        "import sys; from harness.plugins.cite import cite\n"
         "assert cite(['s4d']).startswith('@')\n"
         "assert 'torch' not in sys.modules"
     )

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness import cli
-from harness.registry import registry
+from harness.plugins.registry import registry
 
 
 def ssm_bench(*words, capsys=None):

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.compare import compare, gate, sides
-from harness.intervals import sign_flip_p_value
-from harness.spec import Protocol, SpecError
-from harness.store import Store
+from harness.core.config import Protocol
+from harness.core.errors import SpecError
+from harness.results.compare import compare, gate, sides
+from harness.results.statistics import sign_flip_p_value
+from harness.results.store import Store
 from tests.unit.report.made_records import again, blank, lost, measured, scored
 
 SCORES = {"a": [0.80, 0.82, 0.81, 0.79], "b": [0.90, 0.93, 0.91, 0.90]}

@@ -13,13 +13,13 @@ import torch
 
 from harness import cli
 from harness.api import Batch, KeptTask, OneLabel, Split, Tokens, stream
-from harness.data import faults, stock
-from harness.inspection import histogram, inspect, reached
-from harness.job import Progress
-from harness.loading import load_task
-from harness.pieces import kept
-from harness.runner import Sweep, Update, perform, plan
-from harness.spec import RunSpec
+from harness.core.config import RunSpec
+from harness.core.messages import Progress
+from harness.data.inspect import histogram, inspect, reached
+from harness.data.inventory import faults, stock
+from harness.data.shards import kept
+from harness.plugins.loading import load_task
+from harness.runner.sweep import Sweep, Update, perform, plan
 from suites.lra.listops import ListOps
 from tests.served import Site
 
@@ -248,7 +248,7 @@ def test_what_is_being_made_is_neither_listed_nor_verified(data, tmp_path: Path)
 def test_a_piece_that_goes_while_it_is_listed_is_no_error(
     data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.data.found_on", lambda shelf: [tmp_path / "gone.npz"])
+    monkeypatch.setattr("harness.data.inventory.found_on", lambda shelf: [tmp_path / "gone.npz"])
 
     assert listed(data)["piece_bytes"] == 0
 

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from baselines.ops import native
-from harness import doctor
-from harness.doctor import examine
+from harness.cli import doctor
+from harness.cli.doctor import examine
 
 
 def test_a_healthy_installation_has_nothing_wrong_but_perhaps_noise():
@@ -60,7 +60,7 @@ def test_it_says_whether_the_compiled_operator_runs_and_with_which_instructions(
     assert doctor.stated(facts["selective-scan"]).status == "missing"
 
 
-@pytest.mark.parametrize("value", ["no_such_module_here:fact", "harness.doctor:no_such_fact"])
+@pytest.mark.parametrize("value", ["no_such_module_here:fact", "harness.cli.doctor:no_such_fact"])
 def test_a_package_that_cannot_say_anything_is_wrong(value):
     finding = doctor.stated(EntryPoint("thing", value, doctor.FACTS))
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
-from harness.contract.data import STRIDE
-from harness.contract.kept import ALIKE, drawn_batches, joined
-from harness.fetch import KeepError
-from harness.learning import heaviest
-from harness.pieces import elsewhere, read
+from harness.contract.batch import STRIDE
+from harness.data.cached_task import ALIKE, drawn_batches, joined
+from harness.data.fetch import KeepError
+from harness.data.shards import elsewhere, read
+from harness.training.run import heaviest
 
 
 @dataclass(frozen=True, kw_only=True)

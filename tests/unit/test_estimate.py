@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness import outlook
-from harness.estimate import forecast, forecasts, spent
-from harness.evidence import Evidence
-from harness.fetch import missing
-from harness.job import Plan, Planned, PlanRequest, Prospect
-from harness.loading import load_task
-from harness.planning import plan
-from harness.record import Measured, Memory, Record
-from harness.runner import Sweep
-from harness.spec import Limits, Protocol, RunSpec
-from harness.store import Store
+from harness.cli import dry_run as outlook
+from harness.core.config import Limits, Protocol, RunSpec
+from harness.core.messages import Plan, Planned, PlanRequest, Prospect
+from harness.core.record import Measured, Memory, Record
+from harness.costs.curves import Evidence
+from harness.costs.forecast import forecast, forecasts, spent
+from harness.data.fetch import missing
+from harness.plugins.loading import load_task
+from harness.results.store import Store
+from harness.runner.planning import plan
+from harness.runner.sweep import Sweep
 
 MACHINE = {"processor": "Acme", "cores": 2, "packages": {"torch": "2.13.0"}}
 
@@ -281,7 +281,7 @@ def test_files_are_missing_until_they_are_there(tmp_path, monkeypatch):
 
 
 def test_a_plan_without_a_look_ahead_builds_nothing(monkeypatch):
-    monkeypatch.setattr("harness.planning.prospect", None)
+    monkeypatch.setattr("harness.runner.planning.prospect", None)
     run = RunSpec(task="synthetic/shift", model="s4d")
 
     assert plan(PlanRequest(runs=[run], plugins=[])).runs[0].prospect is None

@@ -9,9 +9,9 @@ from threading import Thread
 
 import pytest
 
-from harness import download
 from harness.api import RemoteFile, SpecError
-from harness.fetch import FetchError, KeepError, examined, fetched
+from harness.data.fetch import FetchError, KeepError, examined, fetched
+from harness.data import download
 from tests import served
 from tests.served import Site
 
@@ -414,7 +414,7 @@ def test_two_that_want_an_unpublished_file_record_it_once(
 
 def test_without_files_no_download_library_is_loaded() -> None:
     script = (
-        "import sys, harness.fetch as f; f.fetched(()); "
+        "import sys, harness.data.fetch as f; f.fetched(()); "
         "sys.exit('pooch' in sys.modules or 'requests' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.frontier import Frontier, extrapolated
-from harness.record import Measured, Memory, Record
-from harness.spec import RunSpec
+from harness.core.config import RunSpec
+from harness.core.record import Measured, Memory, Record
+from harness.costs.frontier import Frontier, extrapolated
 
 GIB = 2**30
 

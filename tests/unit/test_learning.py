@@ -17,7 +17,7 @@ from harness.api import (
     UnsupportedError,
     Values,
 )
-from harness.learning import evaluated
+from harness.training.run import evaluated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.loading import load_model
+from harness.core.seeding import scope, stream
 from harness.measure import machine
-from harness.seeding import scope, stream
+from harness.plugins.loading import load_model
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `tools` and `benchmarks` are no installed packages

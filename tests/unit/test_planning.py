@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.job import PlanRequest
-from harness.planning import plan
-from harness.registry import registry
-from harness.runner import preset_runs, requests
-from harness.spec import Protocol, RunSpec
+from harness.core.config import Protocol, RunSpec
+from harness.core.messages import PlanRequest
+from harness.plugins.registry import registry
+from harness.runner.planning import plan
+from harness.runner.sweep import preset_runs, requests
 
 
 def planned(*runs, plugins=(), **changes):

@@ -5,13 +5,13 @@ from collections import defaultdict
 import pytest
 from torch import nn
 
-from harness.job import PlanRequest
-from harness.loading import build, load_task
-from harness.planning import plan
-from harness.registry import registry
-from harness.runner import preset_runs
-from harness.spec import Selector
-from harness.train import parameter_groups, schedule
+from harness.core.config import Selector
+from harness.core.messages import PlanRequest
+from harness.plugins.loading import build, load_task
+from harness.plugins.registry import registry
+from harness.runner.planning import plan
+from harness.runner.sweep import preset_runs
+from harness.training.loop import parameter_groups, schedule
 from suites.presets import cpu, paper, smoke
 from suites.presets._rows import RATES
 

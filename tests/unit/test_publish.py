@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from harness import cli
-from harness.publish import publish
-from harness.record import Record
-from harness.spec import RunSpec, SpecError
-from harness.store import Store
+from harness.core.config import RunSpec
+from harness.core.errors import SpecError
+from harness.core.record import Record
+from harness.results.publish import publish
+from harness.results.store import Store
 
 COMMITTED = {"commit": "abc", "dirty": False}
 

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 
-from harness import loading, registry
-from harness.loading import BrokenPluginError, build, full_text, label
-from harness.registry import Registry
-from harness.spec import SpecError
+from harness.core.errors import SpecError
+from harness.plugins import loading, registry
+from harness.plugins.loading import BrokenPluginError, build, full_text, label
+from harness.plugins.registry import Registry
 
 MODEL = '''
 """A model for a test."""
@@ -162,7 +162,7 @@ def test_a_label_leaves_defaults_out_and_the_full_text_leaves_nothing_out():
 
 def test_names_are_known_without_torch():
     code = (
-        "import sys\nfrom harness.registry import registry\n"
+        "import sys\nfrom harness.plugins.registry import registry\n"
         "assert registry().of('model') and registry().of('task')\n"
         "assert 'torch' not in sys.modules"
     )

@@ -9,10 +9,10 @@ from typing import Literal
 
 import pytest
 
-from harness.loading import build
-from harness.registry import GROUPS, registry
-from harness.scaffold import create
-from harness.spec import SpecError
+from harness.core.errors import SpecError
+from harness.plugins.loading import build
+from harness.plugins.registry import GROUPS, registry
+from harness.plugins.scaffold import create
 from harness.testing import run_checks
 
 Kind = Literal["model", "task"]
@@ -81,7 +81,7 @@ def test_a_name_that_would_hide_a_module_is_refused(name: str, tmp_path: Path) -
 
 
 def test_a_taken_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.scaffold.registry", Taken)
+    monkeypatch.setattr("harness.plugins.scaffold.registry", Taken)
 
     with pytest.raises(SpecError, match="exists already, from elsewhere"):
         create("model", "mine", tmp_path)

@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def test_a_stream_of_one_name_always_draws_the_same():

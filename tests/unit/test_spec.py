@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.spec import (
+from harness.core.config import (
     Protocol,
     RunSpec,
     Selector,
-    SpecError,
-    UnknownNameError,
     checked_options,
     parse_bytes,
     parse_options,
 )
+from harness.core.errors import SpecError, UnknownNameError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}(/[a-z][a-z0-9-]{0,8})?", fullmatch=True)
 KEYS = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)

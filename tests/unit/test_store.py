@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import store as module
-from harness.record import SCHEMA
-from harness.spec import Limits, SpecError
-from harness.store import Store, TornLineWarning, read_records
+from harness.core.config import Limits
+from harness.core.errors import SpecError
+from harness.core.record import SCHEMA
+from harness.results import store as module
+from harness.results.store import Store, TornLineWarning, read_records
 from tests.unit.report.made_records import blank, lost, measured, scored, sweep
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -166,7 +167,7 @@ def test_a_run_over_a_limit_is_finished_unless_more_is_allowed_now(
 
 WRITER = """
 import sys
-from harness.store import Store
+from harness.results.store import Store
 from tests.unit.report.made_records import scored
 
 for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
@@ -221,6 +222,6 @@ def test_a_whole_sweep_survives_the_disk(tmp_path):
 
 
 def test_importing_the_store_loads_no_heavy_library():
-    code = "import sys, harness.store; print(*sys.modules)"
+    code = "import sys, harness.results.store; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "numpy", "scipy"} & set(done.stdout.split())

@@ -11,9 +11,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from harness import pieces
 from harness.api import Batch, OneLabel, RemoteFile, Split, StoredTask, Tokens
-from harness.fetch import data_folder
+from harness.data.fetch import data_folder
+from harness.data import shards as pieces
 from tests.served import Site
 
 

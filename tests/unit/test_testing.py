@@ -38,7 +38,7 @@ from harness.api import (
     Values,
     Workload,
 )
-from harness.seeding import stream
+from harness.core.seeding import stream
 from harness.testing import Check, CheckError, NotApplicableError, checks_for, run_checks
 from harness.testing.learning import LEARNING_CHECKS
 from harness.testing.measured import MEASURED_CHECKS

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from harness.api import Batch, DrawnTask, GeneratedTask, Group, Mixer, Model, Signal, Values
-from harness.backbone import Backbone
-from harness.evaluate import examine, interval
-from harness.learning import learned, thinned
-from harness.pieces import elsewhere
-from harness.seeding import scope
-from harness.spec import DivergedError, Protocol, RunSpec
-from harness.train import evaluation_steps, fit, parameter_groups, prepared, schedule
+from harness.core.config import Protocol, RunSpec
+from harness.core.errors import DivergedError
+from harness.core.seeding import scope
+from harness.data.shards import elsewhere
+from harness.nn.backbone import Backbone
+from harness.training.evaluate import examine, interval
+from harness.training.loop import evaluation_steps, fit, parameter_groups, prepared, schedule
+from harness.training.run import learned, thinned
 
 
 class Scale(Mixer):

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from harness.registry import registry
+from harness.plugins.registry import registry
 
 from . import parent
 from .ask import Ask, Bounds

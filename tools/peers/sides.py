@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.backbone import Block
 from harness.contract.model import Model
 from harness.contract.network import Mixer
-from harness.loading import load_model
-from harness.maps import feed_forward
-from harness.seeding import scope, stream
-from harness.spec import UnsupportedError
+from harness.core.errors import UnsupportedError
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Block
+from harness.nn.position_wise import feed_forward
+from harness.plugins.loading import load_model
 
 from .ask import Ask
 from .textbook import CauchyS4, TextbookS4D

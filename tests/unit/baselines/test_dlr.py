@@ -7,9 +7,9 @@ import torch
 
 from baselines.dlr import DLR
 from harness.api import SpecError
-from harness.seeding import scope
-from harness.spec import Protocol
-from harness.train import parameter_groups
+from harness.core.config import Protocol
+from harness.core.seeding import scope
+from harness.training.loop import parameter_groups
 
 
 def test_it_starts_at_decaying_roots_of_unity() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from baselines.dss import DSS, initial_frequencies
 from harness.api import Group, SpecError
-from harness.seeding import scope
+from harness.core.seeding import scope
 
 
 def test_hippo_frequencies_are_the_largest_of_the_skew_matrix_as_the_code_writes_it() -> None:

@@ -11,10 +11,10 @@ from baselines.hawk import Hawk
 from baselines.hgrn2 import HGRN2
 from baselines.mamba2 import Mamba2
 from harness.api import Model, Protocol, SpecError, UnsupportedError
-from harness.backbone import Backbone
-from harness.seeding import scope
+from harness.core.seeding import scope
+from harness.nn.backbone import Backbone
 from harness.testing.probes import positions
-from harness.train import parameter_groups
+from harness.training.loop import parameter_groups
 
 ALL = [Mamba2(), HGRN2(), GatedSSM(), Hawk()]
 

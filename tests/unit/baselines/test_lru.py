@@ -7,7 +7,7 @@ import torch
 
 from baselines.lru import LRU, LRULayer
 from harness.api import Group, SpecError
-from harness.seeding import scope
+from harness.core.seeding import scope
 
 
 def built(recipe: LRU, width: int = 16, *, causal: bool = True) -> LRULayer:

@@ -10,7 +10,7 @@ from baselines.mamba import Mamba
 from baselines.ops.mamba_layer import MambaLayer
 from baselines.ops.selection import SelectionForm
 from harness.api import SpecError, UnsupportedError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 
 def built(recipe: Mamba, width: int = 32, causal: bool = True) -> MambaLayer:

@@ -15,7 +15,7 @@ import torch
 from baselines.mamba import Mamba
 from baselines.ops import authors_kernels, causal_conv, native, selective_scan
 from harness.api import SpecError
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
 

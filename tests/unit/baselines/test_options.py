@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from harness.api import Model, Network, SpecError, UnsupportedError
-from harness.backbone import Backbone
-from harness.loading import load_model
-from harness.registry import registry
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
+from harness.plugins.loading import load_model
+from harness.plugins.registry import registry
 from harness.testing.probes import LENGTH, positions
 
 NAMES = [name for name in registry().of("model") if isinstance(load_model(name), Model)]

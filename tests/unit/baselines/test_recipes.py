@@ -14,9 +14,9 @@ from harness.api import (
     UnsupportedError,
     Values,
 )
-from harness.loading import load_model, load_task
-from harness.registry import registry
-from harness.seeding import scope, stream
+from harness.core.seeding import scope, stream
+from harness.plugins.loading import load_model, load_task
+from harness.plugins.registry import registry
 
 MIXERS = [name for name in registry().of("model") if isinstance(load_model(name), Model)]
 

@@ -8,8 +8,8 @@ import torch
 from baselines.ops import hippo
 from baselines.s4 import S4, S4Layer
 from harness.api import Group, OneLabel, Signal, SpecError
-from harness.backbone import Backbone
-from harness.seeding import scope
+from harness.core.seeding import scope
+from harness.nn.backbone import Backbone
 from harness.testing.probes import Probe
 
 

@@ -8,8 +8,8 @@ import torch
 from baselines.ops.poles import circle, initial_poles
 from baselines.s4d import S4D, pole_sets
 from harness.api import Group, OneLabel, Signal, SpecError
-from harness.backbone import Backbone
-from harness.seeding import scope
+from harness.core.seeding import scope
+from harness.nn.backbone import Backbone
 
 
 def test_step_sizes_are_log_uniform_in_their_range() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from baselines.ops.s5_system import block_basis
 from baselines.s5 import S5, S5Layer
 from harness.api import Group, SpecError
-from harness.seeding import scope
+from harness.core.seeding import scope
 
 SSM = ("Lambda_re", "Lambda_im", "log_step", "B", "C", "D")
 SLOW, SLOW_DECAYED, USUAL = (

@@ -5,7 +5,7 @@ import torch
 
 from baselines.sgconv import SGConv, SGConvLayer
 from harness.api import Group, SpecError
-from harness.seeding import scope
+from harness.core.seeding import scope
 
 
 def built(recipe: SGConv, *, width: int, length: int, causal: bool = True) -> SGConvLayer:

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.record import Learned, Measured, Memory, Outcome, Record
-from harness.spec import Protocol, RunSpec, Selector
+from harness.core.config import Protocol, RunSpec, Selector
+from harness.core.record import Learned, Measured, Memory, Outcome, Record
 
 MACHINE = {
     "commit": "0123456789abcdef0123456789abcdef01234567",

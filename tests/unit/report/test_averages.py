@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from harness.aggregate import comparable_groups
 from harness.report import Report, units
 from harness.report.averages import average_table
+from harness.results.aggregate import comparable_groups
 from tests.unit.report.made_records import PROTOCOL, again, lost, scored
 
 THREE = {"suite/a": None, "suite/b": None, "suite/c": None}

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from harness.aggregate import comparable_groups
 from harness.report import Report
 from harness.report.evaluations import evaluation_table
+from harness.results.aggregate import comparable_groups
 from tests.unit.report.made_records import again, scored
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.report import write
-from harness.store import Store
+from harness.results.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
 VERSIONS = sorted(path.name for path in (RESULTS / "records").glob("v*"))

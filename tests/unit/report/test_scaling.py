@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.aggregate import comparable_groups
 from harness.report.scaling import crossover, crossovers, power_law, series
+from harness.results.aggregate import comparable_groups
 from tests.unit.report.made_records import lost, measured, sweep
 
 LENGTHS = (1024, 4096, 16_384, 65_536, 262_144)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from harness.core.config import Protocol
 from harness.report import Report
 from harness.report.sizes import size_series, size_table
-from harness.spec import Protocol
 from tests.unit.report.made_records import lost, measured, scored
 
 

@@ -5,10 +5,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from harness.aggregate import cells, comparable_groups
-from harness.compare import compare
 from harness.report import Report, formats, print_comparison, print_tables, tables, units
 from harness.report.scaling import series
+from harness.results.aggregate import cells, comparable_groups
+from harness.results.compare import compare
 from tests.unit.report.made_records import again, lost, measured, scored, sweep
 
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from harness.core.config import Protocol
 from harness.report import canvas, write
-from harness.spec import Protocol
 from tests.unit.report.made_records import blank, lost, measured, scored, sweep
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import RemoteFile, Signal, SpecError, Split, Tokens
-from harness.fetch import FetchError
+from harness.data.fetch import FetchError
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
 from suites import _cifar

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.retrieval.infilling import Infilling
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites._trees import CLOSE, DIGIT, OPERATOR, OPERATORS, Expressions, Rules, drawn
 from suites.lra.listops import RULES, ListOps, evaluated
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites._trees import CLOSE, DIGIT, OPERATOR, PAD, Rules, drawn, evaluated, written
 from suites.synthetic import _chosen_trees
 from suites.synthetic._chosen_trees import kept_trees

@@ -3,10 +3,10 @@
 import pytest
 
 from harness import load_task
-from harness.job import PlanRequest, Result
-from harness.planning import plan
-from harness.runner import Sweep, recorded
-from harness.spec import RunSpec
+from harness.core.config import RunSpec
+from harness.core.messages import PlanRequest, Result
+from harness.runner.planning import plan
+from harness.runner.sweep import Sweep, recorded
 
 AS_PUBLISHED = {
     "lra/listops": "",

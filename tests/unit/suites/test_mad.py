@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.mad._motifs import ABSENT, LONGEST, Motifs
 from suites.mad.compression import Compression, Decoder
 from suites.mad.fuzzy_recall import FuzzyRecall

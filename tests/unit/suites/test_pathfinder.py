@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.api import Tokens
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites._snakes import crew
 from suites._snakes.brush import FULL, stroke
 from suites._snakes.canvas import Canvas

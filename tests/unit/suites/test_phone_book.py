@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError, one_hot
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.retrieval._numbers import Numbers
 from suites.retrieval._phone_book import END, NAMES, VOCABULARY, WORDS
 from suites.retrieval.phone_book import PhoneBook

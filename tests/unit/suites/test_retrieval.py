@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.retrieval.induction_heads import InductionHeads
 from suites.retrieval.mqar import Mqar, chosen
 from suites.retrieval.selective_copying import SelectiveCopying

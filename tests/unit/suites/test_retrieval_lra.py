@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.api import PairLabel, RemoteFile, SpecError, Split, Tokens
-from harness.fetch import FetchError, data_folder, examined
+from harness.data.fetch import FetchError, data_folder, examined
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
 from suites.lra import retrieval

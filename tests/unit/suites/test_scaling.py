@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import MeasuredTask, Network, SpecError, UnsupportedError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.scaling.decode import POSITIONS, Decode
 from suites.scaling.forward import Forward
 from suites.scaling.train import Train

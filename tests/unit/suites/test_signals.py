@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import SpecError, Values
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.signals._noise import RMS, band_limited
 from suites.signals.delay import Delay
 from suites.signals.reconstruction import Reconstruction

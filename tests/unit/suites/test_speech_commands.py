@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from harness.api import SpecError, Split
-from harness.fetch import data_folder
+from harness.data.fetch import data_folder
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
 from suites.speech import _recordings

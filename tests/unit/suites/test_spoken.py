@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly, stft
 
 from harness.api import Split, UnsupportedError
-from harness.pieces import elsewhere
-from harness.seeding import stream
+from harness.core.seeding import stream
+from harness.data.shards import elsewhere
 from suites.speech import _voices
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
 from suites.speech._synthesiser import Utterance, resampled, spoken
@@ -28,7 +28,7 @@ pytest.importorskip("espeakng_loader")
 HELLO = Utterance("en+m1", 150, 50, 50, "happy")
 DIGEST = """
 import hashlib, torch
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.speech._clips import WORDS
 from suites.speech._voices import recorded
 clips = recorded(torch.arange(6), WORDS, "test", stream("tests"))

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from harness.api import SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.synthetic._sequences import AtomicTask
 from suites.synthetic._system import orthogonal
 from suites.synthetic.context_shift import ContextShift

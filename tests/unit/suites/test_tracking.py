@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import IGNORED, Protocol, SpecError
-from harness.seeding import stream
+from harness.core.seeding import stream
 from suites.tracking.copying import BAR, BEGIN, END, LETTERS, Copying
 from suites.tracking.modular_sum import ModularSum
 from suites.tracking.parity import Parity

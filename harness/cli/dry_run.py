@@ -1,0 +1,114 @@
+"""What a person sees of a dry run: a row for every planned run, and what they come to."""
+
+import sys
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.core.messages import Plan
+from harness.costs.forecast import Expected, Forecast, forecasts
+from harness.report import units
+from harness.runner.sweep import Sweep
+
+STYLES: dict[Expected, str] = {
+    "to run": "green",
+    "stored": "dim",
+    "skipped": "dim",
+    "needs files": "yellow",
+    "over budget": "yellow",
+    "cannot run": "red",
+}
+WIDE = 160
+"""Columns that a table of names with options needs."""
+
+
+def foretell(sweep: Sweep, plan: Plan, json: bool) -> int:
+    """Show what would run and what it would take, and run nothing.
+
+    Args:
+        sweep: What was asked for.
+        plan: What planning, with a look ahead, made of it.
+        json: Print a line of JSON a run, and a last one with the totals.
+
+    Returns:
+        The exit code: 1 if a run cannot be made or a plugin is broken, 0 otherwise.
+    """
+    found = forecasts(plan, sweep.results, sweep.limits)
+    for problem in plan.problems:
+        Console(stderr=True).print(f"Left out: {problem}", markup=False, soft_wrap=True)
+    if json:
+        lines = [msgspec.json.encode(line).decode() for line in (*found, {"totals": totals(found)})]
+        sys.stdout.write("\n".join(lines) + "\n")
+    else:
+        console = Console()
+        # A name with options is no longer one when it is broken to fit 80 columns.
+        Console(width=max(console.width, WIDE)).print(outlook(found))
+        console.print("\n".join(closing(found)), highlight=False, markup=False, soft_wrap=True)
+    return 1 if plan.problems or any(told.expected == "cannot run" for told in found) else 0
+
+
+def outlook(found: list[Forecast]) -> Table:
+    """Draw a row for every run."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("task", "model", "seed", "expected"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("parameters", "seconds", "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("why, or carried over from", style="dim")
+    for told in found:
+        style = STYLES[told.expected]
+        files = ", ".join(f"{name} ({units.memory(n)})" for name, n in told.files.items())
+        about = (told.reason, files, told.basis)
+        table.add_row(
+            escape(told.task),
+            escape(told.model),
+            str(told.seed),
+            f"[{style}]{told.expected}[/{style}]",
+            units.count(told.parameters),
+            "0" if told.seconds == 0 else units.seconds(told.seconds),
+            units.memory(told.bytes),
+            escape("; ".join(filter(None, about))),
+        )
+    return table
+
+
+def totals(found: list[Forecast]) -> dict[str, float]:
+    """Add up what is known, and count what is not."""
+    files = {name: size for told in found for name, size in told.files.items()}
+    doing = [told for told in found if told.expected in {"to run", "needs files"}]
+    return {
+        "runs": len(found),
+        "to_run": len(doing),
+        "unknown": sum(told.seconds is None for told in doing),
+        "seconds": sum(told.seconds or 0.0 for told in doing),
+        "bytes": max((told.bytes or 0.0 for told in doing), default=0.0),
+        "files": len(files),
+        "fetch_bytes": sum(size or 0 for size in files.values()),
+        "fetch_unknown": sum(size is None for size in files.values()),
+    }
+
+
+def closing(found: list[Forecast]) -> list[str]:
+    """Say the totals, and what the figures are and are not."""
+    total = totals(found)
+    time, memory = units.seconds(total["seconds"]), units.memory(total["bytes"])
+    doing = f"{total['runs']} runs, {total['to_run']} of them to be done"
+    known = total["unknown"] < total["to_run"]
+    lines = [f"{doing}: {time} in all, {memory} in the largest." if known else f"{doing}."]
+    if total["unknown"]:
+        lines.append(
+            f"Of {total['unknown']} runs no record says what they take; they are not in it."
+        )
+    if total["files"]:
+        more = total["fetch_unknown"]
+        unsized = f" and {more} of unknown size" if more else ""
+        lines.append(
+            f"{total['files']} files to fetch: {units.memory(total['fetch_bytes'])}{unsized}."
+        )
+    machines = dict.fromkeys(told.machine for told in found if told.machine)
+    if machines:
+        lines.append(f"Carried over from records made on {'; '.join(machines)}.")
+        lines.append("Drawing data, scoring and starting processes are not in the figures.")
+    return lines

@@ -1,0 +1,181 @@
+"""What a person sees while runs go on: runs done, the present loss, the time left. Rich draws it.
+
+Where standard output is no terminal, each finished run is one plain line instead.
+"""
+
+import sys
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichBars
+from rich.text import Text
+
+from harness.core.messages import Plan, Progress
+from harness.core.notify import say
+from harness.core.record import FAILURES, Record
+from harness.runner.sweep import Sweep, Update, perform
+
+STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
+
+
+class Bars(RichBars):
+    """Bars, and below them a line about what is waited for, if that is no step."""
+
+    doing = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield what is drawn."""
+        yield from super().get_renderables()
+        if self.doing:
+            yield Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+class SweepDisplay:
+    """Follows a sweep: a bar for the runs, a bar for the steps of the present run."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+        )
+        self.runs = self.bars.add_task("runs", total=total, note="")
+        self.steps: TaskID | None = None
+        self.counts: dict[str, int] = {}
+        self.stored = 0
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def __call__(self, update: Update) -> None:
+        """Show a run's beginning, its progress or its end."""
+        if update.record is not None:
+            self.finish(update, update.record)
+        elif update.progress is None:
+            name = f"{update.planned.task}  {update.planned.model}"
+            self.steps = self.bars.add_task(escape(name), total=None, note="")
+        elif self.steps is not None:
+            self.advance(self.steps, update.progress)
+
+    def advance(self, steps: TaskID, news: Progress) -> None:
+        """Show how far the present run has come, and what it does besides."""
+        if news.said and self.console.is_terminal:
+            # Whatever is written beside the bars' own console, the bars are drawn over.
+            self.console.print(news.said, markup=False, highlight=False, soft_wrap=True)
+        elif news.said:
+            say(news.said)
+        self.bars.doing = news.doing
+        note = "" if news.loss is None else f"loss {news.loss:.4g}"
+        self.bars.update(steps, completed=news.step, total=news.steps, note=note)
+
+    def finish(self, update: Update, record: Record) -> None:
+        """Count a run, and say in a line what it gave, unless it was stored already."""
+        if self.steps is not None:
+            self.bars.remove_task(self.steps)
+            self.steps, self.bars.doing = None, ""
+        self.bars.update(self.runs, completed=update.number)
+        self.counts[record.outcome] = self.counts.get(record.outcome, 0) + 1
+        self.stored += update.stored
+        if not update.stored:
+            self.console.print(line(update, record), highlight=False, soft_wrap=True)
+
+    def failures(self) -> int:
+        """Return how many runs were started and have no score."""
+        return sum(self.counts.get(outcome, 0) for outcome in FAILURES)
+
+
+def line(update: Update, record: Record) -> str:
+    """Write one finished run as a line of rich markup."""
+    style = STYLES.get(record.outcome, "red")
+    done = f"[dim]{update.number:>{len(str(update.total))}}/{update.total}[/dim]"
+    name = escape(f"{record.task}  {record.model}  seed {record.spec.seed}")
+    return f"{done} [{style}]{record.outcome:<8}[/{style}] {name}  {escape(found(record))}"
+
+
+def found(record: Record) -> str:
+    """Say in a few words what a run found, or why it found nothing."""
+    if record.learned is not None:
+        learned = record.learned
+        return f"{learned.metric} {learned.score:.4f} in {learned.train_s:.1f} s of training"
+    if record.measured is not None:
+        seconds = sorted(record.measured.call_s)[len(record.measured.call_s) // 2]
+        peak = f", {record.memory.delta_bytes / 2**20:.1f} MiB" if record.memory else ""
+        return f"{seconds * 1e3:.4g} ms a call{peak}"
+    return record.reason
+
+
+def carry_out(sweep: Sweep, plan: Plan, json: bool) -> int:
+    """Do the planned runs and show them.
+
+    Args:
+        sweep: What was asked for.
+        plan: What planning made of it.
+        json: Print a line of JSON a record on standard output, and all else on standard error.
+
+    Returns:
+        The exit code: 1 if a run failed or a plugin is broken, 130 if interrupted, 0 otherwise.
+    """
+    console, errors = Console(stderr=json), Console(stderr=True)
+    for problem in plan.problems:
+        errors.print(f"Left out: {problem}", markup=False, soft_wrap=True)
+    display = SweepDisplay(console, len(plan.runs))
+    try:
+        with display:
+            for record in perform(sweep, plan.runs, display):
+                if json:
+                    sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+    except KeyboardInterrupt:
+        errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
+        return 130
+    console.print(closing_line(display, sweep.results), highlight=False, soft_wrap=True)
+    return 1 if display.failures() or plan.problems else 0
+
+
+def interrupted(display: SweepDisplay, plan: Plan, results: str) -> str:
+    """Say what an interrupted sweep leaves, and how to go on."""
+    done = sum(display.counts.values())
+    return (
+        f"Interrupted: {done} of {len(plan.runs)} runs are stored in {results}; "
+        "the same command goes on from there."
+    )
+
+
+def closing_line(display: SweepDisplay, results: str) -> str:
+    """Say at the end how many runs there were, what became of them, and where they are."""
+    total = sum(display.counts.values())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(display.counts.items()))
+    if display.stored == total:
+        return f"Nothing to do: all {total} runs are stored in {results} ({counts})."
+    before = f", {display.stored} of them stored before" if display.stored else ""
+    return f"{total} runs: {counts}{before}. Records: {results}"

@@ -1,0 +1,35 @@
+"""Files that are fetched before a task's data can be read."""
+
+import re
+from dataclasses import dataclass
+from typing import final
+
+from harness.core.errors import SpecError
+
+CHECKSUM = re.compile(r"sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}")
+
+
+@final
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that a task's data come from."""
+
+    name: str
+    """Its path in the data folder, such as `mnist/labels.gz`."""
+    urls: tuple[str, ...]
+    """Where it is to be had, tried in this order."""
+    checksum: str | None
+    """As published, `sha256:...` or `md5:...`; None if nobody published one: what came first is
+    then recorded beside the file and holds as long as the file is there."""
+    size: int | None
+    """Bytes; None if nobody publishes how many: a server's word is then all there is, and if it
+    gives none, a file that was cut short cannot be told from a whole one."""
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise SpecError(f"The file {self.name!r} has no address; give at least one.")
+        if self.checksum is not None and not CHECKSUM.fullmatch(self.checksum):
+            raise SpecError(
+                f"{self.checksum!r} is no checksum of {self.name!r}; write it like 'sha256:...' "
+                "with 64 hexadecimal digits or 'md5:...' with 32."
+            )

@@ -1,0 +1,213 @@
+"""Frozen values that say what is run: names with options, protocols, runs.
+
+Nothing here imports torch, so the command line, the store and the reports can hold these values
+while staying small. A run is its values: two equal runs have one name, and the name is a hash.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from harness.core.errors import SpecError, unknown
+
+Option = bool | int | float | str
+"""What an option of a recipe may hold; anything richer could not be typed at a prompt."""
+
+NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is held equal between the models that a table compares."""
+
+    version: int = 1
+    """Raised when the meaning of any field, or of what is timed, changes."""
+    steps: int = 1000
+    """Optimiser steps of a training."""
+    seconds: float = 0.0
+    """Stop training after this many timed seconds, if sooner than `steps`; 0 for no such limit."""
+    batch: int = 32
+    """Examples in a batch."""
+    width: int = 64
+    """Features of the backbone."""
+    depth: int = 2
+    """Blocks of the backbone."""
+    dropout: float = 0.0
+    lr_scale: float = 1.0
+    """Factor on every learning rate: a recipe's own, and those of what it sets apart.
+
+    Recipes have the rates of their papers' long trainings; a short one may want larger steps.
+    """
+    weight_decay: float = 0.01
+    """AdamW's decay; biases, norms and what a recipe sets apart are exempt."""
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises linearly."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What the learning rate does after the warm-up."""
+    clip: float = 0.0
+    """Largest norm of the whole gradient; 0 for no clipping."""
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    evaluations: int = 5
+    """How often during training the validation split is scored."""
+    budget_s: float = 60.0
+    """The most seconds that one measured workload may be predicted to take before it is not run."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "width", "depth", "lr_scale", "budget_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
+        for name in ("seconds", "weight_decay", "clip", "evaluations"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SpecError(f"{name} must be 0 or more, not {getattr(self, name)}.")
+        for name in ("dropout", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SpecError(f"{name} must be from 0 to less than 1, not {getattr(self, name)}.")
+
+    def changed(self, options: Mapping[str, Option]) -> "Protocol":
+        """Return a copy with some fields replaced.
+
+        Raises:
+            SpecError: A field does not exist, or a value has the wrong type.
+        """
+        return dataclasses.replace(self, **checked_options(Protocol, options, "the protocol"))
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A name with options, as people type it: `s4d[state=32]`, `synthetic/shift@1[length=512]`."""
+
+    name: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    version: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Selector":
+        """Read `name`, `name@version` and `name[option=value,...]`.
+
+        Raises:
+            SpecError: The text has another form.
+        """
+        match = NAME.fullmatch(text.strip())
+        if match is None:
+            raise SpecError(
+                f"{text!r} is not a name; write it like 's4d' or 's4d[state=32]', in lower case."
+            )
+        version = int(match["version"]) if match["version"] else None
+        return cls(match["name"], parse_options(match["options"] or ""), version)
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f"@{self.version}"
+        inner = ",".join(f"{key}={show(value)}" for key, value in self.options.items())
+        return self.name + version + (f"[{inner}]" if inner else "")
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run: a task, a model, a protocol, a seed, a device.
+
+    As people and presets write it, `task` and `model` may leave options out and `protocol` may be
+    None; `planned` by the worker, every option and version stands in it, and `run_id` is its name.
+    """
+
+    task: str
+    model: str
+    protocol: Protocol | None = None
+    """None asks for the task's own protocol."""
+    seed: int = 0
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+
+    @property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that name the run's values."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a run may use before its parent stops it; 0 for no limit. Not part of a run's name."""
+
+    timeout_s: float = 0.0
+    memory_bytes: int = 0
+
+
+def parse_options(text: str) -> dict[str, Option]:
+    """Read `a=1,b=exp,c=true`.
+
+    Raises:
+        SpecError: An item has no `=`, or a name stands twice.
+    """
+    options: dict[str, Option] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key or not value:
+            raise SpecError(f"{item!r} is not an option; write it as name=value.")
+        if key in options:
+            raise SpecError(f"The option {key!r} stands twice; give it once.")
+        options[key] = parse_value(value)
+    return options
+
+
+def parse_value(text: str) -> Option:
+    """Read a truth value, an integer, a float, or else keep the text."""
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def show(value: Option) -> str:
+    """Write a value so that `parse_value` reads it back."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Any]:
+    """Check options against the fields of a dataclass; an integer may stand for a float.
+
+    Raises:
+        SpecError: An option does not exist, or its value is not one that the field admits.
+    """
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
+    hints = get_type_hints(recipe)
+    checked: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in defaults:
+            raise unknown(f"option of {owner}", key, list(defaults))
+        choices = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
+        if choices and value not in choices:
+            known = [show(choice) for choice in choices]
+            raise unknown(f"value of {owner}'s option {key!r}", show(value), known)
+        wanted = type(defaults[key])
+        if not (type(value) is wanted or (wanted is float and type(value) is int)):
+            raise SpecError(
+                f"The option {key!r} of {owner} takes a value like {show(defaults[key])!r} "
+                f"({wanted.__name__}), not {show(value)!r}."
+            )
+        checked[key] = wanted(value)
+    return checked
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as `6G`, `512M` or `1000000`, in powers of 1024.
+
+    Raises:
+        SpecError: The text is no such size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise SpecError(f"{text!r} is not a size; write it like 6G, 512M or 1000000.")
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * 1024**power)

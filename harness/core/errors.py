@@ -1,0 +1,27 @@
+"""Errors that are told to people in one sentence, or become the outcome of a run."""
+
+from difflib import get_close_matches
+
+
+class SpecError(ValueError):
+    """A user's mistake, told in one sentence: what was wrong, what was wanted, what to do."""
+
+
+class UnknownNameError(SpecError):
+    """A name that no plugin, option or preset has; the message holds the near misses."""
+
+
+class UnsupportedError(Exception):
+    """A component says that it cannot do what was asked, and why. Becomes the outcome `skipped`."""
+
+
+class DivergedError(Exception):
+    """A training's loss is no longer a number. Becomes the outcome `diverged`."""
+
+
+def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
+    """Build the error for a name nobody has: the near miss first, then all that is known."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listing = ", ".join(sorted(known)) or "none"
+    return UnknownNameError(f"No {kind} is called {name!r}.{hint} Known: {listing}.")

@@ -1,0 +1,101 @@
+"""What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
+
+from typing import Any
+
+import msgspec
+
+from harness.core.config import Limits, Option, RunSpec
+from harness.core.record import Learned, Measured, Memory, Outcome
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs as a person or a preset wrote them."""
+
+    runs: list[RunSpec]
+    plugins: list[str]
+    changes: dict[str, Option] = {}
+    """What is changed in every protocol."""
+    ahead: bool = False
+    """Whether to say of each run what it will need."""
+
+
+class Prospect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run will need, as far as its plugins can say without starting it."""
+
+    length: int
+    """Positions of the longest input that is trained on."""
+    documents: int = 1
+    """Sequences in one example."""
+    parameters: int | None = None
+    """Trainable numbers; None for a model that builds its whole network, maybe from the data."""
+    files: dict[str, int | None] = {}
+    """What is still to be fetched, with its bytes; None where nobody says how many."""
+    refusal: str = ""
+    """Why the network cannot be built."""
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """One run with every option and version filled in."""
+
+    spec: RunSpec
+    task: str
+    """The task's label, for people."""
+    model: str
+    task_version: int
+    learns: bool
+    """Whether the task trains and scores a network, or only measures one."""
+    averages: dict[str, dict[str, float | None]] = {}
+    """As in a record."""
+    skip: str = ""
+    """Why the model cannot do the task."""
+    ladder: str = ""
+    """What the runs of one ladder have in common; empty if the task has none."""
+    length: int = 0
+    """The run's place on its ladder."""
+    prospect: Prospect | None = None
+    """Only where it was asked for."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What planning gave: runs, sentences about what had to be left out, or the user's mistake."""
+
+    runs: list[Planned] = []
+    problems: list[str] = []
+    error: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child is told to do."""
+
+    planned: Planned
+    plugins: list[str]
+    limits: Limits
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How far a child has come."""
+
+    step: int
+    steps: int
+    loss: float | None = None
+    doing: str = ""
+    """What it does just now that is no step, such as drawing data."""
+    said: str = ""
+    """A sentence that the person shall read."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a child that lived to tell found out."""
+
+    outcome: Outcome
+    reason: str = ""
+    learned: Learned | None = None
+    measured: Measured | None = None
+    memory: Memory | None = None
+    parameters: int | None = None
+    state_bytes: int | None = None
+    path: str = ""
+    conditions: dict[str, Any] = {}
+
+
+Event = Progress | Result

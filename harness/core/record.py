@@ -1,0 +1,131 @@
+"""What one run leaves: the product of this project. No torch.
+
+The order and the meaning of the fields are part of the format; `schema` is raised when either
+changes, and `store` upgrades what older versions wrote.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from harness.core.config import Limits, RunSpec
+
+SCHEMA = 1
+
+Outcome = Literal[
+    "ok", "skipped", "not-run", "diverged", "out-of-memory", "timed-out", "killed", "failed"
+]
+FAILURES: frozenset[Outcome] = frozenset(
+    {"diverged", "out-of-memory", "timed-out", "killed", "failed"}
+)
+"""Outcomes of runs that were started and have no score."""
+
+
+class Learned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training left."""
+
+    metric: str
+    """The name of the score."""
+    higher_is_better: bool
+    chance: float
+    """The score of the best prediction that ignores the input, as the task says."""
+    score: float
+    """The metric on the test split, of the parameters that scored best on validation."""
+    interval: tuple[float, float]
+    """95 % bootstrap interval of the score over the test examples of this one run."""
+    scores: dict[str, dict[str, float]]
+    """Every figure of every split and of every further evaluation: `scores["test"]["accuracy"]`."""
+    curve: list[tuple[int, float]]
+    """(step, training loss), thinned to a few hundred points."""
+    validation: list[tuple[int, float]]
+    """(step, metric on the validation split)."""
+    steps: int
+    """Optimiser steps done; fewer than the protocol's if it limits seconds."""
+    step_s: list[float]
+    """Seconds of single training steps, warm-up left out, thinned to at most a thousand."""
+    first_step_s: float | None
+    """Seconds of the first step, which pays for lazy set-up; None if nothing was trained."""
+    train_s: float
+    """Seconds of all timed steps together: no data, no evaluation, no logging."""
+    evaluate_s: float
+    unscored: dict[str, str] = {}
+    """Further evaluations without figures, and why, in a sentence."""
+    shortcuts: dict[str, float] = {}
+    """Scores that ways around the question reach, by name, as the task says."""
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What a measurement left."""
+
+    length: int
+    batch: int
+    tokens: int
+    """Positions that one call processes."""
+    call_s: list[float]
+    """Seconds of single calls after the warm-up: raw samples."""
+    first_call_s: float
+    precision: float | None
+    """Relative half-width of the median's 95 % interval that was reached; None below 3 calls."""
+    flops: int | None
+    """Floating-point operations of one call; None where an operator has no formula."""
+    spent_s: float
+    """Seconds that the whole measurement took, all passes and the set-up."""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Peak memory of a step or a call, from a pass of its own."""
+
+    peak_bytes: int
+    """Highest resident (CPU) or allocated (CUDA) size of the process during the pass."""
+    delta_bytes: int
+    """The same above what was held before the pass."""
+    method: str
+    """How it was read, such as `VmHWM`."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One run and what it left."""
+
+    schema: int = SCHEMA
+    run_id: str
+    outcome: Outcome
+    reason: str = ""
+    """Why there is no score, in a sentence; empty for `ok`."""
+    task: str
+    """The task with the options that differ from their defaults, for people."""
+    model: str
+    """The model, likewise."""
+    task_version: int
+    learns: bool = True
+    """Whether the task trains and scores a network, or only measures one."""
+    averages: dict[str, dict[str, float | None]] = {}
+    """Averages over several tasks in which it counts, by name, as the task says: all their tasks,
+    each with the least that a run counts there, None if it must have a score."""
+    spec: RunSpec
+    """Every value of the run; `run_id` is its hash."""
+    limits: Limits = Limits()
+    learned: Learned | None = None
+    measured: Measured | None = None
+    memory: Memory | None = None
+    parameters: int | None = None
+    """Trainable numbers of the network."""
+    state_bytes: int | None = None
+    """What generation holds for one sequence of the task's length; None without a step mode."""
+    path: str = ""
+    """The implementations that ran, such as `sdpa` or `split`."""
+    prediction: dict[str, float] = {}
+    """What the frontier predicted for a run that was `not-run`: seconds, bytes."""
+    machine: dict[str, Any] = {}
+    """Commit, packages, processor, threads, load: see `harness.measure.machine`."""
+    origin: str = ""
+    """The distribution or file that the model came from."""
+    started: str = ""
+    """UTC, ISO 8601."""
+    ended: str = ""
+
+    @property
+    def place(self) -> str:
+        """The machine and the torch that it was made with, in a few words."""
+        torch = self.machine.get("packages", {}).get("torch", "unknown")
+        processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
+        return f"{processor}, {cores} cores, torch {torch}"

@@ -1,0 +1,55 @@
+"""Tasks whose data lie in files that must be fetched, or in an installed package."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+from harness.contract.batch import Batch
+from harness.contract.task import Split
+from harness.data.cached_task import KeptTask
+from harness.data.fetch import fetched
+from harness.data.shards import parsed
+
+
+class StoredTask(KeptTask):
+    """A task whose data lie in files or in an installed package.
+
+    Files that are fetched are parsed once: what `load` makes of them is kept in pieces. What comes
+    with a package is read once a process.
+    """
+
+    @abstractmethod
+    def load(self, split: Split, folder: Path) -> Batch | Iterator[Batch]:
+        """Read a split from the folder where `files` lie.
+
+        Returns:
+            The split; or, if it is large, its pieces one after the other, in one pass. All in types
+            that take little room, such as bytes, of which `ready` makes what networks take.
+        """
+
+    def depends_on(self) -> object:
+        """Return its options, and which files it reads."""
+        return [super().depends_on(), [[file.name, file.checksum] for file in self.files()]]
+
+    @property
+    def shelf(self) -> str:
+        """A folder, which holds one of each split."""
+        return f"parsed/{self.key}"
+
+    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+        """Return what reads each piece of a split, after fetching and parsing what is missing."""
+        if not self.files():
+            return [partial(self.packaged, split)]
+        said = f"reading {self.name}: {split}"
+        return parsed(f"{self.shelf}/{split}", partial(self._parts, split), said)
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
+    def packaged(self, split: Split) -> Batch:
+        """Read a split that needs no download."""
+        [whole] = self._parts(split)
+        return whole
+
+    def _parts(self, split: Split) -> Iterator[Batch]:
+        loaded = self.load(split, fetched(self.files()))
+        yield from [loaded] if isinstance(loaded, Batch) else loaded

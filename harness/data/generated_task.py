@@ -1,0 +1,98 @@
+"""Tasks whose examples are drawn: afresh for each batch, or once, in pieces, and kept on disk."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import ClassVar
+
+import torch
+
+from harness.contract.batch import Batch
+from harness.contract.task import LearningTask, Split
+from harness.core.seeding import stream
+from harness.data.cached_task import KeptTask, joined
+from harness.data.shards import kept
+
+
+class GeneratedTask(LearningTask):
+    """A task whose data are drawn, from its own stream and nothing else."""
+
+    examples: ClassVar[Mapping[Split, int]] = {"train": 1024, "validation": 512, "test": 1024}
+    """Examples of each split that `split` returns."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples from a CPU generator."""
+
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """Yield fresh examples without end."""
+        rng = stream(self.name, self.version, "train")
+        while True:
+            yield self.sample(size, rng)
+
+    def fresh(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples."""
+        return self.sample(n, rng)
+
+    def count(self, split: Split) -> int:
+        """Return the size of the fixed sample."""
+        return self.examples[split]
+
+    def split(self, split: Split) -> Batch:
+        """Draw a fixed sample."""
+        return self.sample(self.examples[split], stream(self.name, self.version, split))
+
+
+class DrawnTask(KeptTask):
+    """A task with finite splits that are drawn from its own stream and kept.
+
+    Each piece has a stream of its own, so a split is the same in whatever order, by however many
+    processes and after however many interruptions its pieces were drawn.
+    """
+
+    piece: ClassVar[int] = 1000
+    """Examples that are drawn and kept together."""
+
+    @property
+    @abstractmethod
+    def examples(self) -> Mapping[Split, int]:
+        """Examples of each split: an attribute of the class, or what its options say."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples from a CPU generator."""
+
+    @property
+    def shelf(self) -> str:
+        """One folder for all splits."""
+        return f"drawn/{self.key}"
+
+    def count(self, split: Split) -> int:
+        """Return the size of a split, drawn or not."""
+        return self.examples[split]
+
+    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+        """Return what reads each piece of a split, and draws and keeps it if it is not there."""
+        count = self.count(split)
+        sizes = [min(self.piece, count - start) for start in range(0, count, self.piece)]
+        return [partial(self._kept, split, number, sizes) for number in range(len(sizes))]
+
+    def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:  # noqa: ARG002
+        """Draw n examples of a split; the default draws all splits alike."""
+        return self.sample(n, rng)
+
+    def fresh(self, n: int, rng: torch.Generator) -> Batch:
+        """Draw n examples."""
+        return self.ready(self.sample(n, rng))
+
+    def beginning(self, split: Split) -> Batch:
+        """Return a split's first piece."""
+        return self.ready(joined([self.pieces(split)[0]()]))
+
+    def _kept(self, split: Split, number: int, sizes: list[int]) -> Batch:
+        n = sizes[number]
+        return kept(
+            f"{self.shelf}/{split}-{number:04d}x{n}",
+            lambda: self.draw(split, n, stream(self.name, self.version, split, number)),
+            f"drawing {self.name}: {split} piece {number + 1} of {len(sizes)}",
+        )

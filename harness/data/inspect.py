@@ -1,0 +1,128 @@
+"""Looks at a sample of a task: sizes, labels, lengths, speed, and what shortcuts reach on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.contract.batch import Batch
+from harness.contract.labels import IGNORED
+from harness.contract.task import SPLITS, LearningTask, Split
+from harness.core.errors import SpecError
+from harness.core.seeding import stream
+from harness.data.inventory import wanting
+from harness.measure.clock import now
+
+MOST = 1000
+"""Examples that are looked at, unless more are asked for or a split has fewer."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A few numbers that sum up many."""
+
+    mean: float
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a sample of a task's data looks like."""
+
+    task: str
+    version: int
+    sizes: Mapping[Split, int]
+    """Examples of each split; of endless training data, of the sample that stands for it."""
+    looked_at: int
+    """Examples in the sample."""
+    per_second: float | None
+    """Examples drawn in a second; None if the data are read."""
+    labels: Mapping[int, int] | None
+    """How often each label occurs; None if targets are real numbers."""
+    values: Spread | None
+    """Targets that are real numbers."""
+    lengths: Spread
+    """Positions without padding."""
+    metric: str
+    chance: float
+    stated: Mapping[str, float]
+    """What shortcuts reach, as the task states it."""
+    found: Mapping[str, float]
+    """What shortcuts reach on the sample."""
+
+
+def inspect(name: str, task: LearningTask, n: int) -> Inspection:
+    """Draw or read a sample and look at it.
+
+    Args:
+        name: What the task is called in messages.
+        task: What is inspected.
+        n: Examples to look at; 0 for as many as its test split has, at most `MOST`.
+
+    Raises:
+        SpecError: The files of a stored task are not there.
+    """
+    if files := wanting(task):
+        raise SpecError(f"{files[0].name} is not there; run `ssm-bench data fetch '{name}'`.")
+    sizes = {split: task.count(split) for split in SPLITS}
+    batch, seconds = sampled(task, n or min(MOST, sizes["test"]))
+    real = batch.targets.is_floating_point()
+    return Inspection(
+        task=name,
+        version=task.version,
+        sizes=sizes,
+        looked_at=len(batch),
+        per_second=None if seconds is None else len(batch) / seconds,
+        labels=None if real else histogram(batch.targets),
+        values=spread(batch.targets) if real else None,
+        lengths=lengths_of(task, batch),
+        metric=task.outputs.metric,
+        chance=task.chance,
+        stated=dict(task.shortcuts),
+        found=reached(task, batch),
+    )
+
+
+def sampled(task: LearningTask, n: int) -> tuple[Batch, float | None]:
+    """Draw n examples from a stream of their own, or read the first n of the test split.
+
+    Returns:
+        The examples, and the seconds that drawing them took; None if they were read.
+    """
+    start = now()
+    drawn = task.fresh(n, stream(task.name, task.version, "inspect"))
+    if drawn is not None:
+        return drawn, now() - start
+    return next(task.rows("test").batches(n)), None
+
+
+def histogram(targets: Tensor) -> dict[int, int]:
+    """Count each label, without positions that carry none."""
+    labels, counts = targets[targets != IGNORED].unique(return_counts=True)
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
+
+
+def lengths_of(task: LearningTask, batch: Batch) -> Spread:
+    """Sum up the lengths of a batch's sequences."""
+    if batch.lengths is not None:
+        return spread(batch.lengths)
+    return spread(torch.tensor([batch.inputs.shape[2 if task.outputs.documents > 1 else 1]]))
+
+
+def spread(numbers: Tensor) -> Spread:
+    """Sum up the numbers of a tensor of any shape."""
+    flat = numbers.double().flatten()
+    return Spread(flat.mean().item(), flat.median().item(), flat.min().item(), flat.max().item())
+
+
+def reached(task: LearningTask, batch: Batch) -> dict[str, float]:
+    """Score what the task's shortcuts answer to a batch, from its inputs alone."""
+    hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
+    outputs, scores = task.outputs, {}
+    for name, predictions in task.shortcut_predictions(hidden).items():
+        figures = outputs.examine(predictions, batch.targets)
+        scores[name] = outputs.score(figures, len(batch))[outputs.metric]
+    return scores

@@ -1,0 +1,1 @@
+"""What plugins and the backbone share: the backbone, position-wise maps, norms."""

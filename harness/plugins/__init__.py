@@ -1,0 +1,1 @@
+"""Finds plugins and loads them, writes new ones, lists, cites and checks them."""

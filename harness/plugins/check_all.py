@@ -1,0 +1,69 @@
+"""Checks every plugin in a process of its own: one that crashes takes no other along."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from harness.measure.clock import now
+from harness.plugins.registry import Kind, registry
+
+OUTCOMES = ("passed", "failed", "not-applicable")
+HEADING = f"{'kind':<6} {'name':<24} {'passed':>6} {'failed':>6} {'n/a':>4} {'s':>7}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of the checks of one plugin."""
+
+    kind: str
+    name: str
+    counts: dict[str, int]
+    """Checks by outcome."""
+    complaints: list[str]
+    """A sentence for each check that failed, or for what kept them from being made."""
+    seconds: float
+
+    def as_json(self) -> str:
+        """Write it for scripts."""
+        return msgspec.json.encode(self).decode()
+
+    def __str__(self) -> str:
+        passed, failed, apart = (self.counts[outcome] for outcome in OUTCOMES)
+        row = f"{self.kind:<6} {self.name:<24} {passed:>6} {failed:>6} {apart:>4}"
+        return "\n".join([f"{row} {self.seconds:>7.1f}", *(f"  {c}" for c in self.complaints)])
+
+
+def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
+    """Return the command line that checks one plugin; kind `auto` looks the name up."""
+    extra = [word for path in plugins for word in ("--plugin", path)]
+    return [sys.executable, "-m", "harness.testing", kind, name, *extra]
+
+
+def examine(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:
+    """Check every model and every task, and yield a verdict as soon as it is known."""
+    kinds: tuple[Kind, ...] = ("model", "task")
+    for kind in kinds:
+        for name in registry(plugins).of(kind):
+            yield verdict(kind, name, plugins)
+    none = dict.fromkeys(OUTCOMES, 0)
+    for entry in registry(plugins).broken():
+        yield Verdict(entry.kind, entry.name, none, [f"It is broken: {entry.error}"], 0.0)
+
+
+def verdict(kind: Kind, name: str, plugins: tuple[str, ...]) -> Verdict:
+    """Check one plugin with its default options."""
+    start = now()
+    done = subprocess.run(
+        [*command(kind, name, plugins), "--json"], capture_output=True, text=True, check=False
+    )
+    results: list[dict[str, Any]] = list(map(msgspec.json.decode, done.stdout.splitlines()))
+    counts = {what: sum(r["outcome"] == what for r in results) for what in OUTCOMES}
+    complaints = [f"{r['name']}: {r['reason']}" for r in results if r["outcome"] == "failed"]
+    if done.returncode and not complaints:
+        last = done.stderr.strip().splitlines()[-1:] or [f"ended with code {done.returncode}"]
+        complaints = [f"It cannot be checked: {last[0]}"]
+    return Verdict(kind, name, counts, complaints, now() - start)

@@ -1,0 +1,115 @@
+"""Turns a plugin's name and options into its recipe: the only place that imports plugins."""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import sys
+from types import ModuleType
+from typing import Any
+
+from harness.core.config import Option, Selector, checked_options, show
+from harness.core.errors import SpecError
+from harness.plugins.registry import Entry, Kind, registry
+
+
+class BrokenPluginError(SpecError):
+    """A plugin that cannot be used, through no fault of who asked for it."""
+
+
+def imported(entry: Entry) -> ModuleType:
+    """Import a plugin's module.
+
+    Raises:
+        BrokenPluginError: The import fails; the message holds the error.
+    """
+    if entry.module in sys.modules:
+        return sys.modules[entry.module]
+    try:
+        spec = importlib.util.spec_from_file_location(entry.module, entry.path)
+        if "." in entry.module or spec is None or spec.loader is None:
+            return importlib.import_module(entry.module)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[entry.module] = module
+        spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(entry.module, None)
+        raise BrokenPluginError(
+            f"The {entry.kind} {entry.name!r} from {entry.origin} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def recipe_class(entry: Entry) -> type[Any]:
+    """Import a plugin and return its one recipe class, which learns its name here.
+
+    Raises:
+        BrokenPluginError: The import fails, or there is not exactly one recipe.
+    """
+    module = imported(entry)
+    recipes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and value.__module__ == module.__name__
+        and getattr(value, "kind", None) == entry.kind
+        and not inspect.isabstract(value)
+    ]
+    if len(recipes) != 1:
+        names = ", ".join(recipe.__name__ for recipe in recipes) or "none"
+        raise BrokenPluginError(
+            f"The {entry.kind} {entry.name!r} from {entry.origin} needs exactly one recipe class, "
+            f"a frozen dataclass that implements its whole contract; found: {names}."
+        )
+    recipe: type[Any] = recipes[0]
+    recipe.name = entry.name
+    return recipe
+
+
+def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:
+    """Build a recipe from its selector.
+
+    Raises:
+        SpecError: The name, the version or an option is wrong.
+    """
+    selector = Selector.parse(text)
+    recipe = recipe_class(registry(plugins).find(kind, selector.name))
+    version = getattr(recipe, "version", None)
+    if selector.version not in {None, version}:
+        raise SpecError(
+            f"{selector.name!r} has no version {selector.version} here, but {version}; "
+            f"write {selector.name}@{version}, or leave the version out."
+        )
+    return recipe(**checked_options(recipe, selector.options, repr(selector.name)))
+
+
+def load_model(text: str) -> Any:
+    """Build a model's recipe from text such as `s4d[state=64]`."""
+    return build("model", text)
+
+
+def load_task(text: str) -> Any:
+    """Build a task's recipe from text such as `synthetic/shift[length=512]`."""
+    return build("task", text)
+
+
+def full_text(recipe: Any) -> str:
+    """Write a recipe with its version and every option: what a run is named by."""
+    options: dict[str, Option] = {key: getattr(recipe, key) for key in _fields(recipe)}
+    return str(Selector(recipe.name, options, getattr(recipe, "version", None)))
+
+
+def label(recipe: Any) -> str:
+    """Write a recipe with the options that differ from their defaults: what people read."""
+    changed = {
+        key: getattr(recipe, key)
+        for key, default in _fields(recipe).items()
+        if show(getattr(recipe, key)) != show(default)
+    }
+    return str(Selector(recipe.name, changed))
+
+
+def _fields(recipe: Any) -> dict[str, Option]:
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
+    return defaults

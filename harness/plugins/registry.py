@@ -1,0 +1,213 @@
+"""Finds plugins by their file's name, imports none until one is asked for.
+
+Entry points of the groups `ssm_bench.models` and `ssm_bench.suites` name packages to walk or single
+modules; `--plugin FILE` names a file. All come through the same door and are listed with where they
+came from. A plugin that cannot be read or imported is reported and hides no other.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal, cast
+from zlib import crc32
+
+from harness.core.config import Selector
+from harness.core.errors import SpecError, unknown
+
+Kind = Literal["model", "task", "preset"]
+GROUPS: Mapping[str, Kind] = {"ssm_bench.models": "model", "ssm_bench.suites": "task"}
+PRESETS = "presets"
+BASES = {
+    "Model": "model",
+    "NetworkModel": "model",
+    "GeneratedTask": "task",
+    "KeptTask": "task",
+    "DrawnTask": "task",
+    "StoredTask": "task",
+    "MeasuredTask": "task",
+}
+"""How a file given by `--plugin` shows, unimported, what it holds: the base of its recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A plugin that was found, not yet imported."""
+
+    name: str
+    kind: Kind
+    module: str
+    path: Path
+    origin: str
+    """The distribution or the file that it came from."""
+    error: str = ""
+    """Why it cannot be used; empty if nothing speaks against it yet."""
+    summary: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All plugins of this process by kind and name, and the entries that are broken."""
+
+    entries: tuple[Entry, ...]
+
+    def of(self, kind: Kind) -> dict[str, Entry]:
+        """Return the usable entries of a kind by name, in alphabetical order."""
+        found = sorted((e for e in self.entries if e.kind == kind and not e.error), key=_by_name)
+        return {entry.name: entry for entry in found}
+
+    def broken(self) -> list[Entry]:
+        """Return the entries that cannot be used, with their errors."""
+        return [entry for entry in self.entries if entry.error]
+
+    def find(self, kind: Kind, name: str) -> Entry:
+        """Return one entry.
+
+        Raises:
+            SpecError: Nobody has the name, or the plugin that has it is broken.
+        """
+        known = self.of(kind)
+        if name in known:
+            return known[name]
+        for entry in self.broken():
+            if (entry.kind, entry.name) == (kind, name):
+                raise SpecError(f"The {kind} {name!r} from {entry.origin} is broken: {entry.error}")
+        raise unknown(kind, name, list(known))
+
+    def match(self, kind: Kind, text: str) -> list[Selector]:
+        """Return what a pattern names: one plugin with options, or all of a folder.
+
+        Raises:
+            SpecError: Nothing matches.
+        """
+        if text.endswith("/*") or text in self.folders(kind):
+            folder = text.removesuffix("/*").rstrip("/")
+            names = [name for name in self.of(kind) if name.startswith(folder + "/")]
+            if names:
+                return [Selector(name) for name in names]
+        selector = Selector.parse(text)
+        if selector.name not in self.of(kind) and not any(
+            e.name == selector.name for e in self.broken()
+        ):
+            raise unknown(kind, selector.name, [*self.of(kind), *self.folders(kind)])
+        self.find(kind, selector.name)
+        return [selector]
+
+    def folders(self, kind: Kind) -> list[str]:
+        """Return the suites, or the folders of models, that hold plugins."""
+        return sorted({name.rpartition("/")[0] for name in self.of(kind) if "/" in name})
+
+
+def _by_name(entry: Entry) -> str:
+    return entry.name
+
+
+@cache
+def registry(plugins: tuple[str, ...] = ()) -> Registry:
+    """Find every plugin: those of the entry points and the files given.
+
+    Raises:
+        SpecError: A given file does not exist.
+    """
+    found: list[Entry] = []
+    for group, kind in GROUPS.items():
+        for point in sorted(entry_points(group=group), key=lambda point: point.name):
+            origin = point.dist.name if point.dist else point.value
+            found += _from_entry_point(point.value, kind, origin)
+    found += [_from_file(Path(plugin)) for plugin in plugins]
+    return Registry(tuple(_without_twins(found)))
+
+
+def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
+    """Return the entries of a package to walk or of a single module, importing neither."""
+    try:
+        spec = importlib.util.find_spec(value)
+    except (ImportError, ValueError) as error:
+        spec, reason = None, str(error)
+    else:
+        reason = f"no module named {value!r}"
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        name = _plugin_name(value.rpartition(".")[2])
+        return [Entry(name=name, kind=kind, module=value, path=Path(), origin=origin, error=reason)]
+    if spec.submodule_search_locations:
+        return [
+            entry
+            for folder in spec.submodule_search_locations
+            for entry in _walk(Path(folder), value, kind, origin)
+        ]
+    path = Path(cast("str", spec.origin))
+    return [_entry(_plugin_name(path.stem), kind, value, path, origin)]
+
+
+def _walk(root: Path, package: str, kind: Kind, origin: str) -> Iterator[Entry]:
+    """Yield every module below a package's folder, except helpers and their folders."""
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        helper = any(part.startswith("_") for part in parts)
+        # A folder that holds no plugins but what they share has no business in a list of them.
+        if helper or (kind == "model" and len(parts) > 1 and parts[0] == "ops"):
+            continue
+        module = ".".join((package, *parts))
+        if parts[0] == PRESETS:
+            yield _entry(_plugin_name(parts[-1]), "preset", module, path, origin)
+        else:
+            yield _entry("/".join(map(_plugin_name, parts)), kind, module, path, origin)
+
+
+def _from_file(path: Path) -> Entry:
+    if not path.is_file():
+        raise SpecError(f"There is no plugin file {str(path)!r}; --plugin takes a Python file.")
+    tree_bases = {
+        getattr(base, "id", getattr(base, "attr", ""))
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+    }
+    kinds = {BASES[base] for base in tree_bases & BASES.keys()}
+    # Two files of one name are two modules.
+    module = f"ssm_bench_plugin_{path.stem}_{crc32(bytes(path.resolve())):08x}"
+    kind: Kind = "task" if kinds == {"task"} else "model"
+    entry = _entry(_plugin_name(path.stem), kind, module, path.resolve(), str(path))
+    if kinds or entry.error:
+        return entry
+    wanted = ", ".join(BASES)
+    return _with_error(entry, f"it has no class that derives from one of {wanted}")
+
+
+def _entry(name: str, kind: Kind, module: str, path: Path, origin: str) -> Entry:
+    entry = Entry(name=name, kind=kind, module=module, path=path, origin=origin)
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    except (OSError, SyntaxError, ValueError) as error:
+        return _with_error(entry, f"{type(error).__name__}: {error}")
+    return Entry(**{**vars(entry), "summary": text.partition("\n")[0]})
+
+
+def _with_error(entry: Entry, error: str) -> Entry:
+    return Entry(**{**vars(entry), "error": error})
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text())
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _without_twins(entries: list[Entry]) -> Iterator[Entry]:
+    """Keep the first of two plugins with one name, and report the other."""
+    first: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        other = first.setdefault((entry.kind, entry.name), entry)
+        if other is entry:
+            yield entry
+        else:
+            yield _with_error(entry, f"the name {entry.name!r} is taken by {other.origin}")
+
+
+def _plugin_name(stem: str) -> str:
+    return stem.lower().replace("_", "-")

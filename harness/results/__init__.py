@@ -1,0 +1,1 @@
+"""Records on disk, their aggregation, statistics and comparison. No torch."""

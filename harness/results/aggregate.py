@@ -1,0 +1,207 @@
+"""Records to cells: what a table may say of a model on a task, over its seeds. No torch.
+
+Two records may be compared if everything but model and seed is equal: the task with its version
+and options, the protocol with its budget, the device. What differs is refused or kept apart.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Literal
+
+from harness.core.config import Option, Protocol, Selector, show
+from harness.core.errors import SpecError
+from harness.core.record import FAILURES, Learned, Outcome, Record
+from harness.results.statistics import Interval, t_interval
+
+Condition = tuple[tuple[str, Option], ...]
+AXIS = "length"
+"""The option that a measured task is swept over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One model on one task, over its seeds."""
+
+    task: str
+    model: str
+    metric: str
+    """Empty, as the numbers are None, if no run has a score."""
+    higher_is_better: bool
+    chance: float | None
+    shortcuts: Mapping[str, float]
+    """Scores that ways around the question reach."""
+    scores: tuple[float, ...]
+    """One for each run that has a score."""
+    interval: Interval | None
+    """95 %, of the kind that `interval_over` says."""
+    interval_over: Literal["seeds", "examples", "nothing"]
+    """Student's t over two seeds and more; of one seed, the run's own bootstrap over examples."""
+    learned: float | None
+    """Share of the seeds that beat chance: whose interval over examples lies beyond it. A run that
+    diverged did not; one that was stopped says nothing."""
+    missing: Mapping[Outcome, int]
+    """Runs without a score, by outcome."""
+    reasons: tuple[str, ...]
+    """Why they have none, each reason once."""
+    step_s: float | None
+    """Median over runs of the median training step."""
+    train_s: float | None
+    """Median over runs."""
+    peak_bytes: int | None
+    """The highest of any run."""
+    parameters: int | None
+
+    @property
+    def n(self) -> int:
+        """Runs with a score."""
+        return len(self.scores)
+
+    @property
+    def lost(self) -> int:
+        """Runs that were started and have no score."""
+        return sum(count for outcome, count in self.missing.items() if outcome in FAILURES)
+
+    @property
+    def mean(self) -> float | None:
+        """Average score over the runs that have one."""
+        return mean(self.scores) if self.scores else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Records that may be compared."""
+
+    title: str
+    """The task; where it was run under several conditions, with what is different in this one."""
+    sweep: bool
+    """Whether the task is measured over lengths, not learned."""
+    records: tuple[Record, ...]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people write for every model; with all options where that would be ambiguous.
+
+        A label leaves defaults out, so it stands for two models once a default has changed.
+        """
+        labels = {record.spec.model: record.model for record in self.records}
+        uses = Counter(labels.values())
+        return {full: label if uses[label] == 1 else full for full, label in labels.items()}
+
+
+def cells(records: Iterable[Record]) -> list[Cell]:
+    """Aggregate the records of learning tasks over seeds; sweeps over lengths are left out.
+
+    Raises:
+        SpecError: A task stands among them under two conditions, which no table may mix.
+    """
+    groups = [group for group in comparable_groups(records) if not group.sweep]
+    refuse_mixture(groups)
+    return [cell for group in groups for cell in group_cells(group)]
+
+
+def group_cells(group: Group) -> list[Cell]:
+    """Aggregate one group: a cell a model, in the order of their labels."""
+    names = group.labels
+    members: dict[str, list[Record]] = {label: [] for label in sorted(names.values())}
+    for record in group.records:
+        members[names[record.spec.model]].append(record)
+    return [_cell(group.title, model, found) for model, found in members.items()]
+
+
+def comparable_groups(records: Iterable[Record]) -> list[Group]:
+    """Split records into those that may be compared, in the order of their titles.
+
+    Runs that failed before anybody knew their options belong to no group.
+    """
+    planned = [record for record in records if record.spec.protocol is not None]
+    tasks: dict[tuple[bool, str], dict[Condition, list[Record]]] = {}
+    for record in planned:
+        sweep = not record.learns
+        key = sweep, task_label(record, sweep=sweep)
+        tasks.setdefault(key, {}).setdefault(condition(record, sweep=sweep), []).append(record)
+    return [
+        Group(title=task + _difference(key, found), sweep=sweep, records=tuple(members))
+        for (sweep, task), found in sorted(tasks.items())
+        for key, members in found.items()
+    ]
+
+
+def refuse_mixture(groups: Iterable[Group]) -> None:
+    """Check that every task stands under one condition.
+
+    Raises:
+        SpecError: One does not; the sentence says what differs.
+    """
+    titles: dict[str, list[str]] = {}
+    for group in groups:
+        titles.setdefault(task_label(group.records[0], sweep=group.sweep), []).append(group.title)
+    for task, found in titles.items():
+        if len(found) > 1:
+            raise SpecError(
+                f"{task} was run under conditions that no table may mix: {'; '.join(found)}. "
+                f"Choose one of them, or keep them apart with comparable_groups()."
+            )
+
+
+def condition(record: Record, *, sweep: bool) -> Condition:
+    """Return what two records must have in common to be compared: names with values."""
+    task = Selector.parse(record.spec.task)
+    held = dataclasses.asdict(record.spec.protocol or Protocol())
+    versions = {"task version": record.task_version, "protocol version": held.pop("version")}
+    del held["budget_s"]  # says whether something is run, and nothing about what it gives
+    options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
+    return tuple({**versions, **options, **held, "device": record.spec.device}.items())
+
+
+def task_label(record: Record, *, sweep: bool) -> str:
+    """Return the task as people write it; of a sweep, without the length."""
+    task = Selector.parse(record.task)
+    options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
+    return str(Selector(task.name, options))
+
+
+def _difference(key: Condition, found: Iterable[Condition]) -> str:
+    """Write what of a condition the others do not share; nothing if it is the only one."""
+    common = set.intersection(*map(set, found))
+    varying = ", ".join(
+        f"{name}={show(value)}" for name, value in key if (name, value) not in common
+    )
+    return varying and f" ({varying})"
+
+
+def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
+    runs = [record.learned for record in members if record.learned and record.outcome == "ok"]
+    missing = [record for record in members if record.outcome != "ok"]
+    diverged = sum(record.outcome == "diverged" for record in missing)
+    scores = tuple(run.score for run in runs)
+    first = runs[0] if runs else None
+    learned = sum(map(_beats_chance, runs)) / (len(runs) + diverged) if runs or diverged else None
+    peaks = [record.memory.peak_bytes for record in members if record.memory]
+    steps = [median(run.step_s) for run in runs if run.step_s]
+    trained = [run.train_s for run in runs if run.steps]
+    return Cell(
+        task=task,
+        model=model,
+        metric=first.metric if first else "",
+        higher_is_better=first.higher_is_better if first else True,
+        chance=first.chance if first else None,
+        shortcuts=first.shortcuts if first else {},
+        scores=scores,
+        interval=t_interval(scores) if len(scores) > 1 else first.interval if first else None,
+        interval_over="seeds" if len(scores) > 1 else "examples" if first else "nothing",
+        learned=learned,
+        missing=Counter(record.outcome for record in missing),
+        reasons=tuple(dict.fromkeys(record.reason for record in missing if record.reason)),
+        step_s=median(steps) if steps else None,
+        train_s=median(trained) if trained else None,
+        peak_bytes=max(peaks, default=None),
+        parameters=next((r.parameters for r in members if r.parameters is not None), None),
+    )
+
+
+def _beats_chance(run: Learned) -> bool:
+    low, high = run.interval
+    return low > run.chance if run.higher_is_better else high < run.chance

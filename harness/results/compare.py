@@ -1,0 +1,250 @@
+"""Compares two sets of records, run by run, and says what got worse. No torch.
+
+Two models of one folder are paired by task and seed; two folders by task, model and seed. Only runs
+that were asked the same under the same protocol are pairs, so a difference has one cause.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+
+import numpy as np
+
+from harness.core.errors import unknown
+from harness.core.record import FAILURES, Record
+from harness.results.aggregate import Condition, condition
+from harness.results.statistics import Interval, resampled_medians, sign_flip_p_value, t_interval
+from harness.results.store import Store
+
+Key = tuple[str, str, Condition, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreChange:
+    """The score of B less that of A, over the seeds that both ran."""
+
+    metric: str
+    higher_is_better: bool
+    mean_a: float
+    mean_b: float
+    difference: float
+    """Mean of the paired differences."""
+    interval: Interval
+    """95 % of `difference`: Student's t over seeds; of one pair, over the test examples of both
+    runs as if they were independent."""
+    p_value: float | None
+    """Two-sided sign-flip permutation test, exact up to 13 pairs; None for one pair, which
+    proves nothing."""
+    effect: float | None
+    """Mean difference over its standard deviation (Cohen's d of pairs); None where that is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A cost of B over that of A, averaged geometrically over the pairs; below 1 is better."""
+
+    value: float
+    interval: Interval | None
+    """95 %: over pairs, of one pair over resampled times; None where one pair has no samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What B changes on one task."""
+
+    task: str
+    model: str
+    """The model, or `A against B`."""
+    seeds: tuple[int, ...]
+    """Seeds that both sides finished."""
+    score: ScoreChange | None
+    """None for a measured task."""
+    seconds: Ratio | None
+    """Of a training step, or of a measured call."""
+    peak_bytes: Ratio | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """B against A."""
+
+    changes: tuple[Change, ...]
+    broken: tuple[str, ...]
+    """Runs that succeeded in A and were started and lost in B, a sentence each."""
+    unpaired: int
+    """Runs of either side that the other has not, or not under the same condition."""
+
+    @property
+    def note(self) -> str:
+        """What must be said beside the numbers; empty if nothing."""
+        if not self.changes:
+            return "No run of A and B is common, so nothing was compared."
+        if all(len(change.seeds) < 2 for change in self.changes):
+            return "One seed proves nothing about another: intervals are over examples or calls."
+        return ""
+
+
+def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
+    """Pair the runs of two sets of records and compare them.
+
+    If each side holds one model and they differ, the models are compared; else runs of one model.
+    """
+    a, b = list(a), list(b)
+    models_a, models_b = ({record.spec.model for record in side} for side in (a, b))
+    versus = len(models_a) == len(models_b) == 1 and models_a != models_b
+    ours, theirs = ({_key(record, versus): record for record in side} for side in (a, b))
+    groups: dict[tuple[str, str, Condition], list[tuple[Record, Record]]] = {}
+    for key in ours:
+        if key in theirs:
+            groups.setdefault(key[:3], []).append((ours[key], theirs[key]))
+    changes = [
+        _change(done)
+        for pairs in groups.values()
+        if (done := [pair for pair in pairs if all(record.outcome == "ok" for record in pair)])
+    ]
+    broken = [
+        f"{new.task}, seed {new.spec.seed}: {old.model} was ok in A, but {new.model} is "
+        f"{new.outcome} in B: {new.reason}"
+        for pairs in groups.values()
+        for old, new in pairs
+        if old.outcome == "ok" and new.outcome in FAILURES
+    ]
+    unpaired = len(ours.keys() ^ theirs.keys())
+    return Comparison(changes=tuple(changes), broken=tuple(broken), unpaired=unpaired)
+
+
+def sides(a: str, b: str, results: Path) -> tuple[list[Record], list[Record]]:
+    """Return the records of two sides, each a folder of results or a model in `results`.
+
+    Raises:
+        SpecError: A side is neither.
+    """
+    return _side(a, results), _side(b, results)
+
+
+def gate(comparison: Comparison, tolerance: float) -> list[str]:
+    """Say what got worse in B, a sentence each; an empty list is a pass.
+
+    Args:
+        comparison: B against A.
+        tolerance: The share of A's value by which B may be worse. A change must also be beyond
+            noise: its interval must exclude no change.
+    """
+    if not comparison.changes:
+        return ["No run of A and B is common, and no data is no pass; run the same tasks for both."]
+    return [
+        *comparison.broken,
+        *(sentence for change in comparison.changes for sentence in _worse(change, tolerance)),
+    ]
+
+
+def _side(name: str, results: Path) -> list[Record]:
+    if Path(name).is_dir():
+        return Store(name).records()
+    records = Store(results).records()
+    found = [record for record in records if name in {record.model, record.spec.model}]
+    if not found:
+        raise unknown(
+            f"model in {str(results)!r}, or folder,", name, sorted({r.model for r in records})
+        )
+    return found
+
+
+def _key(record: Record, versus: bool) -> Key:
+    return (
+        record.spec.task,
+        "" if versus else record.spec.model,
+        condition(record, sweep=False),
+        record.spec.seed,
+    )
+
+
+def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
+    first, second = pairs[0]
+    same = first.spec.model == second.spec.model
+    times = [(_samples(old), _samples(new)) for old, new in pairs]
+    peaks = [
+        (old.memory.peak_bytes, new.memory.peak_bytes)
+        for old, new in pairs
+        if old.memory and new.memory
+    ]
+    return Change(
+        task=first.task,
+        model=first.model if same else f"{first.model} against {second.model}",
+        seeds=tuple(old.spec.seed for old, _ in pairs),
+        score=_score_change(pairs),
+        seconds=_time_ratio([pair for pair in times if all(pair)]),
+        peak_bytes=_ratio([new / old for old, new in peaks]),
+    )
+
+
+def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:
+    runs = [(old.learned, new.learned) for old, new in pairs if old.learned and new.learned]
+    if not runs:
+        return None
+    scores = [(old.score, new.score) for old, new in runs]
+    differences = [new - old for old, new in scores]
+    first, second = runs[0]
+    if len(runs) > 1:
+        interval, spread = t_interval(differences), stdev(differences)
+    else:
+        halves = [(high - low) / 2 for low, high in (first.interval, second.interval)]
+        interval, spread = _around(differences[0], math.hypot(*halves)), 0.0
+    return ScoreChange(
+        metric=first.metric,
+        higher_is_better=first.higher_is_better,
+        mean_a=mean(old for old, _ in scores),
+        mean_b=mean(new for _, new in scores),
+        difference=mean(differences),
+        interval=interval,
+        p_value=sign_flip_p_value(differences) if len(runs) > 1 else None,
+        effect=mean(differences) / spread if spread else None,
+    )
+
+
+def _time_ratio(times: Sequence[tuple[list[float], list[float]]]) -> Ratio | None:
+    ratio = _ratio([median(new) / median(old) for old, new in times])
+    if ratio is None or ratio.interval is not None:
+        return ratio
+    rng = np.random.default_rng(0)
+    old, new = (resampled_medians(samples, rng) for samples in times[0])
+    low, high = np.quantile(new / old, (0.025, 0.975))
+    return Ratio(value=ratio.value, interval=(float(low), float(high)))
+
+
+def _ratio(ratios: Sequence[float]) -> Ratio | None:
+    """Average ratios; the interval is over them, so one has none."""
+    if not ratios:
+        return None
+    logs = [math.log(ratio) for ratio in ratios]
+    low, high = t_interval(logs) if len(logs) > 1 else (None, None)
+    interval = (math.exp(low), math.exp(high)) if low is not None and high is not None else None
+    return Ratio(value=math.exp(mean(logs)), interval=interval)
+
+
+def _worse(change: Change, tolerance: float) -> Iterable[str]:
+    """Yield a sentence for everything that got worse by more than is tolerated."""
+    where = f"{change.model} on {change.task}"
+    score = change.score
+    if score is not None:
+        sign = -1 if score.higher_is_better else 1
+        loss, best = sign * score.difference, min(sign * end for end in score.interval)
+        if loss > tolerance * abs(score.mean_a) and best > 0:
+            yield f"{where}: {score.metric} went from {score.mean_a:.4g} to {score.mean_b:.4g}."
+    for name, ratio in (("time", change.seconds), ("peak memory", change.peak_bytes)):
+        settled = ratio is not None and (ratio.interval is None or ratio.interval[0] > 1)
+        if ratio is not None and settled and ratio.value > 1 + tolerance:
+            yield f"{where}: {name} grew to {ratio.value:.2f} times what it was."
+
+
+def _samples(record: Record) -> list[float]:
+    """Return the raw seconds of what was timed."""
+    if record.learned:
+        return record.learned.step_s
+    return record.measured.call_s if record.measured else []
+
+
+def _around(value: float, half: float) -> Interval:
+    return value - half, value + half

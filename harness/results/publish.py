@@ -1,0 +1,52 @@
+"""Moves reviewed records from a user's results into the versioned ones that the project ships."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.core.config import Limits
+from harness.core.errors import SpecError
+from harness.core.record import Record
+from harness.results.store import Store
+
+
+class Published(NamedTuple):
+    """What became of the records of a folder."""
+
+    moved: int
+    known: int
+    """Records that were there already."""
+    left: int
+    """Records of runs that have to be done again: `killed` and `failed`."""
+
+
+def publish(source: Path, target: Path) -> Published:
+    """Copy the settled records of one folder to another; the source stays as it is.
+
+    Args:
+        source: A folder of records, such as `results/local`.
+        target: The versioned folder, such as `results/records/v1`.
+
+    Raises:
+        SpecError: There is nothing to publish, or a record's code was not committed.
+    """
+    records = Store(source).records()
+    if not records:
+        raise SpecError(f"There are no records in {str(source)!r}; `ssm-bench run` makes some.")
+    store = Store(target)
+    fresh = [record for record in records if record.outcome not in {"killed", "failed"}]
+    new = [record for record in fresh if store.finished(record.run_id, Limits()) is None]
+    refuse_uncommitted(new)
+    for record in new:
+        store.append(record)
+    return Published(len(new), len(fresh) - len(new), len(records) - len(fresh))
+
+
+def refuse_uncommitted(records: list[Record]) -> None:
+    """Raise if a record cannot be traced to a commit: nobody could run it again."""
+    untraced = [r for r in records if not r.machine.get("commit") or r.machine.get("dirty")]
+    if untraced:
+        first = untraced[0]
+        raise SpecError(
+            f"{len(untraced)} of {len(records)} records, {first.task} with {first.model} among "
+            "them, come from code that is not committed; commit it and run them again."
+        )

@@ -1,0 +1,243 @@
+"""Keeps records as JSON lines: one file a (task, model), appended to and never rewritten.
+
+A writer holds the file's lock and has the line on the disk before it returns, so whatever ends a
+sweep leaves all finished runs. A line torn by a crash is ignored, with a warning, and cut off by
+the next writer. No torch, and pandas only where a table is asked for.
+"""
+
+import fcntl
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from harness.core.config import Limits, Selector
+from harness.core.errors import SpecError
+from harness.core.record import SCHEMA, Outcome, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTLED: frozenset[Outcome] = frozenset({"ok", "skipped", "diverged"})
+"""Outcomes that another try with the same seed would repeat."""
+BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out", "not-run"})
+"""Outcomes that larger limits might change."""
+
+Raw = dict[str, Any]
+UPGRADES: dict[int, Callable[[Raw], Raw]] = {}
+"""By schema version: how a line that was written in it becomes one of the next version."""
+
+
+class TornLineWarning(UserWarning):
+    """A file ends in the middle of a line: its last writer was stopped."""
+
+
+class Store:
+    """The records below a folder."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._read: dict[Path, tuple[tuple[int, int], list[Record]]] = {}
+
+    def append(self, record: Record) -> None:
+        """Add a record; it is on the disk when this returns.
+
+        Raises:
+            SpecError: A number is not finite; JSON has no such number and would hold a null.
+        """
+        for name in _not_finite(msgspec.to_builtins(record), "record"):
+            raise SpecError(f"{name} of run {record.run_id} is not finite; leave it out instead.")
+        path = self.path(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            start = _heal(file)
+            file.write(start + msgspec.json.encode(record) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def path(self, record: Record) -> Path:
+        """Return the file that a record belongs to, which its names without options choose."""
+        task, model = Selector.parse(record.spec.task), Selector.parse(record.spec.model)
+        return self.folder / task.name / f"{model.name}.jsonl"
+
+    def records(self) -> list[Record]:
+        """Return the latest record of every run, in the order in which the runs first came.
+
+        Raises:
+            SpecError: A line in the middle of a file is damaged, or a newer version wrote it.
+        """
+        return list(self._by_id().values())
+
+    def get(self, run_id: str) -> Record | None:
+        """Return the latest record of a run."""
+        return self._by_id().get(run_id)
+
+    def finished(self, run_id: str, limits: Limits) -> Record | None:
+        """Return the record that makes another try of a run needless, if there is one.
+
+        A score, a refusal and a divergence stand. What ran out of time or memory stands as long as
+        no larger limit is asked for. What was killed or failed is tried again.
+        """
+        record = self.get(run_id)
+        if record is None or record.outcome in SETTLED:
+            return record
+        stands = record.outcome in BOUNDED and _covers(record.limits, limits)
+        return record if stands else None
+
+    def _by_id(self) -> dict[str, Record]:
+        paths = sorted(self.folder.rglob("*.jsonl"))
+        return {record.run_id: record for path in paths for record in self._lines(path)}
+
+    def _lines(self, path: Path) -> list[Record]:
+        """Read a file, unless it is as it was when it was last read."""
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            stat = os.fstat(file.fileno())
+            stamp = (stat.st_size, stat.st_mtime_ns)
+            known = self._read.get(path)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            text = file.read()
+        *lines, rest = text.split(b"\n")
+        if rest and _is_json(rest):
+            lines.append(rest)
+        elif rest:
+            warnings.warn(
+                f"{path} ends in the middle of a line, which is ignored: its writer was stopped.",
+                TornLineWarning,
+                stacklevel=2,
+            )
+        found = [_decode(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
+        self._read[path] = (stamp, found)
+        return found
+
+
+def read_records(folder: Path | str) -> "pd.DataFrame":
+    """Read a results folder as a table: one row a run, units in the columns' names.
+
+    Raises:
+        SpecError: The folder does not exist, or a line in it is damaged.
+    """
+    import pandas as pd  # noqa: PLC0415 - half a second that only a table is worth
+
+    if not Path(folder).is_dir():
+        raise SpecError(f"There is no results folder {str(folder)!r}; `ssm-bench run` makes one.")
+    return pd.DataFrame([row(record) for record in Store(folder).records()])
+
+
+def row(record: Record) -> dict[str, Any]:
+    """Flatten a record to numbers and texts; None where the run left nothing."""
+    learned, measured, memory = record.learned, record.measured, record.memory
+    call_s = median(measured.call_s) if measured and measured.call_s else None
+    return {
+        "run_id": record.run_id,
+        "task": record.task,
+        "model": record.model,
+        "task_version": record.task_version,
+        "seed": record.spec.seed,
+        "device": record.spec.device,
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "metric": learned and learned.metric,
+        "score": learned and learned.score,
+        "interval_low": learned and learned.interval[0],
+        "interval_high": learned and learned.interval[1],
+        "chance": learned and learned.chance,
+        "steps": learned and learned.steps,
+        "step_s_median": median(learned.step_s) if learned and learned.step_s else None,
+        "first_step_s": learned and learned.first_step_s,
+        "train_s": learned and learned.train_s,
+        "evaluate_s": learned and learned.evaluate_s,
+        "length": measured and measured.length,
+        "batch": measured and measured.batch,
+        "call_s_median": call_s,
+        "first_call_s": measured and measured.first_call_s,
+        "precision": measured and measured.precision,
+        "tokens_per_s": measured.tokens / call_s if measured and call_s else None,
+        "flops": measured and measured.flops,
+        "peak_bytes": memory and memory.peak_bytes,
+        "delta_bytes": memory and memory.delta_bytes,
+        "memory_method": memory and memory.method,
+        "parameters": record.parameters,
+        "state_bytes": record.state_bytes,
+        "predicted_s": record.prediction.get("seconds"),
+        "predicted_bytes": record.prediction.get("bytes"),
+        "path": record.path,
+        "origin": record.origin,
+        "commit": record.machine.get("commit"),
+        "dirty": record.machine.get("dirty"),
+        "started": record.started,
+        "ended": record.ended,
+    }
+
+
+def _heal(file: BinaryIO) -> bytes:
+    """Cut off a torn last line, leave the position at the end, return what must come first."""
+    if file.seek(0, os.SEEK_END) == 0 or _last_byte(file) == b"\n":
+        return b""
+    file.seek(0)
+    whole = file.read()
+    rest = whole[whole.rfind(b"\n") + 1 :]
+    if _is_json(rest):  # only its line end is missing
+        return b"\n"
+    file.truncate(file.seek(len(whole) - len(rest)))
+    return b""
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def _is_json(line: bytes) -> bool:
+    """Tell a whole line from a torn one: no beginning of an object is an object."""
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _decode(line: bytes, place: str) -> Record:
+    try:
+        return msgspec.convert(_upgraded(msgspec.json.decode(line, type=Raw), place), Record)
+    except msgspec.MsgspecError as error:
+        raise SpecError(f"{place}: not a record ({error}); repair or remove the line.") from error
+
+
+def _upgraded(raw: Raw, place: str) -> Raw:
+    """Bring a line to this version's schema, a step at a time."""
+    version = raw.get("schema")
+    while version != SCHEMA:
+        if version not in UPGRADES:
+            raise SpecError(
+                f"{place}: its schema is {version}, which this version cannot read (it knows "
+                f"{SCHEMA} and what it can upgrade to it); use the ssm-bench that wrote it."
+            )
+        raw = {**UPGRADES[version](raw), "schema": version + 1}
+        version += 1
+    return raw
+
+
+def _covers(stored: Limits, asked: Limits) -> bool:
+    """Say whether no stored limit was smaller than the one asked now; 0 is no limit."""
+    pairs = ((stored.timeout_s, asked.timeout_s), (stored.memory_bytes, asked.memory_bytes))
+    return all((old or math.inf) >= (new or math.inf) for old, new in pairs)
+
+
+def _not_finite(value: Any, name: str) -> Iterator[str]:
+    """Yield the names of the numbers in a value that are not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield name
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_finite(inner, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _not_finite(inner, f"{name}[{place}]")

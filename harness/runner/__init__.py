@@ -1,0 +1,1 @@
+"""Plans runs, hands them to an executor, stores what became of them."""

@@ -1,0 +1,29 @@
+"""Where runs are executed: one file an executor, one small interface."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from harness.core.errors import unknown
+from harness.core.messages import Job, Progress, Result
+
+
+class Executor(Protocol):
+    """Does jobs somewhere."""
+
+    def execute(self, job: Job, listener: Callable[[Progress], None]) -> Result:
+        """Do a job in a process of its own and return what became of it, whatever that was."""
+        ...
+
+
+def executor(name: str) -> Executor:
+    """Return the executor that an entry point of `ssm_bench.executors` names.
+
+    Raises:
+        SpecError: Nobody has the name.
+    """
+    points = {point.name: point for point in entry_points(group="ssm_bench.executors")}
+    if name not in points:
+        raise unknown("executor", name, list(points))
+    found: Executor = points[name].load()()
+    return found

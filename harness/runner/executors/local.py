@@ -1,0 +1,128 @@
+"""Runs jobs one after the other on this machine, each in a fresh child process.
+
+The parent enforces the limits: it waits for the child's lines without spinning, looks at its memory
+a few times a second, and ends its whole process group when a limit is passed. The child's own limit
+on address space makes most large allocations fail before that, with a better story to tell.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import IO, final
+
+import msgspec
+
+from harness.core.config import Limits
+from harness.core.messages import Event, Job, Progress, Result
+from harness.measure import memory
+from harness.measure.clock import now
+from harness.measure.machine import pinned_environment
+
+LOOK_S = 0.25
+"""How often the child's memory is read while it is silent."""
+GRACE_S = 5.0
+"""How long a child may take to end after it was asked to."""
+SLACK = 1.1
+"""How far above the limit the parent lets memory go: the child's own limit should act first."""
+
+decoder = msgspec.json.Decoder(Event)
+
+
+@final
+class LocalExecutor:
+    """One process a run, on this machine."""
+
+    def execute(self, job: Job, listener: Callable[[Progress], None]) -> Result:
+        """Do a job and return what became of it, whatever that was."""
+        with tempfile.TemporaryFile() as errors:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "harness.runner.worker", "run"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=pinned_environment(),
+                start_new_session=True,
+            )
+            try:
+                with contextlib.suppress(BrokenPipeError):
+                    assert child.stdin is not None
+                    child.stdin.write(msgspec.json.encode(job))
+                    child.stdin.close()
+                result = follow(child, job, listener)
+            finally:
+                end(child)
+            return result or post_mortem(child, errors)
+
+
+def follow(
+    child: subprocess.Popen[bytes], job: Job, listener: Callable[[Progress], None]
+) -> Result | None:
+    """Read the child's lines until its result, its end, or a limit; None if it died silently."""
+    assert child.stdout is not None
+    start, rest = now(), b""
+    while True:
+        left = job.limits.timeout_s - (now() - start) if job.limits.timeout_s else None
+        broken = broken_limit(child.pid, job.limits, left)
+        if broken:
+            return broken
+        if not select.select([child.stdout], [], [], patience(job.limits, left))[0]:
+            continue
+        chunk = os.read(child.stdout.fileno(), 1 << 16)
+        if not chunk:
+            return None
+        *lines, rest = (rest + chunk).split(b"\n")
+        for event in map(decoder.decode, lines):
+            if isinstance(event, Result):
+                return event
+            listener(event)
+
+
+def patience(limits: Limits, left: float | None) -> float | None:
+    """Return how long to wait for a line before the limits are looked at; None for ever."""
+    waits = [left, LOOK_S if limits.memory_bytes else None]
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
+def broken_limit(pid: int, limits: Limits, left: float | None) -> Result | None:
+    """Return the result of a child that has passed a limit, None if it has not."""
+    if left is not None and left <= 0:
+        return Result(outcome="timed-out", reason=f"Stopped after {limits.timeout_s:g} s.")
+    allowed = limits.memory_bytes
+    held = memory.status_bytes("VmRSS", str(pid)) if allowed else 0
+    if held > SLACK * allowed:
+        reason = f"Stopped at {held / 2**30:.3g} GiB resident of {allowed / 2**30:.3g} GiB allowed."
+        return Result(outcome="out-of-memory", reason=reason)
+    return None
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Make sure that the child and all that it started are gone."""
+    for signum, wait in ((0, 0.5), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            if signum:
+                os.killpg(child.pid, signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(wait)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def post_mortem(child: subprocess.Popen[bytes], errors: IO[bytes]) -> Result:
+    """Say what ended a child that left no result."""
+    errors.seek(0)
+    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+    said = f" Its last words: {last[0][:300]}" if last else ""
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
+        return Result(outcome="killed", reason=f"The process was ended by {name}{hint}.{said}")
+    return Result(outcome="failed", reason=f"The process ended with code {child.returncode}.{said}")

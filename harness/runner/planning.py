@@ -1,0 +1,120 @@
+"""Fills in what a request for runs leaves out, and says what each run will need.
+
+The plugins say their options, versions and ladders; the network is built to see that it can be.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from typing import Any, cast
+
+from msgspec import structs
+
+from harness.contract.batch import Inputs
+from harness.contract.model import Model, Recipe
+from harness.contract.outputs import Outputs
+from harness.contract.task import Task
+from harness.core.config import Protocol, RunSpec, Selector
+from harness.core.errors import SpecError, UnsupportedError
+from harness.core.messages import Plan, Planned, PlanRequest, Prospect
+from harness.core.seeding import scope
+from harness.data.fetch import missing
+from harness.nn.backbone import Backbone
+from harness.plugins.loading import BrokenPluginError, build, full_text, label
+
+
+def plan(request: PlanRequest) -> Plan:
+    """Fill in every option and version, and go up the ladders of bare names."""
+    runs: list[Planned] = []
+    problems: list[str] = []
+    for run in request.runs:
+        try:
+            runs += planned(run, request)
+        except BrokenPluginError as error:
+            problems.append(str(error))
+        except SpecError as error:
+            return Plan(error=str(error))
+    return Plan(runs=runs, problems=list(dict.fromkeys(problems)))
+
+
+def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
+    """Resolve one requested run, which may stand for a ladder of them."""
+    plugins = tuple(request.plugins)
+    model: Recipe = build("model", run.model, plugins)
+    chosen = Selector.parse(run.task)
+    first: Task = build("task", run.task, plugins)
+    climbs = {key: values for key, values in first.ladder.items() if key not in chosen.options}
+    tasks = [
+        replace(cast("Any", first), **dict(zip(climbs, values, strict=True)))
+        for values in product(*climbs.values())
+    ]
+    protocol = (run.protocol or first.protocol).changed(request.changes)
+    run = replace(run, protocol=protocol)
+    runs = [resolved(run, task, model) for task in tasks]
+    if not request.ahead:
+        return runs
+    return [
+        structs.replace(each, prospect=None if each.skip else prospect(task, model, protocol))
+        for each, task in zip(runs, tasks, strict=True)
+    ]
+
+
+def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
+    """Return a run whose values are all there."""
+    spec = replace(run, task=full_text(task), model=full_text(model))
+    rungs = {key: getattr(task, key) for key in task.ladder}
+    common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})
+    return Planned(
+        spec=spec,
+        task=label(task),
+        model=label(model),
+        task_version=task.version,
+        learns=task.learns,
+        averages={name: dict(tasks) for name, tasks in task.averages().items()},
+        skip=model.skip(task),
+        ladder=replace(spec, task=full_text(common)).run_id if rungs else "",
+        length=rungs.get("length", 0),
+    )
+
+
+@dataclass(frozen=True)
+class Face:
+    """What the backbone sees of a task; many tasks have the same."""
+
+    inputs: Inputs
+    outputs: Outputs
+    max_length: int
+    causal: bool
+
+
+def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
+    """Build the network, which shows whether it can be built, and look for the task's files."""
+    face = Face(task.inputs, task.outputs, task.max_length, task.causal)
+    try:
+        parameters, refusal = counted(face, model, protocol.width, protocol.depth), ""
+    except (SpecError, UnsupportedError) as error:
+        parameters, refusal = None, str(error)
+    return Prospect(
+        length=task.max_length,
+        documents=task.outputs.documents,
+        parameters=parameters,
+        files={file.name: file.size for file in missing(task.files())},
+        refusal=refusal,
+    )
+
+
+@cache
+def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
+    """Count the trainable numbers of a network; None if the model does without the backbone.
+
+    Such a model is not built: it may look at the task's data, which would be drawn or fetched.
+
+    Raises:
+        SpecError: The options do not fit each other, the width or the task.
+        UnsupportedError: The model cannot do the task.
+    """
+    if not isinstance(model, Model):
+        return None
+    with scope(0, "init"):
+        network = model.assemble(Backbone, cast("Any", face), width, depth, 0.0)
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -1,0 +1,249 @@
+"""Plans a sweep, leaves out what is stored, hands the rest to an executor, stores every outcome.
+
+The parent of all runs: it imports neither torch nor a plugin, so it stays small and its children's
+memory is their own.
+"""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from harness.core.config import Limits, Option, RunSpec, Selector
+from harness.core.errors import SpecError
+from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
+from harness.core.record import Record
+from harness.costs.frontier import Frontier
+from harness.measure import machine
+from harness.measure.clock import today
+from harness.measure.selftest import selftest
+from harness.plugins.registry import registry
+from harness.results.store import Store
+from harness.runner.executors import Executor, executor
+
+RESULTS = "results/local"
+SHARE = 0.8
+"""Share of the memory now available that a run may be predicted to need, if no limit is set."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a sweep tells its listener: a run's beginning, its progress, or its end."""
+
+    number: int
+    """Which run, counted from 1."""
+    total: int
+    planned: Planned
+    progress: Progress | None = None
+    record: Record | None = None
+    stored: bool = False
+    """The record was there before: nothing was run."""
+
+
+Watch = Callable[[Update], None]
+
+
+def nobody(_: Update) -> None:
+    """Listen to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What is asked for, and how it is to be run."""
+
+    runs: tuple[RunSpec, ...]
+    results: str = RESULTS
+    plugins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    executor: str = "local"
+    changes: Mapping[str, Option] = field(default_factory=dict)
+    """What is changed in every run's protocol, its task's own."""
+
+
+def requests(
+    tasks: Iterable[str],
+    models: Iterable[str],
+    seeds: int,
+    common: RunSpec,
+    plugins: tuple[str, ...],
+) -> tuple[RunSpec, ...]:
+    """Return every task and model that patterns name, for so many seeds.
+
+    Args:
+        tasks: Names, folders or `folder/*`, with options if they like.
+        models: The same of models.
+        seeds: Seeds 0 to seeds - 1.
+        common: Gives the protocol and the device.
+        plugins: Files that hold further plugins.
+
+    Raises:
+        SpecError: A pattern matches nothing.
+    """
+    known = registry(plugins)
+    chosen_models = [str(m) for pattern in models for m in known.match("model", pattern)]
+    return tuple(
+        replace(common, task=str(task), model=model, seed=seed)
+        for pattern in tasks
+        for task in known.match("task", pattern)
+        for model in dict.fromkeys(chosen_models)
+        for seed in range(seeds)
+    )
+
+
+def preset_runs(name: str, seeds: int | None, device: str) -> tuple[RunSpec, ...]:
+    """Return the runs of a preset, each for `seeds` seeds if that is given.
+
+    Raises:
+        SpecError: There is no such preset.
+    """
+    entry = registry().find("preset", name)
+    runs: list[RunSpec] = importlib.import_module(entry.module).runs()
+    if seeds is not None:
+        bare = dict.fromkeys(replace(run, seed=0) for run in runs)
+        runs = [replace(run, seed=seed) for run in bare for seed in range(seeds)]
+    return tuple(replace(run, device=device) for run in runs)
+
+
+def run(
+    tasks: str | Sequence[str],
+    models: str | Sequence[str],
+    *,
+    seeds: int = 1,
+    results: str = RESULTS,
+    device: str = "cpu",
+    limits: Limits | None = None,
+) -> list[Record]:
+    """Run every model on every task, and return the records: the Python face of `ssm-bench run`.
+
+    Args:
+        tasks: One pattern or several, such as `synthetic/shift` or `scaling`.
+        models: One selector or several, such as `s4d[state=32]`.
+        seeds: Seeds 0 to seeds - 1.
+        results: The folder of records; what it holds is not run again.
+        device: `cpu` or `cuda`.
+        limits: What each run may use.
+
+    Raises:
+        SpecError: A name or an option is wrong.
+    """
+    common = RunSpec(task="", model="", device=device)
+    runs = requests(listed(tasks), listed(models), seeds, common, ())
+    sweep = Sweep(runs=runs, results=results, limits=limits or Limits())
+    planned = plan(sweep)
+    if planned.problems:
+        raise SpecError(planned.problems[0])
+    return list(perform(sweep, planned.runs))
+
+
+def listed(names: str | Sequence[str]) -> Sequence[str]:
+    """Return one name as a list of one."""
+    return [names] if isinstance(names, str) else names
+
+
+def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
+    """Let a child that imports the plugins fill in every option and version.
+
+    Args:
+        sweep: What is asked for.
+        ahead: Whether it shall also say what each run will need.
+
+    Raises:
+        SpecError: An option is wrong.
+    """
+    plugins, changes = list(sweep.plugins), dict(sweep.changes)
+    request = PlanRequest(runs=list(sweep.runs), plugins=plugins, changes=changes, ahead=ahead)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.runner.worker", "plan"],
+        input=msgspec.json.encode(request),
+        capture_output=True,
+        check=False,
+        env=machine.pinned_environment(),
+    )
+    if done.returncode:
+        raise RuntimeError(f"Planning failed:\n{done.stderr.decode(errors='replace')}")
+    found = msgspec.json.decode(done.stdout, type=Plan)
+    if found.error:
+        raise SpecError(found.error)
+    unique = {planned.spec.run_id: planned for planned in found.runs}
+    return Plan(runs=list(unique.values()), problems=found.problems)
+
+
+def perform(sweep: Sweep, runs: list[Planned], watch: Watch = nobody) -> Iterator[Record]:
+    """Do what is not stored yet, in order, and yield every run's record."""
+    store, doer = Store(Path(sweep.results)), executor(sweep.executor)
+    memory_bytes = sweep.limits.memory_bytes or int(SHARE * machine.available_bytes())
+    frontier = Frontier(memory_bytes)
+    for number, planned in enumerate(runs, 1):
+        update = Update(number, len(runs), planned)
+        record = store.finished(planned.spec.run_id, sweep.limits)
+        stored = record is not None
+        if record is None:
+            watch(update)
+            record = performed(sweep, planned, frontier, doer, partial_watch(watch, update))
+            store.append(record)
+        if planned.ladder:
+            frontier.note(planned.ladder, record)
+        watch(replace(update, record=record, stored=stored))
+        yield record
+
+
+def partial_watch(watch: Watch, update: Update) -> Callable[[Progress], None]:
+    """Return a listener to one run's progress."""
+    return lambda progress: watch(replace(update, progress=progress))
+
+
+def performed(
+    sweep: Sweep,
+    planned: Planned,
+    frontier: Frontier,
+    doer: Executor,
+    listener: Callable[[Progress], None],
+) -> Record:
+    """Do one run, or say why it is not done."""
+    started, prediction, refusal = today(), {}, ""
+    if planned.ladder and not planned.skip:
+        budget_s = planned.spec.protocol.budget_s if planned.spec.protocol else 0.0
+        prediction = frontier.predict(planned.ladder, planned.length)
+        refusal = frontier.refusal(planned.ladder, prediction, budget_s)
+    if planned.skip:
+        result = Result(outcome="skipped", reason=planned.skip)
+    elif refusal:
+        result = Result(outcome="not-run", reason=refusal)
+    else:
+        job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.limits)
+        result = doer.execute(job, listener)
+    return recorded(sweep, planned, result, prediction, started)
+
+
+def recorded(
+    sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
+) -> Record:
+    """Put a run and its result together."""
+    name = Selector.parse(planned.spec.model).name
+    return Record(
+        run_id=planned.spec.run_id,
+        task=planned.task,
+        model=planned.model,
+        task_version=planned.task_version,
+        learns=planned.learns,
+        averages=planned.averages,
+        spec=planned.spec,
+        limits=sweep.limits,
+        outcome=result.outcome,
+        reason=result.reason,
+        learned=result.learned,
+        measured=result.measured,
+        memory=result.memory,
+        parameters=result.parameters,
+        state_bytes=result.state_bytes,
+        path=result.path,
+        prediction=prediction,
+        machine={**machine.facts(), **result.conditions, "selftest": selftest()},
+        origin=registry(sweep.plugins).find("model", name).origin,
+        started=started,
+        ended=today(),
+    )

@@ -1,0 +1,171 @@
+"""A whole training as a record wants it: fit, score, interval, and the memory of one step."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypeVar
+
+from harness.contract.batch import Batch, Rows
+from harness.contract.model import Recipe
+from harness.contract.network import Network
+from harness.contract.outputs import Outputs
+from harness.contract.task import Evaluation, LearningTask
+from harness.core.config import Protocol, RunSpec
+from harness.core.errors import DivergedError, UnsupportedError
+from harness.core.record import Learned, Memory
+from harness.data.cached_task import ALIKE
+from harness.measure.clock import now
+from harness.measure.device import peak
+from harness.training.evaluate import examine, interval
+from harness.training.loop import Fitted, Listener, fit, prepared
+
+T = TypeVar("T")
+WARMUP_STEPS = 3
+"""Steps whose seconds are not among the samples: they pay for lazy set-up."""
+MOST_POINTS = 300
+MOST_SECONDS = 1000
+
+
+def learned(
+    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, listener: Listener
+) -> tuple[Learned, Memory | None]:
+    """Train a network on a task and score it.
+
+    A network without parameters is scored as it is, and has no step to weigh.
+    """
+    protocol = spec.protocol or task.protocol
+    fitted, memory, trainer = Fitted(), None, None
+    if any(p.requires_grad for p in network.parameters()):
+        trainer = prepared(network, task, recipe, protocol, spec.device)
+        fitted = fit(trainer, task, protocol, listener)
+    start, outputs = now(), task.outputs
+    examined = {
+        split: examine(network, task.rows(split).batches(protocol.batch), outputs)
+        for split in ("validation", "test")
+    }
+    scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
+    refuse_nonsense(scores)
+    further, unscored = evaluated(network, task, protocol)
+    scores |= further
+    bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
+    fitted.evaluate_s += now() - start
+    if trainer is not None:
+        batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
+        memory = peak(lambda: trainer.step(batch), spec.device)
+    return record_of(task, fitted, scores, bounds, unscored), memory
+
+
+def heaviest(batches: Iterator[Batch]) -> Batch:
+    """Return a batch to weigh: where sequences differ, the longest of those sorted together."""
+    first = next(batches)
+    if first.lengths is None:
+        return first
+    return max([first, *islice(batches, ALIKE - 1)], key=lambda batch: batch.inputs.numel())
+
+
+def evaluated(
+    network: Network, task: LearningTask, protocol: Protocol
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Score a trained network on the task's further sets.
+
+    Longer inputs come in smaller batches, so that no set takes much more memory than the training.
+
+    Returns:
+        The figures of each set, and for the others the reason why they have none.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    unscored: dict[str, str] = {}
+    further, usual = task.evaluations(), 1
+    if further:
+        usual = next(task.rows("validation").batches(protocol.batch)).inputs[0].numel()
+    for name, made in further.items():
+        try:
+            found = scored(network, made(), task.outputs, usual, protocol.batch)
+        except UnsupportedError as error:
+            unscored[name] = str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            unscored[name] = "There was not enough memory for it."
+        else:
+            if all(map(math.isfinite, found.values())):
+                scores[name] = found
+            else:
+                unscored[name] = "Its predictions are not finite."
+    return scores, unscored
+
+
+def scored(
+    network: Network, evaluation: Evaluation, outputs: Outputs, usual: int, batch: int
+) -> dict[str, float]:
+    """Score a network on one further set, and leave the network as it was.
+
+    Args:
+        network: What was trained.
+        evaluation: The set.
+        outputs: What scores.
+        usual: Numbers in one input of the training; where there are more, batches are smaller.
+        batch: Examples in a batch of the training.
+    """
+    longer = max(1, -(-evaluation.batch.inputs[0].numel() // usual))
+    size = max(1, batch // longer)
+    try:
+        network.resample(evaluation.rate)
+        return outputs.score(examine(network, Rows(evaluation.batch).batches(size), outputs), size)
+    finally:
+        network.resample(1)
+        network.train()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell an allocation that failed, on whatever device, from other errors."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
+    )
+
+
+def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
+    """Raise if a score is no number: predictions overflowed although the losses did not.
+
+    Raises:
+        DivergedError: One is.
+    """
+    for split, found in scores.items():
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"The {name} of the {split} split is {value} after training.")
+
+
+def record_of(
+    task: LearningTask,
+    fitted: Fitted,
+    scores: dict[str, dict[str, float]],
+    bounds: tuple[float, float],
+    unscored: dict[str, str],
+) -> Learned:
+    """Put together what a training left."""
+    outputs = task.outputs
+    return Learned(
+        metric=outputs.metric,
+        higher_is_better=outputs.higher_is_better,
+        chance=task.chance,
+        score=scores["test"][outputs.metric],
+        interval=bounds,
+        scores=scores,
+        curve=thinned(fitted.curve, MOST_POINTS),
+        validation=fitted.validation,
+        steps=len(fitted.step_s),
+        step_s=thinned(fitted.step_s[WARMUP_STEPS:], MOST_SECONDS),
+        first_step_s=fitted.step_s[0] if fitted.step_s else None,
+        train_s=sum(fitted.step_s),
+        evaluate_s=fitted.evaluate_s,
+        unscored=unscored,
+        shortcuts=dict(task.shortcuts),
+    )
+
+
+def thinned(values: list[T], most: int) -> list[T]:
+    """Return at most so many values, evenly spaced, the last one among them."""
+    stride = -(-len(values) // most) if values else 1
+    return values[::-1][::stride][::-1]
