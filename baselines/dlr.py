@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.draws import log_uniform
-from harness.api import Group, Model, SpecError
+from harness.api import Model, ParameterGroup, SpecError
 
 PARTS = {"real": (1,), "imag": (-1j,), "sum": (1 - 1j,), "prod": (1, -1j), "real-prod": (1, -1j)}
 """Factors whose products with a complex kernel have the wanted real parts."""
@@ -46,9 +46,9 @@ class DLR(Model):
     """Largest initial value of the same."""
 
     lr: ClassVar[float] = 8e-4
-    apart: ClassVar[dict[str, Group]] = {
-        **dict.fromkeys(("r", "theta", "W"), Group()),
-        "D": Group(weight_decay=None),
+    groups: ClassVar[dict[str, ParameterGroup]] = {
+        **dict.fromkeys(("r", "theta", "W"), ParameterGroup()),
+        "D": ParameterGroup(weight_decay=None),
     }
     reference: ClassVar[str] = "gupta2022dlr"
 

@@ -24,7 +24,7 @@ from baselines.ops import diagonal
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.draws import log_uniform
 from baselines.ops.hippo import legs
-from harness.api import Group, Model, SpecError
+from harness.api import Model, ParameterGroup, SpecError
 
 SMALL = 1e-7
 """Squared size from which a reciprocal is kept finite, as in the authors' code."""
@@ -61,11 +61,11 @@ class DSS(Model):
         if min(self.ssm_lr, self.dt_lr) < 0:
             raise SpecError("ssm_lr and dt_lr must not be negative.")
 
-    def groups(self) -> Mapping[str, Group]:
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Set the system apart, without decay; D trains like the rest."""
-        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
-        apart = {"A_re": slow, "A_im": slow, "W": slow, "log_dt": steps}
-        return {**apart, "D": Group(weight_decay=None)}
+        slow, steps = ParameterGroup(lr=self.ssm_lr), ParameterGroup(lr=self.dt_lr)
+        slow_groups = {"A_re": slow, "A_im": slow, "W": slow, "log_dt": steps}
+        return {**slow_groups, "D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "DSSLayer":
         """Build the layer; softmax divides by the sum over this length."""

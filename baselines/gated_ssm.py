@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.prefix_layer import PrefixLayer, Signals, Window, alternating
-from harness.api import Group, Model, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 
 @final
@@ -31,7 +31,7 @@ class GatedSSM(Model):
     """States as a multiple of the width, rounded up to an even number."""
 
     trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none")
-    apart: ClassVar[dict[str, Group]] = {"W_f": Group()}
+    groups: ClassVar[dict[str, ParameterGroup]] = {"W_f": ParameterGroup()}
     reference: ClassVar[str] = "blouir2024birdie"
 
     def __post_init__(self) -> None:

@@ -20,7 +20,15 @@ from torch.nn import functional as F
 
 from baselines.ops.gla import gla, gla_step
 from baselines.ops.reversal import reversed_valid
-from harness.api import Group, Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
+from harness.api import (
+    Mixer,
+    Model,
+    ParameterGroup,
+    SpecError,
+    Trunk,
+    UnsupportedError,
+    tensor_bytes,
+)
 
 HGRN2State = Float[Tensor, "b h e e"]
 Signals = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -36,7 +44,7 @@ class HGRN2(Model):
 
     lr: ClassVar[float] = 5e-3
     trunk: ClassVar[Trunk] = Trunk(mix="none", ffn=1.0, ffn_form="swiglu")
-    apart: ClassVar[dict[str, Group]] = {"bounds": Group()}
+    groups: ClassVar[dict[str, ParameterGroup]] = {"bounds": ParameterGroup()}
     reference: ClassVar[str] = "qin2024hgrn2, yang2024gla"
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from baselines.ops.experts import Experts
 from baselines.ops.heads import Heads
 from baselines.ops.mamba_layer import MambaLayer
 from baselines.ops.selection import SelectionForm
-from harness.api import Group, Mixer, Model, SpecError, Trunk
+from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
 
 PERIOD, OFFSET = 8, 4
 HIDDEN = 3.5
@@ -43,7 +43,7 @@ class Jamba(Model):
     """Experts that each position goes through, if there are any."""
 
     trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none", ffn=HIDDEN, ffn_form="swiglu")
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("A_log", "D"), Group())
+    groups: ClassVar[dict[str, ParameterGroup]] = dict.fromkeys(("A_log", "D"), ParameterGroup())
     reference: ClassVar[str] = "lieber2024jamba, gu2023mamba, ainslie2023gqa"
 
     def __post_init__(self) -> None:

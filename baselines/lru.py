@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo_layer import MimoLayer, System, as_complex
-from harness.api import Group, Model, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 
 @final
@@ -51,11 +51,11 @@ class LRU(Model):
             if getattr(self, name) <= 0:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
 
-    def groups(self) -> Mapping[str, Group]:
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return a smaller rate without decay for poles, B and gamma, and decay for D (D.2)."""
-        slow = Group(lr=self.lr * self.lr_factor)
+        slow = ParameterGroup(lr=self.lr * self.lr_factor)
         apart = dict.fromkeys(("nu_log", "theta_log", "gamma_log", "B"), slow)
-        return apart | {"D": Group(weight_decay=None)}
+        return apart | {"D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "LRULayer":  # noqa: ARG002
         """Build the layer; it needs no length."""

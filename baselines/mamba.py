@@ -14,7 +14,7 @@ from typing import ClassVar, final
 
 from baselines.ops.mamba_layer import MambaLayer
 from baselines.ops.selection import SelectionForm
-from harness.api import Group, Model, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 
 @final
@@ -42,7 +42,7 @@ class Mamba(Model):
     """Whether the input selects C, for all channels; otherwise each channel has one."""
 
     trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none")
-    apart: ClassVar[dict[str, Group]] = dict.fromkeys(("A_log", "D"), Group())
+    groups: ClassVar[dict[str, ParameterGroup]] = dict.fromkeys(("A_log", "D"), ParameterGroup())
     reference: ClassVar[str] = "gu2023mamba, zhu2024vim"
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from baselines.ops import dplr, hippo
 from baselines.ops.dplr_blocks import Mode
 from baselines.ops.dplr_layer import DPLRLayer
 from baselines.ops.draws import log_uniform
-from harness.api import Group, Model, SpecError
+from harness.api import Model, ParameterGroup, SpecError
 
 BASES: dict[str, tuple[hippo.Basis, ...]] = {
     **{basis: (basis,) for basis in get_args(hippo.Basis)},
@@ -69,11 +69,11 @@ class S4(Model):
         if min(self.ssm_lr, self.dt_lr) < 0:
             raise SpecError("ssm_lr and dt_lr must not be negative.")
 
-    def groups(self) -> Mapping[str, Group]:
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Set the continuous system apart, without decay; C and D train like the rest."""
-        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
+        slow, steps = ParameterGroup(lr=self.ssm_lr), ParameterGroup(lr=self.dt_lr)
         apart = dict.fromkeys(("A_re", "A_im", "P", "B"), slow)
-        return {**apart, "log_dt": steps, "D": Group(weight_decay=None)}
+        return {**apart, "log_dt": steps, "D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4Layer":  # noqa: ARG002
         """Build the layer; it needs no length."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from baselines.ops.diagonal_layer import DiagonalLayer
 from baselines.ops.draws import log_uniform
 from baselines.ops.poles import Init, circle, discretise, initial_poles
-from harness.api import Group, Model, SpecError
+from harness.api import Model, ParameterGroup, SpecError
 
 
 @final
@@ -66,11 +66,11 @@ class S4D(Model):
         if self.init == "dfout" and continuous != ("zoh", "exp", 0):
             raise SpecError("init=dfout has discrete poles: leave disc, real and n_ssm alone.")
 
-    def groups(self) -> Mapping[str, Group]:
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Set the continuous system's rates apart, without decay; C and D train like the rest."""
-        slow, steps = Group(lr=self.ssm_lr), Group(lr=self.dt_lr)
-        apart = {"A_re": slow, "A_im": slow, "B": slow, "log_dt": steps}
-        return {**apart, "D": Group(weight_decay=None)}
+        slow, steps = ParameterGroup(lr=self.ssm_lr), ParameterGroup(lr=self.dt_lr)
+        slow_groups = {"A_re": slow, "A_im": slow, "B": slow, "log_dt": steps}
+        return {**slow_groups, "D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4DLayer":  # noqa: ARG002
         """Build the layer; it needs no length.

@@ -22,7 +22,7 @@ from baselines.ops.mimo import varying_mimo
 from baselines.ops.mimo_layer import MimoLayer, System, as_complex, padding
 from baselines.ops.poles import Disc, discretise
 from baselines.ops.s5_system import CInit, block_basis, draw_input, draw_output
-from harness.api import Group, Model, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 Decay = Literal["standard", "BandCdecay", "BfastandCdecay", "noBCdecay"]
 
@@ -69,11 +69,14 @@ class S5(Model):
         if self.ssm_lr <= 0:
             raise SpecError(f"ssm_lr must be positive, not {self.ssm_lr}.")
 
-    def groups(self) -> Mapping[str, Group]:
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return the configuration's groups: slow without decay, or at the recipe's rate with."""
-        slow, usual = Group(lr=self.ssm_lr), Group(weight_decay=None)
+        slow, usual = ParameterGroup(lr=self.ssm_lr), ParameterGroup(weight_decay=None)
         kept = self.optimiser == "noBCdecay"
-        B = {"BandCdecay": Group(lr=self.ssm_lr, weight_decay=None), "BfastandCdecay": usual}
+        B = {
+            "BandCdecay": ParameterGroup(lr=self.ssm_lr, weight_decay=None),
+            "BfastandCdecay": usual,
+        }
         return {
             "Lambda_re": slow,
             "Lambda_im": slow,

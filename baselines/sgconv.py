@@ -21,7 +21,15 @@ from torch import Tensor, nn
 from baselines.ops.convolution import convolve
 from baselines.ops.multiscale import multiscale_kernel, scales
 from baselines.ops.online_convolution import OnlineConvolution, OnlineState, positions
-from harness.api import Group, Mixer, Model, SpecError, UnsupportedError, own_tensors, stamps
+from harness.api import (
+    Mixer,
+    Model,
+    ParameterGroup,
+    SpecError,
+    UnsupportedError,
+    own_tensors,
+    tensor_versions,
+)
 
 
 @final
@@ -37,9 +45,9 @@ class SGConv(Model):
     """Largest such factor."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar[dict[str, Group]] = {
-        "pieces": Group(lr=1e-3, weight_decay=None),
-        "D": Group(weight_decay=None),
+    groups: ClassVar[dict[str, ParameterGroup]] = {
+        "pieces": ParameterGroup(lr=1e-3, weight_decay=None),
+        "D": ParameterGroup(weight_decay=None),
     }
     reference: ClassVar[str] = "li2022sgconv"
 
@@ -134,7 +142,7 @@ class SGConvLayer(Mixer):
 
     def _online(self) -> OnlineConvolution:
         """Return the kernel for steps, made anew only when a parameter has changed."""
-        present = stamps(own_tensors(self))
+        present = tensor_versions(own_tensors(self))
         if self._stepped[0] != present:
             kernel = self.kernel(self.reach)[:, 0]
             self._stepped = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))

@@ -10,17 +10,17 @@ whole network itself.
 """
 
 from harness.contract.batch import Batch, Inputs, Signal, Tokens
-from harness.contract.block import Group, Trunk
+from harness.contract.block import ParameterGroup, Trunk
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
 from harness.contract.outputs import Outputs, Values
 from harness.contract.remote_file import RemoteFile
 from harness.contract.task import (
-    Bench,
     Evaluation,
     LearningTask,
     MeasuredTask,
+    Runner,
     Split,
     Task,
     Workload,
@@ -29,23 +29,21 @@ from harness.core.config import Protocol
 from harness.core.errors import SpecError, UnsupportedError
 from harness.core.seeding import stream
 from harness.data.archives import members
-from harness.data.cached_task import KeptTask
-from harness.data.file_task import StoredTask
-from harness.data.generated_task import DrawnTask, GeneratedTask
+from harness.data.cached_task import CachedTask
+from harness.data.file_task import FileTask
+from harness.data.generated_task import GeneratedTask, PregeneratedTask
 from harness.nn.norms import RMSNorm
-from harness.nn.parameter_versions import own_tensors, stamps
+from harness.nn.parameter_versions import own_tensors, tensor_versions
 
 __all__ = [
     "IGNORED",
     "Assembler",
     "Batch",
-    "Bench",
-    "DrawnTask",
+    "CachedTask",
     "Evaluation",
+    "FileTask",
     "GeneratedTask",
-    "Group",
     "Inputs",
-    "KeptTask",
     "LearningTask",
     "MeasuredTask",
     "Mixer",
@@ -55,17 +53,19 @@ __all__ = [
     "OneLabel",
     "Outputs",
     "PairLabel",
+    "ParameterGroup",
+    "PregeneratedTask",
     "Protocol",
     "RMSNorm",
     "Recipe",
     "RemoteFile",
+    "Runner",
     "Signal",
     "SpecError",
     "Split",
     "State",
     "StepLabels",
     "Stepper",
-    "StoredTask",
     "Task",
     "Tokens",
     "Trunk",
@@ -75,7 +75,7 @@ __all__ = [
     "members",
     "one_hot",
     "own_tensors",
-    "stamps",
     "stream",
     "tensor_bytes",
+    "tensor_versions",
 ]

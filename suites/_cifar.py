@@ -17,12 +17,12 @@ from jaxtyping import Int64, UInt8
 
 from harness.api import (
     Batch,
+    FileTask,
     OneLabel,
     Protocol,
     RemoteFile,
     SpecError,
     Split,
-    StoredTask,
     members,
 )
 
@@ -43,7 +43,7 @@ Colours = UInt8[np.ndarray, "n 1024 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CifarTask(StoredTask, ABC):
+class CifarTask(FileTask, ABC):
     """1,024 pixels, one of ten kinds of things. Models may look both ways, as in all results.
 
     50,000 images are released for training, 5,000 of which validate here, and 10,000 for testing,
@@ -64,7 +64,7 @@ class CifarTask(StoredTask, ABC):
 
     @abstractmethod
     def reduced(self, images: Colours) -> UInt8[np.ndarray, "n 1024 ..."]:
-        """Return the bytes of the images that are kept, of which `ready` makes inputs."""
+        """Return the bytes of the images that are kept, of which `prepare` makes inputs."""
 
     def files(self) -> tuple[RemoteFile, ...]:
         """The binary archive."""

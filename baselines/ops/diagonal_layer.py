@@ -15,7 +15,7 @@ from baselines.ops.block_steps import BlockState, opened
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
 from baselines.ops.diagonal_steps import DiagonalSteps, positions
-from harness.api import Mixer, UnsupportedError, own_tensors, stamps, tensor_bytes
+from harness.api import Mixer, UnsupportedError, own_tensors, tensor_bytes, tensor_versions
 
 CHUNKED_FROM = 256
 """Positions for each mode of a channel (32 at least, both directions counted) from which the
@@ -113,7 +113,7 @@ class DiagonalLayer(Mixer):
 
     def _steps(self) -> DiagonalSteps:
         """Return the system for steps, made anew only when a parameter has changed."""
-        present = self.rate, stamps(own_tensors(self))
+        present = self.rate, tensor_versions(own_tensors(self))
         if self._stepped[0] != present:
             weight, pole = self.system()
             self._stepped = present, DiagonalSteps(weight[:, 0], pole, self.D)

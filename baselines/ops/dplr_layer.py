@@ -14,7 +14,7 @@ from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
 from baselines.ops.dplr_blocks import FORMS, Mode
 from baselines.ops.dplr_steps import Recurrence
-from harness.api import Mixer, State, UnsupportedError, own_tensors, stamps, tensor_bytes
+from harness.api import Mixer, State, UnsupportedError, own_tensors, tensor_bytes, tensor_versions
 
 
 class DPLRLayer(Mixer):
@@ -99,7 +99,7 @@ class DPLRLayer(Mixer):
         """Return the form of steps, made anew only when a parameter or the rate has changed."""
         if not self.causal:
             raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        present = self.rate, stamps(own_tensors(self))
+        present = self.rate, tensor_versions(own_tensors(self))
         if self._stepped[0] != present:
             with torch.no_grad(), torch.autocast(self.D.device.type, enabled=False):
                 self._stepped = present, FORMS[self.mode](self.system(), self._C()[:, 0], self.D)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo import mimo
-from harness.api import Mixer, UnsupportedError, own_tensors, stamps
+from harness.api import Mixer, UnsupportedError, own_tensors, tensor_versions
 
 MimoState = tuple[Complex[Tensor, "b n"]]
 
@@ -81,7 +81,7 @@ class MimoLayer(Mixer):
 
     def _present_system(self) -> tuple[Tensor, ...]:
         """Return the system for steps, discretised anew only when a parameter has changed."""
-        present = stamps(own_tensors(self))
+        present = tensor_versions(own_tensors(self))
         if self._stepped[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)

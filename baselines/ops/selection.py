@@ -19,7 +19,7 @@ from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.draws import log_uniform
 from baselines.ops.gates import softplus
 from baselines.ops.selective_scan import Form, Selective, scan_form, selective_scan
-from harness.api import stamps
+from harness.api import tensor_versions
 
 SelectionState = tuple[Float[Tensor, "b p c"], Float[Tensor, "b c n"]]
 """The last inputs of the convolution, and the state of the scan."""
@@ -144,7 +144,7 @@ class Selection(nn.Module):
     @torch.no_grad()
     def _present_rates(self) -> Float[Tensor, "c n"]:
         """Return A for steps, computed anew only when its parameter has changed."""
-        present = stamps([self.A_log])
+        present = tensor_versions([self.A_log])
         if self._rates[0] != present:
             self._rates = present, -self.A_log.exp()
         return self._rates[1]

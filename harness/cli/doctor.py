@@ -46,7 +46,7 @@ class Finding:
     said: str
 
 
-def examine(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
+def findings(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Yield findings as they are made; `wrong` ones make results untrustworthy."""
     yield instrument()
     facts = machine.facts()

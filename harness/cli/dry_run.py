@@ -24,7 +24,7 @@ WIDE = 160
 """Columns that a table of names with options needs."""
 
 
-def foretell(sweep: Sweep, plan: Plan, json: bool) -> int:
+def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
     """Show what would run and what it would take, and run nothing.
 
     Args:
@@ -44,12 +44,12 @@ def foretell(sweep: Sweep, plan: Plan, json: bool) -> int:
     else:
         console = Console()
         # A name with options is no longer one when it is broken to fit 80 columns.
-        Console(width=max(console.width, WIDE)).print(outlook(found))
+        Console(width=max(console.width, WIDE)).print(forecast_table(found))
         console.print("\n".join(closing(found)), highlight=False, markup=False, soft_wrap=True)
     return 1 if plan.problems or any(told.expected == "cannot run" for told in found) else 0
 
 
-def outlook(found: list[Forecast]) -> Table:
+def forecast_table(found: list[Forecast]) -> Table:
     """Draw a row for every run."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("task", "model", "seed", "expected"):

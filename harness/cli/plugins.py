@@ -37,15 +37,17 @@ def check(
     """Check that a model or a task keeps the contract; each check says what failed and where."""
     import subprocess
 
-    from harness.plugins import check_all as checkup
+    from harness.plugins import check_all
 
     if every == bool(name):
         raise SpecError("Name a model or a task to be checked, or give --all.")
     if not every:
-        sys.exit(subprocess.call(checkup.command("auto", name, tuple(plugin)) + ["--json"] * json))
+        sys.exit(
+            subprocess.call(check_all.command("auto", name, tuple(plugin)) + ["--json"] * json)
+        )
     failed = False
-    typer.echo(checkup.HEADING, err=json)
-    for verdict in checkup.examine(tuple(plugin)):
+    typer.echo(check_all.HEADING, err=json)
+    for verdict in check_all.check_all(tuple(plugin)):
         failed |= bool(verdict.complaints)
         typer.echo(verdict.as_json() if json else verdict)
     sys.exit(1 if failed else 0)
@@ -83,10 +85,10 @@ def doctor(plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
     """Test the instrument, and say what this installation can do and what is missing for what."""
     import msgspec
 
-    from harness.cli.doctor import examine
+    from harness.cli.doctor import findings
 
     marks, wrong = {"ok": "ok     ", "missing": "missing", "wrong": "WRONG  "}, False
-    for finding in examine(tuple(plugin)):
+    for finding in findings(tuple(plugin)):
         wrong |= finding.status == "wrong"
         line = f"{marks[finding.status]} {finding.subject:<12} {finding.said}"
         typer.echo(msgspec.json.encode(finding).decode() if json else line)

@@ -62,7 +62,7 @@ def run(
         changes=parse_options(protocol),
     )
     if dry_run:
-        from harness.cli.dry_run import foretell
+        from harness.cli.dry_run import show_dry_run
 
-        sys.exit(foretell(sweep, plan(sweep, ahead=True), json))
+        sys.exit(show_dry_run(sweep, plan(sweep, ahead=True), json))
     sys.exit(carry_out(sweep, plan(sweep), json))

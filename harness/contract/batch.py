@@ -72,7 +72,7 @@ class Rows:
     """A split as it lies in memory, small, which becomes what networks take batch by batch."""
 
     kept: Batch
-    ready: Callable[[Batch], Batch] = unchanged
+    prepare: Callable[[Batch], Batch] = unchanged
     """Turns some of the examples into what networks take."""
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -81,7 +81,7 @@ class Rows:
         Padding that is common to a batch is left out.
         """
         for start in range(0, len(self.kept), size):
-            yield self.ready(self.kept[start : start + size]).trimmed()
+            yield self.prepare(self.kept[start : start + size]).trimmed()
 
 
 def widened(tensor: Tensor) -> Tensor:

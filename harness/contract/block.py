@@ -22,7 +22,7 @@ class Trunk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ParameterGroup:
     """Optimiser settings for parameters that train apart from the others."""
 
     lr: float | None = None

@@ -50,13 +50,13 @@ class OneLabel(Outputs):
         """Return the mean cross-entropy."""
         return F.cross_entropy(predictions, targets)
 
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Keep whether the largest prediction is the label: (b, 1)."""
         return (predictions.argmax(-1) == targets).double()[:, None]
 
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
         """Return the share of correct labels."""
-        return {"accuracy": examined[:, 0].mean().item()}
+        return {"accuracy": figures[:, 0].mean().item()}
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (c,): the largest is the commonest class."""
@@ -90,13 +90,13 @@ class PairLabel(Outputs):
         """Return the mean cross-entropy."""
         return F.cross_entropy(predictions, targets)
 
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Keep whether the largest prediction is the label: (b, 1)."""
-        return OneLabel(self.classes).examine(predictions, targets)
+        return OneLabel(self.classes).per_example(predictions, targets)
 
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Return the share of correct labels."""
-        return OneLabel(self.classes).score(examined, batch)
+        return OneLabel(self.classes).score(figures, batch)
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (c,)."""
@@ -134,7 +134,7 @@ class StepLabels(Outputs):
             predictions.flatten(0, -2), flat, weight=weight, ignore_index=IGNORED
         )
 
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Count for each example and class what is right, true and predicted: (b, 3 c + 1).
 
         The last figure is 1 if every labelled position is right.
@@ -148,7 +148,7 @@ class StepLabels(Outputs):
         whole = (right | ~valid).all(1, keepdim=True)
         return torch.cat([counts.flatten(1), whole.double()], 1)
 
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:  # noqa: ARG002
         """Reduce over the whole split.
 
         Returns:
@@ -156,13 +156,13 @@ class StepLabels(Outputs):
             an error; and as means over the classes that occur or are predicted `macro_accuracy`,
             of the share that is right, and `macro_f1`.
         """
-        right, true, guessed = examined[:, :-1].sum(0).view(3, self.classes)
+        right, true, guessed = figures[:, :-1].sum(0).view(3, self.classes)
         seen = true + guessed > 0
         f1 = 2 * right / (true + guessed).clamp(min=1)
         return {
             "accuracy": (right.sum() / true.sum()).item(),
             "macro_accuracy": (right / true.clamp(min=1))[seen].mean().item(),
-            "sequence_accuracy": examined[:, -1].mean().item(),
+            "sequence_accuracy": figures[:, -1].mean().item(),
             "macro_f1": f1[seen].mean().item(),
         }
 

@@ -1,17 +1,18 @@
 """Models as recipes: frozen values that build a mixer, or a whole network."""
 
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol, final
+from typing import ClassVar, final
 
 from torch import nn
 
-from harness.contract.block import Group, Trunk
+from harness.contract.block import ParameterGroup, Trunk
 from harness.contract.network import Mixer, Network
 from harness.contract.task import Task
 
 
-class Assembler(Protocol):
+class Assembler(typing.Protocol):
     """Builds the common backbone around a model's mixers."""
 
     def __call__(
@@ -29,7 +30,7 @@ class Recipe(ABC):
     """Set by the registry to the plugin's name."""
     lr: ClassVar[float] = 1e-3
     """The learning rate its authors train it at; a protocol may scale all models' rates alike."""
-    apart: ClassVar[Mapping[str, Group]] = {}
+    groups: ClassVar[Mapping[str, ParameterGroup]] = {}
     """Parameters that train apart, by the last part of their name."""
     reference: ClassVar[str] = ""
     """Keys of its papers, with commas between them, in a `.bib` file beside its module."""
@@ -38,9 +39,9 @@ class Recipe(ABC):
         super().__init_subclass__()
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
-    def groups(self) -> Mapping[str, Group]:
-        """Return what trains apart under the recipe's options; `apart` unless they change it."""
-        return self.apart
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
+        """Return what trains apart under the recipe's options; `groups` unless they change it."""
+        return self.groups
 
     def skip(self, task: Task) -> str:  # noqa: ARG002
         """Return why this model cannot do a task, in a sentence; empty if it can."""

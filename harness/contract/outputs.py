@@ -1,7 +1,7 @@
 """What a task asks for. Outputs own the head, the loss and the score; the trainer asks no further.
 
 Axes: b batch, l length, d width of the backbone, c classes, p positions read, s size of a value,
-k columns of what `examine` keeps. Scores are reduced from per-example figures, so an interval over
+k columns of `per_example`. Scores are reduced from per-example figures, so an interval over
 examples, a slice or another batch size never needs the model again.
 """
 
@@ -46,15 +46,15 @@ class Outputs(ABC):
         """Return the scalar that training minimises."""
 
     @abstractmethod
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return (b, k) float64 figures from which `score` can be reduced."""
 
     @abstractmethod
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Reduce (n, k) figures of a split to named scores.
 
         Args:
-            examined: What `examine` returned for the n examples of a split.
+            figures: What `per_example` returned for the n examples of a split.
             batch: The batch size at which a figure is meant that papers average over batches.
         """
 
@@ -116,20 +116,20 @@ class Values(Outputs):
         """Return the mean squared error."""
         return F.mse_loss(predictions, targets)
 
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Keep squared error, sum, sum of squares and count of each example: (b, 4)."""
         error = (predictions.double() - targets.double()).square().flatten(1).sum(1)
         flat = targets.double().flatten(1)
         count = torch.full_like(error, flat.shape[1])
         return torch.stack([error, flat.sum(1), flat.square().sum(1), count], 1)
 
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Return pooled R2, the R2 averaged over batches, the mean squared error and its root."""
-        whole = examined.sum(0)
+        whole = figures.sum(0)
         mse = (whole[0] / whole[3]).item()
-        batches = -(-len(examined) // batch)
-        sums = examined.new_zeros(batches, 4)
-        sums.index_add_(0, torch.arange(len(examined)) // batch, examined)
+        batches = -(-len(figures) // batch)
+        sums = figures.new_zeros(batches, 4)
+        sums.index_add_(0, torch.arange(len(figures)) // batch, figures)
         return {
             "r2": r_squared(whole).item(),
             "r2_batches": r_squared(sums).mean().item(),

@@ -1,9 +1,10 @@
 """Tasks: what is asked of a network, and where the data come from or what is measured."""
 
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, final, get_args
+from typing import ClassVar, Literal, final, get_args
 
 import torch
 from torch import Tensor
@@ -12,16 +13,16 @@ from harness.contract.batch import Batch, Inputs, Rows
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.contract.remote_file import RemoteFile
-from harness.core.config import Protocol as TrainingProtocol
+from harness.core.config import Protocol
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-class Bench(Protocol):
+class Runner(typing.Protocol):
     """What the worker offers a task: to train and score a network, or to measure one."""
 
-    def learn(self, task: "LearningTask") -> None:
+    def train(self, task: "LearningTask") -> None:
         """Train on the task and score its splits."""
         ...
 
@@ -38,7 +39,7 @@ class Task(ABC):
     """Set by the registry to the plugin's name."""
     version: ClassVar[int] = 1
     """Raised whenever the bytes of its data or the meaning of its score change."""
-    protocol: ClassVar[TrainingProtocol] = TrainingProtocol()
+    protocol: ClassVar[Protocol] = Protocol()
     """The protocol a run of this task has unless another is asked for."""
     ladder: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """Options that a run of the bare name goes through, upwards."""
@@ -74,11 +75,11 @@ class Task(ABC):
         return ()
 
     @property
-    def shelf(self) -> str:
+    def cache_name(self) -> str:
         """The folder of the pieces that it keeps, below that of all; empty if it keeps none."""
         return ""
 
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:  # noqa: ARG002
+    def shards(self, split: Split) -> list[Callable[[], Batch]]:  # noqa: ARG002
         """Return what reads each piece of a split, and makes and keeps it if it is not there."""
         return []
 
@@ -94,8 +95,8 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def perform(self, bench: Bench) -> None:
-        """Do a run of this task on the bench."""
+    def perform(self, runner: Runner) -> None:
+        """Do a run of this task with what the worker offers."""
 
 
 @final
@@ -128,7 +129,7 @@ class LearningTask(Task):
         """Return how many examples a split has; of endless training data, a sample of them."""
         return len(self.split(split))
 
-    def fresh(self, n: int, rng: torch.Generator) -> Batch | None:  # noqa: ARG002
+    def new_examples(self, n: int, rng: torch.Generator) -> Batch | None:  # noqa: ARG002
         """Draw n examples of no split from a CPU generator; None if its examples are read."""
         return None
 
@@ -136,7 +137,7 @@ class LearningTask(Task):
         """Return a whole split to be gone through batch by batch."""
         return Rows(self.split(split))
 
-    def beginning(self, split: Split) -> Batch:
+    def first_examples(self, split: Split) -> Batch:
         """Return the first examples of a split, without making all of it if they take long."""
         return self.split(split)
 
@@ -163,9 +164,9 @@ class LearningTask(Task):
         return None
 
     @final
-    def perform(self, bench: Bench) -> None:
+    def perform(self, runner: Runner) -> None:
         """Train and score."""
-        bench.learn(self)
+        runner.train(self)
 
 
 @final
@@ -189,6 +190,6 @@ class MeasuredTask(Task):
         """Prepare what is measured on a network that stands on its device."""
 
     @final
-    def perform(self, bench: Bench) -> None:
+    def perform(self, runner: Runner) -> None:
         """Measure."""
-        bench.measure(self)
+        runner.measure(self)

@@ -19,7 +19,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to say of each run what it will need."""
 
 
-class Prospect(msgspec.Struct, frozen=True, kw_only=True):
+class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     """What a run will need, as far as its plugins can say without starting it."""
 
     length: int
@@ -52,7 +52,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """What the runs of one ladder have in common; empty if the task has none."""
     length: int = 0
     """The run's place on its ladder."""
-    prospect: Prospect | None = None
+    requirements: Requirements | None = None
     """Only where it was asked for."""
 
 

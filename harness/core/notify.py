@@ -16,7 +16,7 @@ _listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener) -> Iterator[None]:
     """Let another hear what a person would be told here."""
     token = _listener.set(listener)
     try:

@@ -84,7 +84,7 @@ def limited(told: Forecast, limits: Limits) -> Forecast:
 
 def forecast(planned: Planned, stored: Record | None, evidence: Evidence) -> Forecast:
     """Say what is to be expected of one run."""
-    ahead = planned.prospect
+    ahead = planned.requirements
     told = Forecast(
         run_id=planned.spec.run_id,
         task=planned.task,
@@ -107,7 +107,7 @@ def forecast(planned: Planned, stored: Record | None, evidence: Evidence) -> For
 
 def costed(told: Forecast, planned: Planned, evidence: Evidence) -> Forecast:
     """Add what a run will take, if records say."""
-    protocol, ahead = planned.spec.protocol, planned.prospect
+    protocol, ahead = planned.spec.protocol, planned.requirements
     assert protocol is not None
     assert ahead is not None
     name = named(planned.model)

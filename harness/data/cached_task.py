@@ -20,10 +20,10 @@ ALIKE = 8
 """Batches whose rows are sorted by length together: more leave less padding, and less chance."""
 
 
-class KeptTask(LearningTask):
-    """A task whose splits are rows of pieces. Subclass `DrawnTask` or `StoredTask`.
+class CachedTask(LearningTask):
+    """A task whose splits are rows of pieces. Subclass `PregeneratedTask` or `FileTask`.
 
-    Pieces hold what takes the least room, such as bytes; `ready` makes of it what networks take,
+    Pieces hold what takes the least room, such as bytes; `prepare` makes of it what networks take,
     for one batch after the other, so that a large split is never whole in memory as real numbers.
     """
 
@@ -33,18 +33,18 @@ class KeptTask(LearningTask):
 
     @property
     @abstractmethod
-    def shelf(self) -> str:
+    def cache_name(self) -> str:
         """The folder of its pieces, below that of all."""
 
     @abstractmethod
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+    def shards(self, split: Split) -> list[Callable[[], Batch]]:
         """Return what reads each piece of a split, and makes and keeps it if it is not there."""
 
     def count(self, split: Split) -> int:
         """Add up the examples of all pieces."""
-        return sum(len(piece()) for piece in self.pieces(split))
+        return sum(len(piece()) for piece in self.shards(split))
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Turn examples as they are kept into examples as networks take them.
 
         The default changes nothing; integers of small types need no change (see `Batch`).
@@ -67,12 +67,12 @@ class KeptTask(LearningTask):
 
     def split(self, split: Split) -> Batch:
         """Return validation or test; of the training data, the first piece."""
-        return self.ready(self.rows(split).kept)
+        return self.prepare(self.rows(split).kept)
 
     def rows(self, split: Split) -> Rows:
-        """Return the same as it is kept, which `ready` takes batch by batch."""
-        pieces = self.pieces(split)[: 1 if split == "train" else None]
-        return Rows(joined([piece() for piece in pieces]), self.ready)
+        """Return the same as it is kept, which `prepare` takes batch by batch."""
+        pieces = self.shards(split)[: 1 if split == "train" else None]
+        return Rows(joined([piece() for piece in pieces]), self.prepare)
 
     def train_batches(self, size: int) -> Iterator[Batch]:
         """Yield shuffled epochs without end: pieces in random order, and rows within a piece.
@@ -80,7 +80,7 @@ class KeptTask(LearningTask):
         Sequences of different lengths meet others of about their own, so that few positions are
         padding. The last, smaller batch of a piece, or of the pieces that are mixed, is left out.
         """
-        rng, pieces = stream(self.name, self.version, "order"), self.pieces("train")
+        rng, pieces = stream(self.name, self.version, "order"), self.shards("train")
         while True:
             numbers = torch.randperm(len(pieces), generator=rng).tolist()
             for first in range(0, len(numbers), self.mixed):
@@ -88,7 +88,7 @@ class KeptTask(LearningTask):
                 if len(rows) < size:  # all are that small, or it is the last, smaller piece
                     size = min(size, len(pieces[0]()))
                 for chosen in drawn_batches(rows.lengths, len(rows), size, rng):
-                    yield self.ready(rows[chosen]).trimmed()
+                    yield self.prepare(rows[chosen]).trimmed()
 
 
 def drawn_batches(

@@ -47,9 +47,9 @@ def fetched(files: tuple[RemoteFile, ...]) -> Path:
     folder = data_folder()
     for file in files:
         path = folder / file.name
-        if examined(file, folder) is not None or _unrecorded(file, path):
+        if fault(file, folder) is not None or _unrecorded(file, path):
             with locked(path.with_name(".lock")):
-                if examined(file, folder) is not None:
+                if fault(file, folder) is not None:
                     _fetch(file, path)
                 if _unrecorded(file, path):
                     _record(path)
@@ -62,7 +62,7 @@ def data_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_cache_path("ssm-bench", appauthor=False)
 
 
-def examined(file: RemoteFile, folder: Path) -> str | None:
+def fault(file: RemoteFile, folder: Path) -> str | None:
     """Return what is wrong with a file in a folder, in a clause; None if nothing is."""
     path = folder / file.name
     if path.is_dir():

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from harness.contract.batch import Batch
 from harness.contract.task import Split
-from harness.data.cached_task import KeptTask
+from harness.data.cached_task import CachedTask
 from harness.data.fetch import fetched
 from harness.data.shards import parsed
 
 
-class StoredTask(KeptTask):
+class FileTask(CachedTask):
     """A task whose data lie in files or in an installed package.
 
     Files that are fetched are parsed once: what `load` makes of them is kept in pieces. What comes
@@ -25,7 +25,7 @@ class StoredTask(KeptTask):
 
         Returns:
             The split; or, if it is large, its pieces one after the other, in one pass. All in types
-            that take little room, such as bytes, of which `ready` makes what networks take.
+            that take little room, such as bytes, of which `prepare` makes what networks take.
         """
 
     def depends_on(self) -> object:
@@ -33,16 +33,16 @@ class StoredTask(KeptTask):
         return [super().depends_on(), [[file.name, file.checksum] for file in self.files()]]
 
     @property
-    def shelf(self) -> str:
+    def cache_name(self) -> str:
         """A folder, which holds one of each split."""
         return f"parsed/{self.key}"
 
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+    def shards(self, split: Split) -> list[Callable[[], Batch]]:
         """Return what reads each piece of a split, after fetching and parsing what is missing."""
         if not self.files():
             return [partial(self.packaged, split)]
         said = f"reading {self.name}: {split}"
-        return parsed(f"{self.shelf}/{split}", partial(self._parts, split), said)
+        return parsed(f"{self.cache_name}/{split}", partial(self._parts, split), said)
 
     @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
     def packaged(self, split: Split) -> Batch:

@@ -10,7 +10,7 @@ import torch
 from harness.contract.batch import Batch
 from harness.contract.task import LearningTask, Split
 from harness.core.seeding import stream
-from harness.data.cached_task import KeptTask, joined
+from harness.data.cached_task import CachedTask, joined
 from harness.data.shards import kept
 
 
@@ -30,7 +30,7 @@ class GeneratedTask(LearningTask):
         while True:
             yield self.sample(size, rng)
 
-    def fresh(self, n: int, rng: torch.Generator) -> Batch:
+    def new_examples(self, n: int, rng: torch.Generator) -> Batch:
         """Draw n examples."""
         return self.sample(n, rng)
 
@@ -43,14 +43,14 @@ class GeneratedTask(LearningTask):
         return self.sample(self.examples[split], stream(self.name, self.version, split))
 
 
-class DrawnTask(KeptTask):
+class PregeneratedTask(CachedTask):
     """A task with finite splits that are drawn from its own stream and kept.
 
     Each piece has a stream of its own, so a split is the same in whatever order, by however many
     processes and after however many interruptions its pieces were drawn.
     """
 
-    piece: ClassVar[int] = 1000
+    shard_size: ClassVar[int] = 1000
     """Examples that are drawn and kept together."""
 
     @property
@@ -63,7 +63,7 @@ class DrawnTask(KeptTask):
         """Draw n examples from a CPU generator."""
 
     @property
-    def shelf(self) -> str:
+    def cache_name(self) -> str:
         """One folder for all splits."""
         return f"drawn/{self.key}"
 
@@ -71,28 +71,28 @@ class DrawnTask(KeptTask):
         """Return the size of a split, drawn or not."""
         return self.examples[split]
 
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+    def shards(self, split: Split) -> list[Callable[[], Batch]]:
         """Return what reads each piece of a split, and draws and keeps it if it is not there."""
         count = self.count(split)
-        sizes = [min(self.piece, count - start) for start in range(0, count, self.piece)]
+        sizes = [min(self.shard_size, count - start) for start in range(0, count, self.shard_size)]
         return [partial(self._kept, split, number, sizes) for number in range(len(sizes))]
 
     def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:  # noqa: ARG002
         """Draw n examples of a split; the default draws all splits alike."""
         return self.sample(n, rng)
 
-    def fresh(self, n: int, rng: torch.Generator) -> Batch:
+    def new_examples(self, n: int, rng: torch.Generator) -> Batch:
         """Draw n examples."""
-        return self.ready(self.sample(n, rng))
+        return self.prepare(self.sample(n, rng))
 
-    def beginning(self, split: Split) -> Batch:
+    def first_examples(self, split: Split) -> Batch:
         """Return a split's first piece."""
-        return self.ready(joined([self.pieces(split)[0]()]))
+        return self.prepare(joined([self.shards(split)[0]()]))
 
     def _kept(self, split: Split, number: int, sizes: list[int]) -> Batch:
         n = sizes[number]
         return kept(
-            f"{self.shelf}/{split}-{number:04d}x{n}",
+            f"{self.cache_name}/{split}-{number:04d}x{n}",
             lambda: self.draw(split, n, stream(self.name, self.version, split, number)),
             f"drawing {self.name}: {split} piece {number + 1} of {len(sizes)}",
         )

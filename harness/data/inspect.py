@@ -93,7 +93,7 @@ def sampled(task: LearningTask, n: int) -> tuple[Batch, float | None]:
         The examples, and the seconds that drawing them took; None if they were read.
     """
     start = now()
-    drawn = task.fresh(n, stream(task.name, task.version, "inspect"))
+    drawn = task.new_examples(n, stream(task.name, task.version, "inspect"))
     if drawn is not None:
         return drawn, now() - start
     return next(task.rows("test").batches(n)), None
@@ -123,6 +123,6 @@ def reached(task: LearningTask, batch: Batch) -> dict[str, float]:
     hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
     outputs, scores = task.outputs, {}
     for name, predictions in task.shortcut_predictions(hidden).items():
-        figures = outputs.examine(predictions, batch.targets)
+        figures = outputs.per_example(predictions, batch.targets)
         scores[name] = outputs.score(figures, len(batch))[outputs.metric]
     return scores

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.contract.remote_file import RemoteFile
 from harness.contract.task import SPLITS, Split, Task
-from harness.data.fetch import data_folder, examined, fetched, missing
+from harness.data.fetch import data_folder, fault, fetched, missing
 from harness.data.shards import found_on, pieces_folder, read, splits_on
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
@@ -43,7 +43,7 @@ def asked(texts: list[str], plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
 
 def stock(name: str, task: Task) -> Stock:
     """Look what there is of a task's data, without reading any of it."""
-    files, pieces = task.files(), found_on(task.shelf)
+    files, pieces = task.files(), found_on(task.cache_name)
     return Stock(
         task=name,
         files=list(files),
@@ -56,7 +56,7 @@ def stock(name: str, task: Task) -> Stock:
 
 def wanting(task: Task) -> list[RemoteFile]:
     """Return the files that must be fetched before all of a task's splits can be read."""
-    parsed = sum(splits_on(task.shelf).values())
+    parsed = sum(splits_on(task.cache_name).values())
     return missing(task.files()) if parsed < len(SPLITS) else []
 
 
@@ -71,7 +71,7 @@ def place(task: Task) -> Path:
     """Return the folder in which a task's files or pieces lie, or would."""
     if files := task.files():
         return (data_folder() / files[0].name).parent
-    return pieces_folder() / task.shelf
+    return pieces_folder() / task.cache_name
 
 
 def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
@@ -85,7 +85,7 @@ def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
     """
     fetched(task.files())
     for split in splits:
-        for piece in task.pieces(split):
+        for piece in task.shards(split):
             yield len(piece())
 
 
@@ -96,12 +96,12 @@ def faults(name: str, task: Task) -> Iterator[str]:
     """
     folder = data_folder()
     for file in task.files():
-        fault = examined(file, folder) if (folder / file.name).exists() else None
-        if fault is not None:
-            yield f"{folder / file.name} {fault}; `ssm-bench data fetch '{name}'` fetches it again."
-    for path in found_on(task.shelf):
+        wrong = fault(file, folder) if (folder / file.name).exists() else None
+        if wrong is not None:
+            yield f"{folder / file.name} {wrong}; `ssm-bench data fetch '{name}'` fetches it again."
+    for path in found_on(task.cache_name):
         if read(path) is None:
             yield f"{path} is broken; `ssm-bench data fetch '{name}'` makes it again."
-    for folder, whole in splits_on(task.shelf).items():
+    for folder, whole in splits_on(task.cache_name).items():
         if not whole:
             yield f"{folder} lacks pieces; `ssm-bench data fetch '{name}'` makes them again."

@@ -110,15 +110,15 @@ def whole(folder: Path) -> list[Path]:
     return paths if all(path.is_file() for path in paths) else []
 
 
-def splits_on(shelf: str) -> dict[Path, bool]:
-    """Return the folders of a shelf's parsed splits, each with whether all its pieces are there."""
-    folders = filter(Path.is_dir, _made(pieces_folder() / shelf)) if shelf else ()
+def splits_on(cache_name: str) -> dict[Path, bool]:
+    """Return the folders of a task's parsed splits, each with whether all its shards are there."""
+    folders = filter(Path.is_dir, _made(pieces_folder() / cache_name)) if cache_name else ()
     return {folder: bool(whole(folder)) for folder in folders}
 
 
-def found_on(shelf: str) -> list[Path]:
-    """Return the pieces on a shelf, drawn or parsed."""
-    folders = [pieces_folder() / shelf, *splits_on(shelf)] if shelf else ()
+def found_on(cache_name: str) -> list[Path]:
+    """Return the shards under a name, drawn or parsed."""
+    folders = [pieces_folder() / cache_name, *splits_on(cache_name)] if cache_name else ()
     return [path for folder in folders for path in _made(folder) if path.suffix == ".npz"]
 
 

@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from harness.nn.parameter_versions import own_tensors, stamps
+from harness.nn.parameter_versions import own_tensors, tensor_versions
 
 SINGLE = 4
 """Bytes of a number in single precision; with fewer, torch's own order of operations is kept."""
@@ -81,7 +81,7 @@ class BatchNorm(nn.BatchNorm1d):
         With both at hand a step spares 15 microseconds, a tenth of S5's. A training writes the
         statistics where torch does not see it, but counts its batches where it does.
         """
-        present = stamps(own_tensors(self))
+        present = tensor_versions(own_tensors(self))
         if self._held[0] != present:
             mean, variance = self.running_mean, self.running_var
             assert mean is not None

@@ -17,7 +17,7 @@ def own_tensors(module: nn.Module) -> list[Tensor]:
     return [tensor for tensor in held if tensor is not None]
 
 
-def stamps(tensors: Sequence[Tensor]) -> list[int]:
+def tensor_versions(tensors: Sequence[Tensor]) -> list[int]:
     """Return numbers that differ after any tensor has changed in a way that torch counts.
 
     A tensor's version counts its changes in place, its address shows the others. What is written

@@ -43,7 +43,7 @@ def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-m", "harness.testing", kind, name, *extra]
 
 
-def examine(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:
+def check_all(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:
     """Check every model and every task, and yield a verdict as soon as it is known."""
     kinds: tuple[Kind, ...] = ("model", "task")
     for kind in kinds:

@@ -26,9 +26,9 @@ BASES = {
     "Model": "model",
     "NetworkModel": "model",
     "GeneratedTask": "task",
-    "KeptTask": "task",
-    "DrawnTask": "task",
-    "StoredTask": "task",
+    "CachedTask": "task",
+    "PregeneratedTask": "task",
+    "FileTask": "task",
     "MeasuredTask": "task",
 }
 """How a file given by `--plugin` shows, unimported, what it holds: the base of its recipe."""

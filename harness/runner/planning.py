@@ -16,7 +16,7 @@ from harness.contract.outputs import Outputs
 from harness.contract.task import Task
 from harness.core.config import Protocol, RunSpec, Selector
 from harness.core.errors import SpecError, UnsupportedError
-from harness.core.messages import Plan, Planned, PlanRequest, Prospect
+from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.seeding import scope
 from harness.data.fetch import missing
 from harness.nn.backbone import Backbone
@@ -54,7 +54,9 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     if not request.ahead:
         return runs
     return [
-        structs.replace(each, prospect=None if each.skip else prospect(task, model, protocol))
+        structs.replace(
+            each, requirements=None if each.skip else requirements(task, model, protocol)
+        )
         for each, task in zip(runs, tasks, strict=True)
     ]
 
@@ -87,14 +89,14 @@ class Face:
     causal: bool
 
 
-def prospect(task: Task, model: Recipe, protocol: Protocol) -> Prospect:
+def requirements(task: Task, model: Recipe, protocol: Protocol) -> Requirements:
     """Build the network, which shows whether it can be built, and look for the task's files."""
     face = Face(task.inputs, task.outputs, task.max_length, task.causal)
     try:
         parameters, refusal = counted(face, model, protocol.width, protocol.depth), ""
     except (SpecError, UnsupportedError) as error:
         parameters, refusal = None, str(error)
-    return Prospect(
+    return Requirements(
         length=task.max_length,
         documents=task.outputs.documents,
         parameters=parameters,

@@ -24,7 +24,7 @@ from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
-from harness.core.notify import heard_by
+from harness.core.notify import listening
 from harness.core.record import Measured, Outcome
 from harness.core.seeding import scope, stream
 from harness.measure import memory
@@ -35,14 +35,14 @@ from harness.measure.machine import conditions, cores
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.runner.planning import plan
-from harness.training.run import learned, out_of_memory
+from harness.training.run import out_of_memory, train_and_score
 
 Say = Callable[[Event], None]
 PROGRESS_S = 0.2
 """The least time between two progress lines."""
 
 
-class Workbench:
+class ChildRun:
     """Does what a task asks of it, and keeps what was found."""
 
     def __init__(self, job: Job, say: Say) -> None:
@@ -77,7 +77,7 @@ class Workbench:
             self.found["state_bytes"] = None
         return network
 
-    def learn(self, task: LearningTask) -> None:
+    def train(self, task: LearningTask) -> None:
         """Train on the task, score its splits, and weigh one step."""
         network = self.network(task)
         last = now()
@@ -90,7 +90,7 @@ class Workbench:
                 self.say(self.news)
 
         with scope(self.spec.seed, "train"):
-            self.found["learned"], self.found["memory"] = learned(
+            self.found["learned"], self.found["memory"] = train_and_score(
                 network, task, self.model, self.spec, listener
             )
         self.found["path"] = network.path()
@@ -128,21 +128,21 @@ def run(job: Job, say: Say) -> Result:
     before = conditions()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
     torch.set_num_interop_threads(1)
-    bench = None
+    child = None
     outcome: Outcome
     try:
-        bench = Workbench(job, say)
-        task: Task = build("task", job.planned.spec.task, bench.plugins)
+        child = ChildRun(job, say)
+        task: Task = build("task", job.planned.spec.task, child.plugins)
         if job.limits.memory_bytes:
             memory.limit(job.limits.memory_bytes)
-        with heard_by(bench.heard):
-            task.perform(bench)
+        with listening(child.heard):
+            task.perform(child)
         outcome, reason = "ok", ""
     except UnsupportedError as error:
         outcome, reason = "skipped", str(error)
     except Exception as error:
         outcome, reason = failure(error, job)
-    found = bench.found if bench and outcome == "ok" else {}
+    found = child.found if child and outcome == "ok" else {}
     state = {"before": before, "after": conditions(), "threads": torch.get_num_threads()}
     return Result(outcome=outcome, reason=reason, conditions=state, **found)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.contract.batch import Batch
 from harness.contract.task import SPLITS, LearningTask
 from harness.core.seeding import scope, stream
-from harness.data.file_task import StoredTask
+from harness.data.file_task import FileTask
 from harness.data.shards import elsewhere
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import disturb, positions
@@ -44,14 +44,14 @@ def fingerprint(task: LearningTask) -> str:
 
 
 def _drawn_anew(task: LearningTask) -> Iterator[Batch]:
-    StoredTask.packaged.cache_clear()
+    FileTask.packaged.cache_clear()
     with TemporaryDirectory() as folder, elsewhere(Path(folder)):
         yield from _parts(task)
 
 
 def _parts(task: LearningTask) -> Iterator[Batch]:
     for split in SPLITS:
-        first = task.beginning(split)
+        first = task.first_examples(split)
         yield Batch(torch.tensor(len(first)), torch.tensor(0))
         yield first[:8]
     yield from islice(task.train_batches(BATCH), 2)
@@ -150,7 +150,7 @@ def _blank(task: LearningTask, batch: Batch) -> Tensor:
 def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
     """Yield what a network gets of each set, with its integers widened."""
     for split in SPLITS:
-        yield f"the {split} split", task.beginning(split)[:SAMPLE].to(CPU)
+        yield f"the {split} split", task.first_examples(split)[:SAMPLE].to(CPU)
     yield "a training batch", next(task.train_batches(BATCH)).to(CPU)
 
 
@@ -202,7 +202,7 @@ def splits_share_no_example(task: LearningTask) -> None:
 @check
 def oracle_scores_perfectly(task: LearningTask) -> None:
     """Its oracle, which sees the inputs alone, scores perfectly."""
-    batch = task.beginning("test")[:SAMPLE]
+    batch = task.first_examples("test")[:SAMPLE]
     hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
     answer = task.oracle(hidden)
     if answer is None:
@@ -228,8 +228,8 @@ def chance_is_what_the_best_constant_scores(task: LearningTask) -> None:
 
 
 def _score(task: LearningTask, predictions: Tensor, batch: Batch) -> float:
-    examined = task.outputs.examine(predictions, batch.targets)
-    return task.outputs.score(examined, len(batch))[task.outputs.metric]
+    figures = task.outputs.per_example(predictions, batch.targets)
+    return task.outputs.score(figures, len(batch))[task.outputs.metric]
 
 
 LEARNING_CHECKS: tuple[Check, ...] = (

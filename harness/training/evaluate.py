@@ -13,7 +13,7 @@ RESAMPLES = 500
 
 
 @torch.no_grad()
-def examine(network: nn.Module, batches: Iterable[Batch], outputs: Outputs) -> Tensor:
+def evaluate(network: nn.Module, batches: Iterable[Batch], outputs: Outputs) -> Tensor:
     """Run batches through a network.
 
     Returns:
@@ -21,29 +21,29 @@ def examine(network: nn.Module, batches: Iterable[Batch], outputs: Outputs) -> T
     """
     device = next(iter([*network.parameters(), *network.buffers()])).device
     network.eval()
-    examined = []
+    figures = []
     for batch in (some.to(device) for some in batches):
         predictions = network(batch.inputs, batch.lengths)
-        examined.append(outputs.examine(predictions, batch.targets).cpu())
+        figures.append(outputs.per_example(predictions, batch.targets).cpu())
     network.train()
-    return torch.cat(examined)
+    return torch.cat(figures)
 
 
 def interval(
-    examined: Tensor, outputs: Outputs, batch: int, *name: str | int
+    figures: Tensor, outputs: Outputs, batch: int, *name: str | int
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval over examples of the outputs' metric.
 
     Args:
-        examined: (n, k) figures of a split.
+        figures: (n, k) figures of a split.
         outputs: What reduces them.
         batch: The batch size that `outputs.score` wants.
         name: Names the stream of the resampling.
     """
     rng = stream(*name, "bootstrap")
-    rows = torch.randint(len(examined), (RESAMPLES, len(examined)), generator=rng)
+    rows = torch.randint(len(figures), (RESAMPLES, len(figures)), generator=rng)
     scores = torch.tensor(
-        [outputs.score(examined[row], batch)[outputs.metric] for row in rows], dtype=torch.float64
+        [outputs.score(figures[row], batch)[outputs.metric] for row in rows], dtype=torch.float64
     )
     low, high = scores.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

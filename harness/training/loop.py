@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from harness.contract.batch import Batch
-from harness.contract.block import Group
+from harness.contract.block import ParameterGroup
 from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask
@@ -25,7 +25,7 @@ from harness.core.config import Protocol
 from harness.core.errors import DivergedError
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
-from harness.training.evaluate import examine
+from harness.training.evaluate import evaluate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,7 +35,7 @@ Listener = Callable[[int, float], None]
 
 
 @dataclass
-class Fitted:
+class History:
     """What a training left, besides the parameters in the network."""
 
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Fitted:
     evaluate_s: float = 0.0
 
 
-def parameter_groups(
+def optimizer_groups(
     network: nn.Module, recipe: Recipe, protocol: Protocol
 ) -> list[dict[str, Any]]:
     """Sort parameters into optimiser groups.
@@ -54,11 +54,11 @@ def parameter_groups(
     and decay; biases, norms and other vectors do not decay; the rest has the recipe's rate and the
     protocol's decay.
     """
-    apart = recipe.groups()
+    apart = recipe.parameter_groups()
     sorted_: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         decay = protocol.weight_decay if parameter.ndim > 1 else 0.0
-        group = apart.get(name.rpartition(".")[2], Group(weight_decay=decay))
+        group = apart.get(name.rpartition(".")[2], ParameterGroup(weight_decay=decay))
         rate = recipe.lr if group.lr is None else group.lr
         decay = protocol.weight_decay if group.weight_decay is None else group.weight_decay
         sorted_.setdefault((rate, decay), []).append(parameter)
@@ -115,7 +115,7 @@ def prepared(
     from lightning_fabric import Fabric  # noqa: PLC0415 - takes as long to import as torch
 
     fabric = Fabric(accelerator=device, devices=1, precision=protocol.precision)
-    optimizer = torch.optim.AdamW(parameter_groups(network, recipe, protocol))
+    optimizer = torch.optim.AdamW(optimizer_groups(network, recipe, protocol))
     wrapped, optimizer = fabric.setup(network, optimizer)
     return Trainer(
         fabric=fabric,
@@ -128,30 +128,30 @@ def prepared(
     )
 
 
-def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, listener: Listener) -> Fitted:
+def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, listener: Listener) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
 
     Raises:
         DivergedError: A loss is not finite.
     """
-    fitted, selection = Fitted(), Selection(trainer, task, protocol)
+    history, selection = History(), Selection(trainer, task, protocol)
     due = evaluation_steps(protocol)
-    for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), protocol, fitted):
+    for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), protocol, history):
         value = float(loss)
         if not math.isfinite(value):
             raise DivergedError(f"The loss is {value} at step {step} of {protocol.steps}.")
-        fitted.curve.append((step, value))
+        history.curve.append((step, value))
         listener(step, value)
         if step in due:
-            selection.consider(step, fitted)
-    if not fitted.validation or fitted.validation[-1][0] != len(fitted.step_s):
-        selection.consider(len(fitted.step_s), fitted)
+            selection.consider(step, history)
+    if not history.validation or history.validation[-1][0] != len(history.step_s):
+        selection.consider(len(history.step_s), history)
     selection.restore()
-    return fitted
+    return history
 
 
 def steps(
-    trainer: Trainer, batches: Iterator[Batch], protocol: Protocol, fitted: Fitted
+    trainer: Trainer, batches: Iterator[Batch], protocol: Protocol, history: History
 ) -> Iterator[tuple[int, Tensor]]:
     """Do the protocol's steps, timing each, and yield its number and loss."""
     spent = 0.0
@@ -160,7 +160,7 @@ def steps(
         start = now()
         loss = trainer.step(batch)
         seconds = now() - start
-        fitted.step_s.append(seconds)
+        history.step_s.append(seconds)
         spent += seconds
         yield step, loss
         if protocol.seconds and spent >= protocol.seconds:
@@ -181,16 +181,16 @@ class Selection:
         self.rows = task.rows("validation")
         self.best, self.kept = -math.inf, copy.deepcopy(trainer.network.state_dict())
 
-    def consider(self, step: int, fitted: Fitted) -> None:
+    def consider(self, step: int, history: History) -> None:
         """Score the network as it is, and keep it if none was better."""
         start = now()
-        examined = examine(self.trainer.network, self.rows.batches(self.batch), self.outputs)
-        score = self.outputs.score(examined, self.batch)[self.outputs.metric]
-        fitted.validation.append((step, score))
+        figures = evaluate(self.trainer.network, self.rows.batches(self.batch), self.outputs)
+        score = self.outputs.score(figures, self.batch)[self.outputs.metric]
+        history.validation.append((step, score))
         signed = score if self.outputs.higher_is_better else -score
         if signed > self.best:
             self.best, self.kept = signed, copy.deepcopy(self.trainer.network.state_dict())
-        fitted.evaluate_s += now() - start
+        history.evaluate_s += now() - start
 
     def restore(self) -> None:
         """Put the kept parameters back."""

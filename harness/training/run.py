@@ -16,8 +16,8 @@ from harness.core.record import Learned, Memory
 from harness.data.cached_task import ALIKE
 from harness.measure.clock import now
 from harness.measure.device import peak
-from harness.training.evaluate import examine, interval
-from harness.training.loop import Fitted, Listener, fit, prepared
+from harness.training.evaluate import evaluate, interval
+from harness.training.loop import History, Listener, fit, prepared
 
 T = TypeVar("T")
 WARMUP_STEPS = 3
@@ -26,7 +26,7 @@ MOST_POINTS = 300
 MOST_SECONDS = 1000
 
 
-def learned(
+def train_and_score(
     network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, listener: Listener
 ) -> tuple[Learned, Memory | None]:
     """Train a network on a task and score it.
@@ -34,25 +34,25 @@ def learned(
     A network without parameters is scored as it is, and has no step to weigh.
     """
     protocol = spec.protocol or task.protocol
-    fitted, memory, trainer = Fitted(), None, None
+    history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        fitted = fit(trainer, task, protocol, listener)
+        history = fit(trainer, task, protocol, listener)
     start, outputs = now(), task.outputs
-    examined = {
-        split: examine(network, task.rows(split).batches(protocol.batch), outputs)
+    figures = {
+        split: evaluate(network, task.rows(split).batches(protocol.batch), outputs)
         for split in ("validation", "test")
     }
-    scores = {split: outputs.score(seen, protocol.batch) for split, seen in examined.items()}
+    scores = {split: outputs.score(seen, protocol.batch) for split, seen in figures.items()}
     refuse_nonsense(scores)
     further, unscored = evaluated(network, task, protocol)
     scores |= further
-    bounds = interval(examined["test"], outputs, protocol.batch, task.name, task.version)
-    fitted.evaluate_s += now() - start
+    bounds = interval(figures["test"], outputs, protocol.batch, task.name, task.version)
+    history.evaluate_s += now() - start
     if trainer is not None:
         batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
         memory = peak(lambda: trainer.step(batch), spec.device)
-    return record_of(task, fitted, scores, bounds, unscored), memory
+    return record_of(task, history, scores, bounds, unscored), memory
 
 
 def heaviest(batches: Iterator[Batch]) -> Batch:
@@ -111,7 +111,7 @@ def scored(
     size = max(1, batch // longer)
     try:
         network.resample(evaluation.rate)
-        return outputs.score(examine(network, Rows(evaluation.batch).batches(size), outputs), size)
+        return outputs.score(evaluate(network, Rows(evaluation.batch).batches(size), outputs), size)
     finally:
         network.resample(1)
         network.train()
@@ -139,7 +139,7 @@ def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
 
 def record_of(
     task: LearningTask,
-    fitted: Fitted,
+    history: History,
     scores: dict[str, dict[str, float]],
     bounds: tuple[float, float],
     unscored: dict[str, str],
@@ -153,13 +153,13 @@ def record_of(
         score=scores["test"][outputs.metric],
         interval=bounds,
         scores=scores,
-        curve=thinned(fitted.curve, MOST_POINTS),
-        validation=fitted.validation,
-        steps=len(fitted.step_s),
-        step_s=thinned(fitted.step_s[WARMUP_STEPS:], MOST_SECONDS),
-        first_step_s=fitted.step_s[0] if fitted.step_s else None,
-        train_s=sum(fitted.step_s),
-        evaluate_s=fitted.evaluate_s,
+        curve=thinned(history.curve, MOST_POINTS),
+        validation=history.validation,
+        steps=len(history.step_s),
+        step_s=thinned(history.step_s[WARMUP_STEPS:], MOST_SECONDS),
+        first_step_s=history.step_s[0] if history.step_s else None,
+        train_s=sum(history.step_s),
+        evaluate_s=history.evaluate_s,
         unscored=unscored,
         shortcuts=dict(task.shortcuts),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from harness.api import Batch, DrawnTask, OneLabel, Protocol, Signal, Split, Tokens, stream
+from harness.api import Batch, OneLabel, PregeneratedTask, Protocol, Signal, Split, Tokens, stream
 from suites._snakes.crew import Images, images
 from suites._snakes.picture import Picture, drawn
 from suites._snakes.style import Style
@@ -25,7 +25,7 @@ LAPTOP: Mapping[Split, int] = {"train": 32, "validation": 2, "test": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnakesTask(DrawnTask, ABC):
+class SnakesTask(PregeneratedTask, ABC):
     """Images of a style, each from a seed of its own out of the stream of its piece.
 
     Kept as bytes: neither what a batch is made of them nor how many there are matters to a piece.
@@ -56,7 +56,7 @@ class SnakesTask(DrawnTask, ABC):
     def examples(self) -> Mapping[Split, int]:
         """Some pieces of each split, or what was published."""
         if self.sets == "laptop":
-            return {split: self.piece * pieces for split, pieces in LAPTOP.items()}
+            return {split: self.shard_size * pieces for split, pieces in LAPTOP.items()}
         return SMOKE if self.sets == "smoke" else self.published
 
     def depends_on(self) -> object:
@@ -71,9 +71,9 @@ class SnakesTask(DrawnTask, ABC):
             of both long paths, of the short paths and of the discs.
         """
         count = self.count(split)
-        for number, start in enumerate(range(0, count, self.piece)):
+        for number, start in enumerate(range(0, count, self.shard_size)):
             rng = stream(self.name, self.version, split, number)
-            for seed in _seeds(min(self.piece, count - start), rng):
+            for seed in _seeds(min(self.shard_size, count - start), rng):
                 yield from drawn(self.look, [seed])
 
     def images(self, n: int, rng: torch.Generator) -> Images:
@@ -132,7 +132,7 @@ class JoinedTask(SnakesTask, ABC):
         drawn = self.images(n, rng)
         return Batch(flat(drawn.pixels), torch.from_numpy(drawn.labels).to(torch.uint8))
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Turn bytes into real numbers, if the variant wants them."""
         if self.variant == "original":
             return batch

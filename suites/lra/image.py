@@ -52,7 +52,7 @@ class Image(CifarTask):
             return grey_s4(images)[..., None]
         return grey_original(images)
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Normalise real numbers, and leave tokens as they are."""
         return normalised(batch, MEAN, STD) if self.variant == "s4" else batch
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, DrawnTask, OneLabel, Protocol, Split, Tokens, one_hot
+from harness.api import Batch, OneLabel, PregeneratedTask, Protocol, Split, Tokens, one_hot
 from suites._trees import CLOSE, DIGIT, OPERATOR, OPERATORS, PAD, Rules, drawn
 from suites.lra._averages import Averages, both
 
@@ -38,7 +38,7 @@ USUAL: Mapping[str, int] = {"MIN": 0, "MAX": 9, "MED": 4, "SM": 5}
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ListOps(DrawnTask):
+class ListOps(PregeneratedTask):
     """`[MAX 4 3 [MIN 2 3 ] 1 ]` and so on, 501 to 1,999 tokens; the label is the value, 0 to 9.
 
     Parentheses are left out, closing brackets are kept.

@@ -19,5 +19,5 @@ class Path256(JoinedTask):
     """Paths of 14 dashes among 6 of 4, at 256 x 256, on a border of 22 empty pixels."""
 
     style: ClassVar[Style] = LRA[256]
-    piece: ClassVar[int] = 64
+    shard_size: ClassVar[int] = 64
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.622}

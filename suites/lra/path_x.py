@@ -19,7 +19,7 @@ class PathX(JoinedTask):
     """Paths of 14 dashes among 7 of 4, at 128 x 128."""
 
     style: ClassVar[Style] = LRA[128]
-    piece: ClassVar[int] = 64
+    shard_size: ClassVar[int] = 64
 
     def averages(self) -> Averages:
         """Those of the variant, with as many images as were published."""

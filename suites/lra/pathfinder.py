@@ -20,7 +20,7 @@ class Pathfinder(JoinedTask):
     """Paths of 14 dashes among 5 of 4, at 32 x 32."""
 
     style: ClassVar[Style] = LRA[32]
-    piece: ClassVar[int] = 256
+    shard_size: ClassVar[int] = 256
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.515}
 
     def averages(self) -> Averages:

@@ -19,5 +19,5 @@ class Pathfinder64(JoinedTask):
     """Paths of 14 dashes among 4 of 4, at 64 x 64."""
 
     style: ClassVar[Style] = LRA[64]
-    piece: ClassVar[int] = 64
+    shard_size: ClassVar[int] = 64
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.570}

@@ -21,12 +21,12 @@ import torch
 
 from harness.api import (
     Batch,
+    FileTask,
     PairLabel,
     Protocol,
     RemoteFile,
     SpecError,
     Split,
-    StoredTask,
     Tokens,
 )
 from suites.lra._averages import Averages, both
@@ -69,7 +69,7 @@ CUT = 10_000
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Retrieval(StoredTask):
+class Retrieval(FileTask):
     """Two documents of up to 4,000 positions each; the label says whether one cites the other."""
 
     variant: Literal["s4", "original"] = "s4"
@@ -81,7 +81,7 @@ class Retrieval(StoredTask):
     kept by others."""
 
     mixed: ClassVar[int] = 10
-    piece: ClassVar[int] = 1000
+    shard_size: ClassVar[int] = 1000
     """Pairs that are kept together; ten such pieces are shuffled, as many pairs as LRA's code."""
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=8, width=64, depth=2)
 
@@ -126,7 +126,7 @@ class Retrieval(StoredTask):
         """Read a split in one pass, so many pairs at a time."""
         file = RELEASE if self.source == "release" else COPIES[split]
         found, encode = pairs(folder / file.name, TABLES[split]), self.encoder()
-        while some := list(islice(found, self.piece)):
+        while some := list(islice(found, self.shard_size)):
             yield self.encoded(some, encode)
 
     def encoder(self) -> Callable[[bytes], np.ndarray]:

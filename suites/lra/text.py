@@ -21,12 +21,12 @@ import torch
 
 from harness.api import (
     Batch,
+    FileTask,
     OneLabel,
     Protocol,
     RemoteFile,
     SpecError,
     Split,
-    StoredTask,
     Tokens,
 )
 from suites.lra._averages import Averages, both
@@ -50,7 +50,7 @@ PUBLISHED = {"s4": 4096, "original": 4000}
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Text(StoredTask):
+class Text(FileTask):
     """Is the review positive? 25,000 of each kind, with their `<br />`s."""
 
     variant: Literal["s4", "original"] = "s4"

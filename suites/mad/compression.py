@@ -116,13 +116,13 @@ class Decoded(Outputs):
         """Return the mean cross-entropy over all positions."""
         return self.labels.loss(predictions.expand(*targets.shape, -1), targets)
 
-    def examine(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Count as `StepLabels` does."""
-        return self.labels.examine(predictions.expand(*targets.shape, -1), targets)
+        return self.labels.per_example(predictions.expand(*targets.shape, -1), targets)
 
-    def score(self, examined: Tensor, batch: int) -> dict[str, float]:
+    def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Reduce as `StepLabels` does."""
-        return self.labels.score(examined, batch)
+        return self.labels.score(figures, batch)
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (1, c)."""

@@ -1,6 +1,6 @@
 """Labels of a written answer that is a list of numbers: scored by token and by whole number.
 
-Axes: b batch, l positions, c classes, d width, k columns of what `examine` keeps.
+Axes: b batch, l positions, c classes, d width, k columns of `per_example`.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Numbers(Outputs):
         """Return the mean cross-entropy over labelled positions."""
         return self.labels.loss(predictions, targets)
 
-    def examine(
+    def per_example(
         self, predictions: Float[Tensor, "b l c"], targets: Int[Tensor, "b l"]
     ) -> Float[Tensor, "b k"]:
         """Count as `StepLabels` does, and then the numbers that are right and that are asked."""
@@ -57,15 +57,15 @@ class Numbers(Outputs):
             1, number, wrong.float()
         )
         right = ((errors == 0) & (torch.arange(errors.shape[1]) < asked[:, None])).sum(1)
-        counted = self.labels.examine(predictions, targets)
+        counted = self.labels.per_example(predictions, targets)
         return torch.cat([counted, torch.stack([right, asked], 1).double()], 1)
 
-    def score(self, examined: Float[Tensor, "n k"], batch: int) -> dict[str, float]:
+    def score(self, figures: Float[Tensor, "n k"], batch: int) -> dict[str, float]:
         """Return what `StepLabels` does, and `number_accuracy`."""
-        right, asked = examined[:, -2:].sum(0)
+        right, asked = figures[:, -2:].sum(0)
         return {
             "number_accuracy": (right / asked).item(),
-            **self.labels.score(examined[:, :-2], batch),
+            **self.labels.score(figures[:, :-2], batch),
         }
 
     def constant(self, targets: Tensor) -> Tensor:

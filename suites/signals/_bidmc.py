@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from harness.api import Batch, Protocol, RemoteFile, Signal, Split, StoredTask, Values
+from harness.api import Batch, FileTask, Protocol, RemoteFile, Signal, Split, Values
 from suites.signals._deals import by_recordings, by_windows
 from suites.signals._recordings import from_neighbours
 from suites.signals._ts import cases
@@ -24,7 +24,7 @@ CHANNELS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class VitalSign(StoredTask, ABC):
+class VitalSign(FileTask, ABC):
     """32 seconds of a photoplethysmogram and an electrocardiogram, and a number to tell from them.
 
     By their number, windows begin about 3 seconds after one another, so neighbours share 9 samples

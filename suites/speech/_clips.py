@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.api import Batch, Evaluation, KeptTask, OneLabel, Protocol, Signal
+from harness.api import Batch, CachedTask, Evaluation, OneLabel, Protocol, Signal
 
 SAMPLES = 16_000
 """One second."""
@@ -26,7 +26,7 @@ WORDS = tuple(ALL.split())
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipTask(KeptTask, ABC):
+class ClipTask(CachedTask, ABC):
     """Which word is said? Clips are kept as 16-bit samples; a class says how they are scaled."""
 
     protocol: ClassVar[Protocol] = Protocol(steps=400, batch=16, width=32, depth=2)

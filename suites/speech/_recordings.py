@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from harness.api import Batch, RemoteFile, Split, StoredTask
+from harness.api import Batch, FileTask, RemoteFile, Split
 from suites.speech._clips import ClipTask
 from suites.speech._commands import ARCHIVE, Contents, clips, contents, shuffled
 
@@ -24,7 +24,7 @@ GROUP = 28
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedTask(ClipTask, StoredTask, ABC):
+class RecordedTask(ClipTask, FileTask, ABC):
     """Clips of Speech Commands v0.02, standardised by mean and deviation of all training samples.
 
     S4's code divides samples by 2^15 that its audio library has already divided. Their deviation is
@@ -65,7 +65,7 @@ class RecordedTask(ClipTask, StoredTask, ABC):
                 labels = [self.vocabulary.index(word) for word in words]
                 yield Batch(samples, torch.tensor(labels))
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Scale samples as `scale` says."""
         mean, deviation = self.spread()
         unit = 2.0**15 if self.scale == "standard" else 2.0**30
@@ -76,7 +76,7 @@ class RecordedTask(ClipTask, StoredTask, ABC):
     def spread(self) -> tuple[float, float]:
         """Return mean and standard deviation of all training samples, in 16-bit units."""
         count = total = squares = 0
-        for piece in self.pieces("train"):
+        for piece in self.shards("train"):
             samples = piece().inputs.numpy().astype(np.int32)
             count += samples.size
             total += int(samples.sum(dtype=np.int64))

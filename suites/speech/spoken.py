@@ -13,14 +13,14 @@ from typing import ClassVar, Literal, final
 
 import torch
 
-from harness.api import Batch, DrawnTask, Split
+from harness.api import Batch, PregeneratedTask, Split
 from suites.speech._clips import COMMANDS, WORDS, ClipTask
 from suites.speech._voices import LEVEL, recorded
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SpokenWords(ClipTask, DrawnTask):
+class SpokenWords(ClipTask, PregeneratedTask):
     """A second with one word in it; 64 voices, none of them in two splits.
 
     Each word is said equally often in every piece. A word of usual loudness has a root mean square
@@ -31,7 +31,7 @@ class SpokenWords(ClipTask, DrawnTask):
     """All words of Speech Commands, or the ten of SC10."""
 
     examples: ClassVar[Mapping[Split, int]] = {"train": 3500, "validation": 700, "test": 700}
-    piece: ClassVar[int] = 350
+    shard_size: ClassVar[int] = 350
     shortcuts: ClassVar[Mapping[str, float]] = {
         "duration and energy (35 words)": 0.05,
         "mean spectrum (35 words)": 0.44,
@@ -56,6 +56,6 @@ class SpokenWords(ClipTask, DrawnTask):
         labels = torch.randperm(n, generator=rng) % self.words
         return Batch(recorded(labels, self.vocabulary, split, rng), labels)
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Scale samples to a word's usual loudness."""
         return Batch(batch.inputs[..., None].float() / LEVEL, batch.targets)

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from harness.api import (
     IGNORED,
     Batch,
-    DrawnTask,
+    PregeneratedTask,
     Protocol,
     SpecError,
     Split,
@@ -41,7 +41,7 @@ MEANING: Mapping[str, Callable[[list[int]], int]] = {
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ListOpsSubTrees(DrawnTask):
+class ListOpsSubTrees(PregeneratedTask):
     """As `lra/listops`, but longer, and the value (0 to 9) is asked at each closing bracket.
 
     The options are those of the authors' short set. Their long one, the paper's, is
@@ -59,7 +59,7 @@ class ListOpsSubTrees(DrawnTask):
     """Most arguments of an operator; the least are two."""
 
     examples: ClassVar[Mapping[Split, int]] = {"train": 96_000, "validation": 2000, "test": 2000}
-    piece: ClassVar[int] = 500
+    shard_size: ClassVar[int] = 500
     shortcuts: ClassVar[Mapping[str, float]] = {"own operator": 0.314, "one level": 0.799}
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=16, width=64, depth=2)
 

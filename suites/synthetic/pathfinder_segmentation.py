@@ -31,7 +31,7 @@ class PathfinderSegmentation(SnakesTask):
     size: Literal[128, 256, 512] = 128
     """Height and width: 16,384, 65,536 or 262,144 positions."""
 
-    piece: ClassVar[int] = 16
+    shard_size: ClassVar[int] = 16
     published: ClassVar[Mapping[Split, int]] = {
         "train": 80_000, "validation": 10_000, "test": 10_000,
     }  # fmt: skip
@@ -63,6 +63,6 @@ class PathfinderSegmentation(SnakesTask):
         drawn = self.images(n, rng)
         return Batch(flat(drawn.pixels), flat(drawn.classes))
 
-    def ready(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch) -> Batch:
         """Turn bytes into real numbers and labels."""
         return Batch((batch.inputs / 127.5 - 1)[..., None], batch.targets.long())

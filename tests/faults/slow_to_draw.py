@@ -6,19 +6,19 @@ from typing import ClassVar, Literal, final
 
 import torch
 
-from harness.api import Batch, DrawnTask, OneLabel, SpecError, Tokens
+from harness.api import Batch, OneLabel, PregeneratedTask, SpecError, Tokens
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SlowToDraw(DrawnTask):
+class SlowToDraw(PregeneratedTask):
     """Name the token."""
 
     fault: Literal["none", "nap", "break"] = "none"
     """What happens when a short piece, a split's last one, is drawn."""
 
     examples: ClassVar = {"train": 8, "validation": 8, "test": 12}
-    piece: ClassVar[int] = 8
+    shard_size: ClassVar[int] = 8
     inputs = property(lambda self: Tokens(2))
     outputs = property(lambda self: OneLabel(2))
     max_length = property(lambda self: 1)
@@ -27,9 +27,9 @@ class SlowToDraw(DrawnTask):
 
     def sample(self, n, rng):
         """Draw tokens, after the fault."""
-        if n < self.piece and self.fault == "nap":
+        if n < self.shard_size and self.fault == "nap":
             time.sleep(600)
-        if n < self.piece and self.fault == "break":
+        if n < self.shard_size and self.fault == "break":
             raise SpecError("The pencil is broken; sharpen it.")
         tokens = torch.randint(2, (n, 1), generator=rng)
         return Batch(tokens, tokens[:, 0])

@@ -20,7 +20,7 @@ from baselines.s4d import S4D
 from harness.api import UnsupportedError
 from harness.core.config import Protocol
 from harness.core.seeding import scope, stream
-from harness.training.loop import parameter_groups
+from harness.training.loop import optimizer_groups
 
 INITS = ("legs", "inv", "lin", "real", "fout", "inv2", "quad", "random")
 S4DS = [
@@ -452,7 +452,7 @@ def test_a_thousand_steps_on_random_labels_stay_finite(recipe: Recipe) -> None:
     with scope("noise"):
         mixer = recipe.build(width=8, length=64, causal=False)
         network = nn.Sequential(nn.Linear(1, 8), mixer, nn.GELU(), nn.Linear(8, 2))
-    groups = parameter_groups(network, recipe, Protocol())
+    groups = optimizer_groups(network, recipe, Protocol())
     optimizer = torch.optim.AdamW(groups)
     rng = stream("noise")
     for _ in range(1000):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from harness.plugins import check_all as checkup
-from harness.plugins.check_all import Verdict, examine, verdict
+from harness.plugins.check_all import Verdict, check_all, verdict
 from harness.plugins.registry import Entry, Registry
 
 GOOD = Entry(name="chance", kind="model", module="baselines.chance", path=None, origin="ssm-bench")
@@ -32,7 +32,7 @@ def test_a_plugin_that_cannot_be_imported_is_a_complaint(tmp_path):
 def test_every_model_and_task_is_looked_at_and_a_broken_one_is_told(monkeypatch):
     monkeypatch.setattr(checkup, "registry", lambda _: Registry((GOOD, WRECK)))
 
-    good, wreck = examine()
+    good, wreck = check_all()
 
     assert (good.name, good.complaints) == ("chance", [])
     assert (wreck.kind, wreck.complaints) == ("task", ["It is broken: SyntaxError"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness import cli
-from harness.api import Batch, KeptTask, OneLabel, Split, Tokens, stream
+from harness.api import Batch, CachedTask, OneLabel, Split, Tokens, stream
 from harness.core.config import RunSpec
 from harness.core.messages import Progress
 from harness.data.inspect import histogram, inspect, reached
@@ -32,12 +32,12 @@ from typing import final
 
 import torch
 
-from harness.api import Batch, OneLabel, RemoteFile, StoredTask, Tokens
+from harness.api import Batch, OneLabel, RemoteFile, FileTask, Tokens
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Letters(StoredTask):
+class Letters(FileTask):
     """Letters."""
 
     shortcuts = {"first": 0.25}
@@ -248,7 +248,9 @@ def test_what_is_being_made_is_neither_listed_nor_verified(data, tmp_path: Path)
 def test_a_piece_that_goes_while_it_is_listed_is_no_error(
     data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.data.inventory.found_on", lambda shelf: [tmp_path / "gone.npz"])
+    monkeypatch.setattr(
+        "harness.data.inventory.found_on", lambda cache_name: [tmp_path / "gone.npz"]
+    )
 
     assert listed(data)["piece_bytes"] == 0
 
@@ -301,20 +303,20 @@ def test_inspect_does_without_the_file_if_every_split_was_parsed_and_only_then(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbered(KeptTask):
+class Numbered(CachedTask):
     """Tokens, by a kind of task that is neither drawn nor stored; two pieces a split."""
 
-    shelf = "numbered"
+    cache_name = "numbered"
     inputs = property(lambda self: Tokens(9))
     outputs = property(lambda self: OneLabel(9))
     max_length = property(lambda self: 1)
     causal = property(lambda self: True)
     chance = property(lambda self: 0.0)
 
-    def pieces(self, split: Split) -> list[Callable[[], Batch]]:
+    def shards(self, split: Split) -> list[Callable[[], Batch]]:
         rows = torch.arange(3)
         batch = Batch(rows[:, None], rows)
-        names = [f"{self.shelf}/{split}-{number}" for number in (0, 1)]
+        names = [f"{self.cache_name}/{split}-{number}" for number in (0, 1)]
         return [partial(kept, name, lambda: batch, "numbering") for name in names]
 
 

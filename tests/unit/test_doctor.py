@@ -8,11 +8,11 @@ import pytest
 
 from baselines.ops import native
 from harness.cli import doctor
-from harness.cli.doctor import examine
+from harness.cli.doctor import findings
 
 
 def test_a_healthy_installation_has_nothing_wrong_but_perhaps_noise():
-    found = {finding.subject: finding for finding in examine()}
+    found = {finding.subject: finding for finding in findings()}
 
     assert found["torch"].status == "ok"
     assert "torch 2" in found["packages"].said
@@ -33,7 +33,7 @@ def test_an_instrument_that_is_off_is_wrong_and_says_by_how_much(monkeypatch):
 def test_what_is_missing_says_what_it_is_for(monkeypatch):
     monkeypatch.setattr(doctor, "OPTIONAL", {"no_such_module_here": "nothing at all"})
 
-    finding = next(f for f in examine() if f.subject == "no_such_module_here")
+    finding = next(f for f in findings() if f.subject == "no_such_module_here")
 
     assert (finding.status, finding.said) == ("missing", "for nothing at all")
 
@@ -42,7 +42,7 @@ def test_a_broken_plugin_is_wrong(tmp_path):
     wreck = tmp_path / "wreck.py"
     wreck.write_text("def (")
 
-    found = [f for f in examine((str(wreck),)) if f.subject == "model wreck"]
+    found = [f for f in findings((str(wreck),)) if f.subject == "model wreck"]
 
     assert found[0].status == "wrong"
     assert "SyntaxError" in found[0].said

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api import IGNORED, Batch, DrawnTask, StepLabels, Tokens
+from harness.api import IGNORED, Batch, PregeneratedTask, StepLabels, Tokens
 from harness.contract.batch import STRIDE
 from harness.data.cached_task import ALIKE, drawn_batches, joined
 from harness.data.fetch import KeepError
@@ -21,13 +21,13 @@ from harness.training.run import heaviest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ragged(DrawnTask):
+class Ragged(PregeneratedTask):
     """Sequences of different lengths; how often they are drawn is counted."""
 
     top: int = 300
     drawn: ClassVar[list[int]] = []
     examples: ClassVar = {"train": 10, "validation": 3, "test": 7}
-    piece: ClassVar[int] = 4
+    shard_size: ClassVar[int] = 4
     inputs = property(lambda self: Tokens(self.top))
     outputs = property(lambda self: StepLabels(self.top))
     max_length = property(lambda self: 9)
@@ -94,7 +94,7 @@ def test_a_piece_of_which_any_bit_is_wrong_reads_as_it_was_or_as_broken(folder: 
         if (found := read(path)) is None:
             broken += 1
         else:
-            assert torch.equal(Samples().ready(found).inputs, before.inputs)
+            assert torch.equal(Samples().prepare(found).inputs, before.inputs)
             assert torch.equal(found.targets, before.targets)
 
     assert broken > 4 * len(whole), "most bits matter"
@@ -154,7 +154,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 def test_pieces_take_as_few_bytes_as_their_numbers_need(folder: Path) -> None:
     for top, dtype in ((100, torch.uint8), (300, torch.int16), (40_000, torch.int32)):
         task = Ragged(top=top)
-        [piece] = task.pieces("validation")
+        [piece] = task.shards("validation")
 
         assert piece().inputs.dtype == dtype
         assert (folder / "drawn" / task.key / "validation-0000x3.npz").is_file()
@@ -170,7 +170,7 @@ def test_an_epoch_shows_every_example_at_most_once_and_the_next_one_in_another_o
     folder: Path,
 ) -> None:
     task = Ragged()
-    known = {tuple(row.tolist()) for piece in task.pieces("train") for row in piece().inputs}
+    known = {tuple(row.tolist()) for piece in task.shards("train") for row in piece().inputs}
     batches = list(islice(task.train_batches(2), 10))
     shown = [tuple(row.tolist()) for batch in batches for row in batch.inputs]
 
@@ -255,14 +255,14 @@ class Samples(Ragged):
         values = torch.randint(256, (n, 2, 1), generator=rng)
         return Batch(values, values[:, 0, 0])
 
-    def ready(self, batch):
+    def prepare(self, batch):
         return Batch(batch.inputs / 255, batch.targets)
 
 
 def test_what_is_kept_as_bytes_is_made_ready_wherever_it_is_handed_out(folder: Path) -> None:
     task = Samples()
 
-    assert {piece().inputs.dtype for piece in task.pieces("test")} == {torch.uint8}
+    assert {piece().inputs.dtype for piece in task.shards("test")} == {torch.uint8}
     for batch in (task.split("test"), task.split("train"), next(task.train_batches(2))):
         assert batch.inputs.dtype == torch.float32
         assert torch.equal((batch.inputs[:, 0, 0] * 255).round().int(), batch.targets.int())
@@ -270,7 +270,7 @@ def test_what_is_kept_as_bytes_is_made_ready_wherever_it_is_handed_out(folder: P
 
 def test_rows_of_mixed_pieces_are_shuffled_together(folder: Path) -> None:
     task = Samples()
-    rows = [row for piece in task.pieces("train") for row in piece().targets.tolist()]
+    rows = [row for piece in task.shards("train") for row in piece().targets.tolist()]
     shown = [row for batch in islice(task.train_batches(2), 5) for row in batch.targets.tolist()]
 
     assert sorted(shown) == sorted(rows)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.cli import dry_run as outlook
+from harness.cli import dry_run
 from harness.core.config import Limits, Protocol, RunSpec
-from harness.core.messages import Plan, Planned, PlanRequest, Prospect
+from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.record import Measured, Memory, Record
 from harness.costs.curves import Evidence
 from harness.costs.forecast import forecast, forecasts, spent
@@ -63,7 +63,7 @@ def planned(model="m", *, length=1024, task="synthetic/shift", learns=True, **pr
         model=model,
         task_version=1,
         learns=learns,
-        prospect=Prospect(length=length, parameters=7),
+        requirements=Requirements(length=length, parameters=7),
     )
 
 
@@ -89,7 +89,7 @@ def test_only_what_is_not_constant_grows_with_batch_and_width():
 
 
 def test_two_documents_are_twice_the_batch_and_not_twice_the_length():
-    pair = replace(planned(), prospect=Prospect(length=1024, documents=2))
+    pair = replace(planned(), requirements=Requirements(length=1024, documents=2))
 
     told = forecast(pair, None, Evidence(LADDER))
 
@@ -175,8 +175,8 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path
     runs = [
         asked,
         replace(asked, spec=RunSpec(task="t", model="m", seed=1), skip="Too long."),
-        replace(planned(steps=11), prospect=Prospect(length=1, refusal="No.")),
-        replace(planned("other", steps=12), prospect=Prospect(length=1, files={"a.gz": 5})),
+        replace(planned(steps=11), requirements=Requirements(length=1, refusal="No.")),
+        replace(planned("other", steps=12), requirements=Requirements(length=1, files={"a.gz": 5})),
     ]
     done = Record(
         run_id=asked.spec.run_id,
@@ -193,7 +193,7 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path
 
     assert [told.expected for told in found] == ["stored", "skipped", "cannot run", "needs files"]
     assert [told.reason for told in found] == ["diverged. A loss.", "Too long.", "No.", ""]
-    assert outlook.totals(found) == {
+    assert dry_run.totals(found) == {
         "runs": 4,
         "to_run": 1,
         "unknown": 1,
@@ -210,7 +210,7 @@ def test_a_file_of_unknown_size_is_said_to_be_one(tmp_path):
     files = {"known": 1 << 20, "unknown": None}
     told = msgspec.structs.replace(told, expected="needs files", files=files)
 
-    lines = outlook.closing([told])
+    lines = dry_run.closing([told])
 
     assert "2 files to fetch: 1.00 MiB and 1 of unknown size." in lines
     assert lines[0] == "1 runs, 1 of them to be done."
@@ -256,7 +256,7 @@ def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_pat
         for model in ("s4d[state=4]", "s4d[n_ssm=3]", "chance")
     ]
     fits, wrong, whole = (
-        run.prospect for run in plan(PlanRequest(runs=runs, plugins=[], ahead=True)).runs
+        run.requirements for run in plan(PlanRequest(runs=runs, plugins=[], ahead=True)).runs
     )
 
     assert fits is not None
@@ -281,10 +281,10 @@ def test_files_are_missing_until_they_are_there(tmp_path, monkeypatch):
 
 
 def test_a_plan_without_a_look_ahead_builds_nothing(monkeypatch):
-    monkeypatch.setattr("harness.runner.planning.prospect", None)
+    monkeypatch.setattr("harness.runner.planning.requirements", None)
     run = RunSpec(task="synthetic/shift", model="s4d")
 
-    assert plan(PlanRequest(runs=[run], plugins=[])).runs[0].prospect is None
+    assert plan(PlanRequest(runs=[run], plugins=[])).runs[0].requirements is None
 
 
 def test_a_dry_run_runs_nothing_and_says_what_it_would(tmp_path):
@@ -312,9 +312,9 @@ def test_a_dry_run_runs_nothing_and_says_what_it_would(tmp_path):
 
 def test_what_cannot_be_built_makes_the_exit_code_1(capsys, tmp_path):
     asked = planned()
-    broken = replace(asked, prospect=Prospect(length=1, refusal="No [bold]."))
+    broken = replace(asked, requirements=Requirements(length=1, refusal="No [bold]."))
     sweep = Sweep(runs=(), results=str(tmp_path))
 
-    assert outlook.foretell(sweep, Plan(runs=[broken]), json=False) == 1
+    assert dry_run.show_dry_run(sweep, Plan(runs=[broken]), json=False) == 1
     assert "No [bold]." in capsys.readouterr().out
-    assert outlook.foretell(sweep, Plan(runs=[asked]), json=False) == 0
+    assert dry_run.show_dry_run(sweep, Plan(runs=[asked]), json=False) == 0

@@ -10,8 +10,8 @@ from threading import Thread
 import pytest
 
 from harness.api import RemoteFile, SpecError
-from harness.data.fetch import FetchError, KeepError, examined, fetched
 from harness.data import download
+from harness.data.fetch import FetchError, KeepError, fault, fetched
 from tests import served
 from tests.served import Site
 
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_fetched_again(
 
     monkeypatch.setattr(download, "summed", failing)
 
-    assert examined(file, folder) == "cannot be read (Input/output error)"
+    assert fault(file, folder) == "cannot be read (Input/output error)"
     fetched((file,))
     assert path.read_bytes() == CONTENT
 

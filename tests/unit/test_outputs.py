@@ -15,9 +15,9 @@ def drawn(*shape):
 def test_accuracy_is_the_share_of_right_labels():
     outputs, labels = OneLabel(3), torch.tensor([0, 1, 2, 2])
 
-    examined = outputs.examine(one_hot(torch.tensor([0, 1, 1, 2]), 3), labels)
+    figures = outputs.per_example(one_hot(torch.tensor([0, 1, 1, 2]), 3), labels)
 
-    assert outputs.score(examined, 2) == {"accuracy": 0.75}
+    assert outputs.score(figures, 2) == {"accuracy": 0.75}
 
 
 def test_mean_pooling_ignores_padding():
@@ -69,11 +69,13 @@ def test_r2_is_one_for_the_truth_and_zero_for_the_mean(n, last):
     targets = drawn(n, last + 1, 1).double()
     outputs = Values(1, last=last + 1)
 
-    truth = outputs.score(outputs.examine(targets, targets), n)
+    truth = outputs.score(outputs.per_example(targets, targets), n)
     mean = outputs.constant(targets).expand_as(targets)
 
     assert truth["r2"] == pytest.approx(1.0)
-    assert outputs.score(outputs.examine(mean, targets), n)["r2"] == pytest.approx(0.0, abs=1e-9)
+    assert outputs.score(outputs.per_example(mean, targets), n)["r2"] == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_r2_of_batches_is_the_mean_of_each_batchs_own_r2():
@@ -86,7 +88,7 @@ def test_r2_of_batches_is_the_mean_of_each_batchs_own_r2():
 
     expected = (one(slice(0, 4)) + one(slice(4, 6))) / 2
 
-    scores = outputs.score(outputs.examine(predictions, targets), batch=4)
+    scores = outputs.score(outputs.per_example(predictions, targets), batch=4)
 
     assert scores["r2_batches"] == pytest.approx(expected.item())
     assert scores["r2"] == pytest.approx(one(slice(0, 6)).item())
@@ -109,7 +111,7 @@ def test_an_error_as_the_metric_is_better_when_it_is_lower():
     targets = torch.tensor([90.0, 60.0]).view(2, 1, 1)
 
     scores = outputs.score(
-        outputs.examine(targets + torch.tensor([3.0, -4.0]).view(2, 1, 1), targets), 2
+        outputs.per_example(targets + torch.tensor([3.0, -4.0]).view(2, 1, 1), targets), 2
     )
 
     assert scores["rmse"] == pytest.approx(12.5**0.5)
@@ -127,7 +129,7 @@ def test_ignored_positions_count_neither_in_loss_nor_in_score():
     targets = torch.tensor([[0, IGNORED, 2]])
     predictions = one_hot(torch.tensor([[0, 1, 1]]), 3)
 
-    scores = outputs.score(outputs.examine(predictions, targets), 1)
+    scores = outputs.score(outputs.per_example(predictions, targets), 1)
 
     assert scores["accuracy"] == 0.5
     assert outputs.loss(predictions, targets) == outputs.loss(
@@ -140,7 +142,7 @@ def test_macro_f1_is_the_mean_of_the_classes_f1():
     targets = torch.tensor([[0, 0, 0, 1]])
     predictions = one_hot(torch.tensor([[0, 0, 1, 1]]), 2)
 
-    scores = outputs.score(outputs.examine(predictions, targets), 1)
+    scores = outputs.score(outputs.per_example(predictions, targets), 1)
 
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
@@ -150,7 +152,7 @@ def test_step_labels_are_scored_by_position_by_class_and_by_sequence():
     targets = torch.tensor([[0, 0, 0, 1], [1, IGNORED, 0, IGNORED]])
     predictions = one_hot(torch.tensor([[0, 0, 2, 1], [1, 2, 0, 3]]), 4)
 
-    scores = StepLabels(4).score(StepLabels(4).examine(predictions, targets), 1)
+    scores = StepLabels(4).score(StepLabels(4).per_example(predictions, targets), 1)
 
     assert scores["accuracy"] == pytest.approx(5 / 6)
     assert scores["macro_accuracy"] == pytest.approx((3 / 4 + 1 + 0) / 3)

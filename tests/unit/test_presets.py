@@ -11,7 +11,7 @@ from harness.plugins.loading import build, load_task
 from harness.plugins.registry import registry
 from harness.runner.planning import plan
 from harness.runner.sweep import preset_runs
-from harness.training.loop import parameter_groups, schedule
+from harness.training.loop import optimizer_groups, schedule
 from suites.presets import cpu, paper, smoke
 from suites.presets._rows import RATES
 
@@ -23,10 +23,10 @@ def rates(row):
     named = nn.ParameterDict(
         {
             name: nn.Parameter(nn.Linear(2, 2).weight.detach())
-            for name in (*recipe.groups(), "weight")
+            for name in (*recipe.parameter_groups(), "weight")
         }
     )
-    groups = parameter_groups(named, recipe, run.protocol)
+    groups = optimizer_groups(named, recipe, run.protocol)
     return {
         name: (group["lr"], group["weight_decay"])
         for group in groups
@@ -168,5 +168,5 @@ def test_every_run_of_a_preset_can_be_built(name):
     found = plan(PlanRequest(runs=list(preset_runs(name, None, "cpu")), plugins=[], ahead=True))
 
     assert (found.error, found.problems) == ("", [])
-    assert [run.task for run in found.runs if run.prospect and run.prospect.refusal] == []
+    assert [run.task for run in found.runs if run.requirements and run.requirements.refusal] == []
     assert [run.task for run in found.runs if run.skip] == []

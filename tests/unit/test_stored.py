@@ -11,14 +11,14 @@ from typing import ClassVar
 import pytest
 import torch
 
-from harness.api import Batch, OneLabel, RemoteFile, Split, StoredTask, Tokens
-from harness.data.fetch import data_folder
+from harness.api import Batch, FileTask, OneLabel, RemoteFile, Split, Tokens
 from harness.data import shards as pieces
+from harness.data.fetch import data_folder
 from tests.served import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letters(StoredTask):
+class Letters(FileTask):
     """The letters of a file, three a piece; how often it is parsed is counted."""
 
     shift: int = 0
@@ -55,7 +55,7 @@ class Packaged(Letters):
 @pytest.fixture
 def task(site: Site, monkeypatch: pytest.MonkeyPatch) -> Letters:
     Letters.parsed.clear()
-    StoredTask.packaged.cache_clear()
+    FileTask.packaged.cache_clear()
     monkeypatch.setattr(Letters, "file", site.put("letters.txt", b"abcdefgh"), raising=False)
     return Letters()
 
@@ -127,7 +127,7 @@ def test_a_split_that_lacks_something_is_parsed_again(task: Letters, lost: str) 
 
 
 def test_two_that_find_a_broken_piece_parse_once(task: Letters, meeting) -> None:
-    [first, second] = task.pieces("test")
+    [first, second] = task.shards("test")
     [path] = data_folder().glob("parsed/*/test/00001.npz")
     path.write_bytes(b"")
     meeting("read")

@@ -8,15 +8,24 @@ import pytest
 import torch
 from torch import nn
 
-from harness.api import Batch, DrawnTask, GeneratedTask, Group, Mixer, Model, Signal, Values
+from harness.api import (
+    Batch,
+    GeneratedTask,
+    Mixer,
+    Model,
+    ParameterGroup,
+    PregeneratedTask,
+    Signal,
+    Values,
+)
 from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError
 from harness.core.seeding import scope
 from harness.data.shards import elsewhere
 from harness.nn.backbone import Backbone
-from harness.training.evaluate import examine, interval
-from harness.training.loop import evaluation_steps, fit, parameter_groups, prepared, schedule
-from harness.training.run import learned, thinned
+from harness.training.evaluate import evaluate, interval
+from harness.training.loop import evaluation_steps, fit, optimizer_groups, prepared, schedule
+from harness.training.run import thinned
 
 
 class Scale(Mixer):
@@ -35,7 +44,7 @@ class ScaleModel(Model):
     """A model with one parameter apart."""
 
     lr: ClassVar[float] = 0.01
-    apart: ClassVar = {"special": Group(lr=1e-4)}
+    groups: ClassVar = {"special": ParameterGroup(lr=1e-4)}
 
     def build(self, *, width, length, causal):
         return Scale(width)
@@ -74,7 +83,7 @@ def listen(step, loss):
 
 def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
     network = trainer().network
-    groups = parameter_groups(network, ScaleModel(), replace(PROTOCOL, weight_decay=0.3))
+    groups = optimizer_groups(network, ScaleModel(), replace(PROTOCOL, weight_decay=0.3))
 
     settings = {
         name: (group["lr"], group["weight_decay"])
@@ -92,9 +101,9 @@ def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
 @pytest.mark.parametrize(
     ("group", "settings"),
     [
-        (Group(), (0.01, 0.0)),
-        (Group(lr=1e-3, weight_decay=None), (1e-3, 0.3)),
-        (Group(weight_decay=0.1), (0.01, 0.1)),
+        (ParameterGroup(), (0.01, 0.0)),
+        (ParameterGroup(lr=1e-3, weight_decay=None), (1e-3, 0.3)),
+        (ParameterGroup(weight_decay=0.1), (0.01, 0.1)),
     ],
 )
 def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(group, settings):
@@ -104,7 +113,7 @@ def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(gr
             return {"special": group}
 
     network = trainer().network
-    groups = parameter_groups(network, OwnGroups(), replace(PROTOCOL, weight_decay=0.3))
+    groups = optimizer_groups(network, OwnGroups(), replace(PROTOCOL, weight_decay=0.3))
 
     [special] = [p for name, p in network.named_parameters() if name.endswith("special")]
     [found] = [g for g in groups if any(special is member for member in g["params"])]
@@ -112,7 +121,7 @@ def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(gr
 
 
 def test_a_protocol_scales_every_rate_alike():
-    groups = parameter_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr_scale=2.0))
+    groups = optimizer_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr_scale=2.0))
 
     assert {group["lr"] for group in groups} == {0.02, 2e-4}
 
@@ -132,31 +141,31 @@ def test_a_constant_schedule_stays():
 
 
 def test_training_lowers_the_loss_and_records_every_step():
-    fitted = fit(trainer(), Double(), PROTOCOL, listen)
+    history = fit(trainer(), Double(), PROTOCOL, listen)
 
-    assert len(fitted.step_s) == len(fitted.curve) == 40
-    assert fitted.curve[-1][1] < fitted.curve[0][1] / 3
-    assert [step for step, _ in fitted.validation] == [10, 20, 30, 40]
+    assert len(history.step_s) == len(history.curve) == 40
+    assert history.curve[-1][1] < history.curve[0][1] / 3
+    assert [step for step, _ in history.validation] == [10, 20, 30, 40]
 
 
 def test_the_parameters_that_scored_best_are_left_in_the_network():
     wild = replace(PROTOCOL, lr_scale=50.0, schedule="constant", evaluations=10)
     worker = trainer(wild)
-    fitted = fit(worker, Double(), wild, listen)
+    history = fit(worker, Double(), wild, listen)
     outputs, rows = Double().outputs, Double().rows("validation")
 
-    score = outputs.score(examine(worker.network, rows.batches(16), outputs), 16)["r2"]
+    score = outputs.score(evaluate(worker.network, rows.batches(16), outputs), 16)["r2"]
 
-    assert score == pytest.approx(max(value for _, value in fitted.validation))
+    assert score == pytest.approx(max(value for _, value in history.validation))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halves(DrawnTask):
+class Halves(PregeneratedTask):
     """y = x, kept as bytes; how many examples are made real numbers at once is noted."""
 
     made: ClassVar[list[int]] = []
     examples: ClassVar = {"train": 64, "validation": 40, "test": 50}
-    piece: ClassVar[int] = 30
+    shard_size: ClassVar[int] = 30
     inputs = property(lambda self: Signal(1))
     outputs = property(lambda self: Values(1, last=4))
     max_length = property(lambda self: 4)
@@ -167,7 +176,7 @@ class Halves(DrawnTask):
         x = torch.randint(256, (n, 4, 1), generator=rng)
         return Batch(x, x)
 
-    def ready(self, batch):
+    def prepare(self, batch):
         self.made.append(len(batch))
         return Batch(batch.inputs / 255, batch.targets / 255)
 
@@ -183,7 +192,7 @@ def test_a_split_is_scored_batch_by_batch_and_as_it_would_be_at_once(tmp_path):
     assert most == protocol.batch
     assert max(Halves.made) == task.examples["test"], "a whole split would have been noticed"
     for name, split in splits.items():
-        whole = examine(worker.network, [split], task.outputs)
+        whole = evaluate(worker.network, [split], task.outputs)
         at_once = task.outputs.score(whole, protocol.batch)
         assert found.scores[name] == pytest.approx(at_once)
 
@@ -198,11 +207,11 @@ def test_a_loss_that_is_no_number_stops_the_training_with_its_step():
 def test_seconds_end_a_training_early_and_the_end_is_scored():
     short = replace(PROTOCOL, steps=100_000, seconds=0.05)
 
-    fitted = fit(trainer(short), Double(), short, listen)
+    history = fit(trainer(short), Double(), short, listen)
 
-    assert len(fitted.step_s) < 100_000
-    assert sum(fitted.step_s) >= 0.05
-    assert fitted.validation[-1][0] == len(fitted.step_s)
+    assert len(history.step_s) < 100_000
+    assert sum(history.step_s) >= 0.05
+    assert history.validation[-1][0] == len(history.step_s)
 
 
 def test_evaluations_are_spread_evenly_and_include_the_last_step():
@@ -229,12 +238,12 @@ def test_the_interval_holds_the_score_and_narrows_with_examples():
     rng = torch.Generator().manual_seed(0)
     targets = torch.randn(400, 4, 1, generator=rng)
     predictions = targets + 0.5 * torch.randn(400, 4, 1, generator=rng)
-    examined = outputs.examine(predictions, targets)
+    figures = outputs.per_example(predictions, targets)
 
-    low, high = interval(examined, outputs, 16, "test")
-    few_low, few_high = interval(examined[:40], outputs, 16, "test")
+    low, high = interval(figures, outputs, 16, "test")
+    few_low, few_high = interval(figures[:40], outputs, 16, "test")
 
-    assert low < outputs.score(examined, 16)["r2"] < high
+    assert low < outputs.score(figures, 16)["r2"] < high
     assert high - low < few_high - few_low
 
 

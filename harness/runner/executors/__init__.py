@@ -1,14 +1,14 @@
 """Where runs are executed: one file an executor, one small interface."""
 
+import typing
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Protocol
 
 from harness.core.errors import unknown
 from harness.core.messages import Job, Progress, Result
 
 
-class Executor(Protocol):
+class Executor(typing.Protocol):
     """Does jobs somewhere."""
 
     def execute(self, job: Job, listener: Callable[[Progress], None]) -> Result:

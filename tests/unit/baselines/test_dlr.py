@@ -9,7 +9,7 @@ from baselines.dlr import DLR
 from harness.api import SpecError
 from harness.core.config import Protocol
 from harness.core.seeding import scope
-from harness.training.loop import parameter_groups
+from harness.training.loop import optimizer_groups
 
 
 def test_it_starts_at_decaying_roots_of_unity() -> None:
@@ -58,7 +58,7 @@ def test_a_form_has_the_parameters_that_it_needs(form: str, names: set[str]) -> 
 def test_the_system_trains_at_the_global_rate_and_only_the_skip_decays() -> None:
     recipe = DLR(state=6)
     layer = recipe.build(width=4, length=8, causal=True)
-    groups = parameter_groups(layer, recipe, Protocol(weight_decay=0.05))
+    groups = optimizer_groups(layer, recipe, Protocol(weight_decay=0.05))
     assert {group["lr"] for group in groups} == {recipe.lr}
     decaying = [p for group in groups if group["weight_decay"] for p in group["params"]]
     assert [p is layer.D for p in decaying] == [True]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.dss import DSS, initial_frequencies
-from harness.api import Group, SpecError
+from harness.api import ParameterGroup, SpecError
 from harness.core.seeding import scope
 
 
@@ -45,7 +45,7 @@ def test_parameters_count_as_shared_poles_and_own_steps() -> None:
 
 
 def test_published_rates_of_system_and_steps_can_be_had() -> None:
-    groups = DSS(ssm_lr=1e-4, dt_lr=0.02).groups()
+    groups = DSS(ssm_lr=1e-4, dt_lr=0.02).parameter_groups()
     assert {groups[name].lr for name in ("A_re", "A_im", "W")} == {1e-4}
     assert groups["log_dt"].lr == 0.02
     with pytest.raises(SpecError, match="must not be negative"):
@@ -54,9 +54,9 @@ def test_published_rates_of_system_and_steps_can_be_had() -> None:
 
 def test_the_system_trains_apart_without_decay() -> None:
     names = {name for name, _ in DSS().build(width=4, length=8, causal=True).named_parameters()}
-    groups = dict(DSS().groups())
+    groups = dict(DSS().parameter_groups())
     assert set(groups) == names
-    assert groups.pop("D") == Group(weight_decay=None)
+    assert groups.pop("D") == ParameterGroup(weight_decay=None)
     assert {(group.lr, group.weight_decay) for group in groups.values()} == {(1e-3, 0.0)}
 
 

@@ -14,7 +14,7 @@ from harness.api import Model, Protocol, SpecError, UnsupportedError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 from harness.testing.probes import positions
-from harness.training.loop import parameter_groups
+from harness.training.loop import optimizer_groups
 
 ALL = [Mamba2(), HGRN2(), GatedSSM(), Hawk()]
 
@@ -26,7 +26,7 @@ def count(module: nn.Module) -> int:
 def decays(recipe: Model) -> dict[str, float]:
     """Return the weight decay of each parameter, by the last part of its name."""
     network = recipe.assemble(Backbone, positions(causal=True), 16, 2, 0.0)
-    groups = parameter_groups(network, recipe, Protocol(weight_decay=0.1))
+    groups = optimizer_groups(network, recipe, Protocol(weight_decay=0.1))
     of = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     return {name.rpartition(".")[2]: of[id(p)] for name, p in network.named_parameters()}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.lru import LRU, LRULayer
-from harness.api import Group, SpecError
+from harness.api import ParameterGroup, SpecError
 from harness.core.seeding import scope
 
 
@@ -61,9 +61,9 @@ def test_the_layer_counts_the_papers_parameters(causal: bool) -> None:
 
 
 def test_poles_b_and_gamma_train_slowly_and_alone_do_not_decay() -> None:
-    groups = LRU(lr_factor=0.5).groups()
-    slow = dict.fromkeys(("nu_log", "theta_log", "gamma_log", "B"), Group(lr=5e-4))
-    assert groups == {**slow, "D": Group(weight_decay=None)}
+    groups = LRU(lr_factor=0.5).parameter_groups()
+    slow = dict.fromkeys(("nu_log", "theta_log", "gamma_log", "B"), ParameterGroup(lr=5e-4))
+    assert groups == {**slow, "D": ParameterGroup(weight_decay=None)}
     assert set(groups) | {"C"} == {name for name, _ in built(LRU()).named_parameters()}
 
 

@@ -66,7 +66,7 @@ def test_poles_start_at_the_whole_numbers_and_the_skip_at_one() -> None:
 
 
 def test_poles_and_skip_do_not_decay_and_have_the_recipes_rate() -> None:
-    groups = Mamba().groups()
+    groups = Mamba().parameter_groups()
     names = {name.rpartition(".")[2] for name, _ in built(Mamba()).named_parameters()}
     assert set(groups) == {"A_log", "D"}
     assert set(groups) < names

@@ -67,7 +67,7 @@ def seen(recipe: Model) -> tuple[object, ...]:
         held = str(error)
     parameters = network.named_parameters()
     begun = [(name, *p.shape, p.sum().item(), p.requires_grad) for name, p in parameters]
-    return outputs, held, *begun, repr(recipe.groups())
+    return outputs, held, *begun, repr(recipe.parameter_groups())
 
 
 @pytest.mark.parametrize("name", NAMES)

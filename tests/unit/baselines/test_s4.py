@@ -7,7 +7,7 @@ import torch
 
 from baselines.ops import hippo
 from baselines.s4 import S4, S4Layer
-from harness.api import Group, OneLabel, Signal, SpecError
+from harness.api import OneLabel, ParameterGroup, Signal, SpecError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 from harness.testing.probes import Probe
@@ -47,7 +47,7 @@ def test_parameters_are_counted_by_sets_channels_and_rank(init: str, rank: int) 
 
 
 def test_published_rates_of_system_and_steps_can_be_had() -> None:
-    groups = S4(ssm_lr=5e-4, dt_lr=0.01).groups()
+    groups = S4(ssm_lr=5e-4, dt_lr=0.01).parameter_groups()
     assert {groups[name].lr for name in ("A_re", "A_im", "P", "B")} == {5e-4}
     assert groups["log_dt"].lr == 0.01
     with pytest.raises(SpecError, match="must not be negative"):
@@ -56,10 +56,10 @@ def test_published_rates_of_system_and_steps_can_be_had() -> None:
 
 def test_the_system_trains_apart_without_decay_and_c_does_not() -> None:
     recipe = S4()
-    apart = recipe.groups()
+    apart = recipe.parameter_groups()
     system = {name: apart.pop(name) for name in ("A_re", "A_im", "P", "B", "log_dt")}
     assert {(group.lr, group.weight_decay) for group in system.values()} == {(1e-3, 0.0)}
-    assert apart == {"D": Group(weight_decay=None)}
+    assert apart == {"D": ParameterGroup(weight_decay=None)}
     assert recipe.lr == 0.01
     assert {name for name, _ in built(recipe).named_parameters()} - set(system) == {"C", "D"}
 

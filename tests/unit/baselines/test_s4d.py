@@ -7,7 +7,7 @@ import torch
 
 from baselines.ops.poles import circle, initial_poles
 from baselines.s4d import S4D, pole_sets
-from harness.api import Group, OneLabel, Signal, SpecError
+from harness.api import OneLabel, ParameterGroup, Signal, SpecError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 
@@ -91,13 +91,13 @@ class Speech:
 
 
 def test_the_continuous_system_trains_apart_and_c_does_not() -> None:
-    groups = dict(S4D().groups())
-    assert groups.pop("D") == Group(weight_decay=None)
+    groups = dict(S4D().parameter_groups())
+    assert groups.pop("D") == ParameterGroup(weight_decay=None)
     assert {name: group.lr for name, group in groups.items()} == dict.fromkeys(
         ("A_re", "A_im", "B", "log_dt"), 1e-3
     )
     assert {group.weight_decay for group in groups.values()} == {0.0}
-    text = S4D(dt_lr=0.01, ssm_lr=5e-4).groups()
+    text = S4D(dt_lr=0.01, ssm_lr=5e-4).parameter_groups()
     assert (text["A_re"].lr, text["log_dt"].lr) == (5e-4, 0.01)
 
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from baselines.ops.s5_system import block_basis
 from baselines.s5 import S5, S5Layer
-from harness.api import Group, SpecError
+from harness.api import ParameterGroup, SpecError
 from harness.core.seeding import scope
 
 SSM = ("Lambda_re", "Lambda_im", "log_step", "B", "C", "D")
 SLOW, SLOW_DECAYED, USUAL = (
-    Group(lr=1e-3),
-    Group(lr=1e-3, weight_decay=None),
-    Group(weight_decay=None),
+    ParameterGroup(lr=1e-3),
+    ParameterGroup(lr=1e-3, weight_decay=None),
+    ParameterGroup(weight_decay=None),
 )
 # Of Lambda (both parts), log_step, B, C, D, as train_helpers.py of lindermanlab/S5 sets them.
 TABLE = {
@@ -114,7 +114,7 @@ def test_the_layer_counts_the_papers_parameters(symmetric: bool, causal: bool) -
 def test_the_groups_are_those_of_the_released_configurations(
     optimiser: str, dt_global: bool
 ) -> None:
-    groups = S5(optimiser=optimiser, dt_global=dt_global).groups()
+    groups = S5(optimiser=optimiser, dt_global=dt_global).parameter_groups()
     expected = dict(zip(SSM, TABLE[optimiser], strict=True))
     if dt_global:
         expected["log_step"] = USUAL
@@ -123,7 +123,7 @@ def test_the_groups_are_those_of_the_released_configurations(
 
 
 def test_the_slow_rate_is_an_option() -> None:
-    assert S5(ssm_lr=6e-4).groups()["B"] == Group(lr=6e-4)
+    assert S5(ssm_lr=6e-4).parameter_groups()["B"] == ParameterGroup(lr=6e-4)
 
 
 @pytest.mark.parametrize(

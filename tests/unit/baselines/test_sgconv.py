@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from baselines.sgconv import SGConv, SGConvLayer
-from harness.api import Group, SpecError
+from harness.api import ParameterGroup, SpecError
 from harness.core.seeding import scope
 
 
@@ -38,9 +38,9 @@ def test_channels_fade_at_rates_spread_evenly_and_untrained() -> None:
 
 def test_pieces_train_at_their_own_rate_with_the_protocols_decay() -> None:
     recipe = SGConv()
-    assert recipe.groups() == {
-        "pieces": Group(lr=1e-3, weight_decay=None),
-        "D": Group(weight_decay=None),
+    assert recipe.parameter_groups() == {
+        "pieces": ParameterGroup(lr=1e-3, weight_decay=None),
+        "D": ParameterGroup(weight_decay=None),
     }
     assert recipe.lr == 0.01
 

@@ -98,7 +98,7 @@ def test_chance_is_the_error_of_the_training_mean(mirrored) -> None:
 
     guess = task.outputs.constant(train).expand_as(test)
 
-    score = task.outputs.score(task.outputs.examine(guess, test), 1)
+    score = task.outputs.score(task.outputs.per_example(guess, test), 1)
     assert task.chance == pytest.approx(score["rmse"], rel=1e-5)
 
 

@@ -96,7 +96,7 @@ def test_the_full_set_is_divided_and_keeps_images_beside_their_labels(tmp_path: 
         write_idx(tmp_path / label.name, (np.arange(n) % 10).astype(np.uint8))
     task = SequentialMNIST(source="full")
     train, validation, test = (
-        task.ready(task.load(split, tmp_path)) for split in ("train", "validation", "test")
+        task.prepare(task.load(split, tmp_path)) for split in ("train", "validation", "test")
     )
 
     assert (len(train), len(validation)) == (55_000, 5_000)

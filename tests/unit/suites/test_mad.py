@@ -180,7 +180,7 @@ def test_a_constant_is_judged_at_every_place_of_a_compressed_sequence(length: in
     read = outputs.gather(torch.zeros(32, length, 1), None)
 
     # What a network does that predicts the same for everything.
-    examined = outputs.examine(frequencies.expand(*read.shape[:-1], -1), test.targets)
+    figures = outputs.per_example(frequencies.expand(*read.shape[:-1], -1), test.targets)
 
     right = (test.targets == frequencies.argmax()).double().mean().item()
-    assert outputs.score(examined, 32)["accuracy"] == pytest.approx(right)
+    assert outputs.score(figures, 32)["accuracy"] == pytest.approx(right)

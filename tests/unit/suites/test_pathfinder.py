@@ -369,7 +369,7 @@ def test_the_tasks_have_the_sizes_of_long_range_arena(task: Pathfinder, size: in
 def test_tokens_and_scalars_are_the_same_images_and_kept_once() -> None:
     scalars, tokens = Pathfinder(), Pathfinder(variant="original")
     kept = scalars.sample(4, stream("test"))
-    real, whole = scalars.ready(kept), tokens.ready(kept)
+    real, whole = scalars.prepare(kept), tokens.prepare(kept)
 
     assert scalars.key == tokens.key == Pathfinder(sets="published").key
     assert tokens.inputs == Tokens(256)
@@ -383,7 +383,7 @@ def test_calling_every_pixel_ground_scores_the_stated_chance(size: int) -> None:
     task = PathfinderSegmentation(size=size)
     targets = task.sample(3, stream("test", size)).targets.long()
     nothing = torch.tensor([1.0, 0, 0]).expand(*targets.shape, 3)
-    score = task.outputs.score(task.outputs.examine(nothing, targets), 3)["macro_f1"]
+    score = task.outputs.score(task.outputs.per_example(nothing, targets), 3)["macro_f1"]
 
     assert targets.shape == (3, size**2)
     assert task.chance == pytest.approx(score, abs=0.01)
@@ -391,7 +391,7 @@ def test_calling_every_pixel_ground_scores_the_stated_chance(size: int) -> None:
 
 def test_segmentation_inputs_span_minus_one_to_one() -> None:
     task = PathfinderSegmentation()
-    batch = task.ready(task.sample(1, stream("test")))
+    batch = task.prepare(task.sample(1, stream("test")))
     assert batch.inputs.shape == (1, 128 * 128, 1)
     assert (batch.inputs.min(), batch.inputs.max()) == (-1, 1)
 

@@ -110,7 +110,7 @@ def test_a_number_is_right_only_as_a_whole() -> None:
     outputs = Numbers(12, (10, 11))
     targets = torch.tensor([[IGNORED, 1, 2, 10, 3, 4, 11], [5, 6, 10, 7, 8, 11, IGNORED]])
     guesses = torch.tensor([[9, 1, 2, 10, 3, 0, 11], [5, 6, 10, 7, 8, 11, 0]])
-    found = outputs.score(outputs.examine(one_hot(guesses, 12), targets), 1)
+    found = outputs.score(outputs.per_example(one_hot(guesses, 12), targets), 1)
 
     assert found["number_accuracy"] == 3 / 4
     assert found["accuracy"] == pytest.approx(11 / 12)
@@ -131,9 +131,9 @@ def test_whole_numbers_are_counted_as_one_by_one(seed: int) -> None:
             if label in {END, SPELLED.index(",")}:
                 outcomes.append(right)
                 right = True
-    examined = task.outputs.examine(one_hot(guesses, VOCABULARY), batch.targets)
+    figures = task.outputs.per_example(one_hot(guesses, VOCABULARY), batch.targets)
 
-    assert task.outputs.score(examined, 1)["number_accuracy"] == pytest.approx(
+    assert task.outputs.score(figures, 1)["number_accuracy"] == pytest.approx(
         sum(outcomes) / len(outcomes)
     )
 

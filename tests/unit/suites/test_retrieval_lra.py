@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.api import PairLabel, RemoteFile, SpecError, Split, Tokens
-from harness.data.fetch import FetchError, data_folder, examined
+from harness.data.fetch import FetchError, data_folder, fault
 from harness.testing.check import NotApplicableError
 from harness.testing.learning import LEARNING_CHECKS
 from suites.lra import retrieval
@@ -139,7 +139,7 @@ def test_a_split_is_kept_in_pieces_of_bytes_and_every_pair_is_trained_on(
 
     pieces = sorted(tmp_path.glob("parsed/*/train/*.npz"))
     assert len(pieces) == 4
-    assert task.pieces("train")[0]().inputs.dtype == torch.uint8
+    assert task.shards("train")[0]().inputs.dtype == torch.uint8
     starts = {bytes((row[:12] - 1).clamp(min=0).tolist()) for row in seen}
     assert starts == {document("train", i, 0).encode()[:12] for i in range(24)}
 
@@ -173,7 +173,7 @@ def test_a_file_of_unknown_size_and_checksum_is_fetched_and_its_checksum_recorde
     assert f"It has {len(content):,} bytes." in told
     assert f"its SHA-256 is {hashlib.sha256(content).hexdigest()}" in told
     (data_folder() / NAME).write_bytes(content[:-1])
-    assert (examined(file, data_folder()) or "").startswith("has the sha256")
+    assert (fault(file, data_folder()) or "").startswith("has the sha256")
 
 
 def test_an_interrupted_download_of_unknown_size_is_gone_on_with(

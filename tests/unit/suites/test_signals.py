@@ -14,7 +14,7 @@ from suites.signals.reconstruction import Reconstruction
 
 
 def r2(outputs: Values, predictions: torch.Tensor, targets: torch.Tensor) -> float:
-    return outputs.score(outputs.examine(predictions, targets), len(targets))["r2"]
+    return outputs.score(outputs.per_example(predictions, targets), len(targets))["r2"]
 
 
 @given(st.integers(8, 200), st.data())

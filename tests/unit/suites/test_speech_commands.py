@@ -117,7 +117,7 @@ def test_every_check_that_applies_passes_on_small_data(task: RecordedTask, fetch
 
 def raw(task: RecordedTask, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all 16-bit samples and labels of a split."""
-    parts = [piece() for piece in task.pieces(split)]
+    parts = [piece() for piece in task.shards(split)]
     return torch.cat([p.inputs for p in parts]), torch.cat([p.targets for p in parts])
 
 
@@ -156,7 +156,7 @@ def test_clips_are_cut_to_a_second_or_filled_up_with_zeros(fetched: Site) -> Non
 
 def test_a_piece_holds_many_words_and_a_split_is_the_same_again(fetched: Site) -> None:
     task = SpeechCommands35()
-    pieces = [piece() for piece in task.pieces("train")]
+    pieces = [piece() for piece in task.shards("train")]
 
     assert [len(piece) for piece in pieces] == [20] * 5 + [5]
     assert min(len(set(piece.targets.tolist())) for piece in pieces[:-1]) > 10

@@ -196,7 +196,7 @@ def test_the_shortcuts_reach_what_is_stated(tmp_path: Path) -> None:
     task = SpokenWords()
     with elsewhere(tmp_path):
         test = task.split("test")
-        train = [task.ready(piece()) for piece in task.pieces("train")]
+        train = [task.prepare(piece()) for piece in task.shards("train")]
     inputs = torch.cat([batch.inputs for batch in train])
     labels = torch.cat([batch.targets for batch in train]).numpy()
     found = []

@@ -66,7 +66,7 @@ def test_a_model_without_memory_scores_two_ninths_on_shift() -> None:
     memoryless = torch.zeros_like(batch.targets)
     memoryless[..., 0] = batch.inputs[..., 0]
 
-    score = task.outputs.score(task.outputs.examine(memoryless, batch.targets), len(batch))
+    score = task.outputs.score(task.outputs.per_example(memoryless, batch.targets), len(batch))
 
     assert score["r2"] == pytest.approx(1 / 4.5, abs=0.005)
 
@@ -113,7 +113,7 @@ def test_cummax_can_be_guessed_from_the_position_as_far_as_it_says() -> None:
     seen, asked = (task.sample(4000, stream("cummax", part)).targets for part in ("seen", "asked"))
     guess = seen.mean(0).expand_as(asked)
 
-    score = task.outputs.score(task.outputs.examine(guess, asked), len(asked))
+    score = task.outputs.score(task.outputs.per_example(guess, asked), len(asked))
 
     assert score["r2"] == pytest.approx(0.47, abs=0.02)
 
@@ -155,7 +155,9 @@ def test_sorting_without_the_signs_is_the_plateau_that_it_says() -> None:
     weights = weights / weights.sum(0)
     guess = (first + distance) * weights[0] + (first - distance) * weights[1]
 
-    score = task.outputs.score(task.outputs.examine(guess[..., None], batch.targets), len(batch))
+    score = task.outputs.score(
+        task.outputs.per_example(guess[..., None], batch.targets), len(batch)
+    )
 
     assert score["r2"] == pytest.approx(0.5, abs=0.02)
 
