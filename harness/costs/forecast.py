@@ -20,7 +20,7 @@ from harness.costs.curves import Evidence, named, sized
 from harness.costs.frontier import CALLS
 from harness.results.store import Store
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED = tuple(str(RESULTS / kind / "v1") for kind in ("records", "costs"))
 """The records of this checkout, from whatever folder it is asked: of the models that its tables
 compare, and of the others, which serve estimates only."""
