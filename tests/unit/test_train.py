@@ -25,7 +25,7 @@ from harness.data.shards import elsewhere
 from harness.nn.backbone import Backbone
 from harness.training.evaluate import evaluate, interval
 from harness.training.loop import evaluation_steps, fit, optimizer_groups, prepared, schedule
-from harness.training.run import thinned
+from harness.training.run import thinned, train_and_score
 
 
 class Scale(Mixer):
@@ -109,7 +109,7 @@ def test_what_a_recipe_sets_apart_has_its_own_rate_and_vectors_do_not_decay():
 def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(group, settings):
     @dataclass(frozen=True, kw_only=True)
     class OwnGroups(ScaleModel):
-        def groups(self):
+        def parameter_groups(self):
             return {"special": group}
 
     network = trainer().network
@@ -186,7 +186,7 @@ def test_a_split_is_scored_batch_by_batch_and_as_it_would_be_at_once(tmp_path):
     worker, spec = trainer(protocol, task=task), RunSpec(task="", model="", protocol=protocol)
     Halves.made.clear()
     with elsewhere(tmp_path):
-        found, _ = learned(worker.network.module, task, ScaleModel(), spec, listen)
+        found, _ = train_and_score(worker.network.module, task, ScaleModel(), spec, listen)
         most, splits = max(Halves.made), {name: task.split(name) for name in found.scores}
 
     assert most == protocol.batch

@@ -411,7 +411,7 @@ def test_a_split_and_what_is_in_its_images_are_the_same_images() -> None:
 def test_no_piece_is_larger_than_a_laptop_bears() -> None:
     for task in (*LARGE, *(PathfinderSegmentation(size=size) for size in (128, 256, 512))):
         bytes_each = task.max_length * (2 if task.outputs.metric == "macro_f1" else 1)
-        assert task.piece * bytes_each <= 8 * 2**20
+        assert task.shard_size * bytes_each <= 8 * 2**20
 
 
 def test_the_published_sizes_are_those_of_the_released_sets() -> None:

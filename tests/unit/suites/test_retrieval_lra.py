@@ -132,7 +132,7 @@ def test_long_documents_are_cut_to_their_length(variant: str, last: int) -> None
 def test_a_split_is_kept_in_pieces_of_bytes_and_every_pair_is_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Retrieval, "piece", 7)
+    monkeypatch.setattr(Retrieval, "shard_size", 7)
     task = Retrieval(variant="original", length=60)
     epoch = task.train_batches(6)
     seen = [row for _ in range(4) for row in next(epoch).inputs[:, 0]]

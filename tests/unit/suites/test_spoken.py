@@ -40,7 +40,7 @@ print(hashlib.sha256(clips.numpy().tobytes()).hexdigest())
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the splits small and keep them nowhere for long."""
     monkeypatch.setattr(SpokenWords, "examples", {"train": 70, "validation": 35, "test": 35})
-    monkeypatch.setattr(SpokenWords, "piece", 35)
+    monkeypatch.setattr(SpokenWords, "shard_size", 35)
     with elsewhere(tmp_path):
         yield
 
@@ -103,10 +103,10 @@ def test_a_split_is_spoken_by_its_own_voices(
 @pytest.mark.parametrize(("words", "vocabulary"), [(35, WORDS), (10, COMMANDS)])
 def test_each_word_is_said_equally_often(words: int, vocabulary: tuple[str, ...]) -> None:
     task = SpokenWords(words=words)
-    counts = {count for count in SpokenWords.examples.values() if count % task.piece}
+    counts = {count for count in SpokenWords.examples.values() if count % task.shard_size}
 
     assert not counts
-    assert task.piece % len(vocabulary) == 0
+    assert task.shard_size % len(vocabulary) == 0
     assert task.vocabulary == vocabulary
     assert task.chance == 1 / words
 
