@@ -9,12 +9,9 @@ import pytest
 import yaml
 
 from harness.plugins.registry import registry
+from tools import model_pages
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `tools` is no installed package
-
-from tools import model_pages  # noqa: E402
-
 OURS = [each for each in registry().of("model").values() if each.origin == "ssm-bench"]
 HEADINGS = ("Formula", "Source", "What its paper claims", "Cost", "Try it")
 

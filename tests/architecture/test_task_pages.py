@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `tools` is no installed package
+from tools import task_pages
 
-from tools import task_pages  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_task_is_shown_on_a_page():
