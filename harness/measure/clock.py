@@ -36,40 +36,43 @@ def nothing() -> None:
 
 
 def sample(
-    call: Callable[[], object],
-    *,
+    *calls: Callable[[], object],
     settle_s: float,
     budget_s: float,
     synchronize: Callable[[], None] = nothing,
     precision: float = 0.03,
     most: int = 50,
-) -> Samples:
-    """Time a call until its median is precise, or enough time or calls went into it.
+) -> list[Samples]:
+    """Time calls in turns, A B A B, until every median is precise, or enough went into them.
 
     Args:
-        call: What is timed.
-        settle_s: Seconds after which three timed calls are enough, however they scatter.
-        budget_s: Seconds for all calls together; one timed call is made in any case.
+        calls: What is timed, one or several that are compared.
+        settle_s: Seconds after which three timed rounds are enough, however they scatter.
+        budget_s: Seconds for all calls together; one round is timed in any case.
         synchronize: Waits until a device has done what was asked, inside the timed span.
-        precision: Relative half-width of the median's 95 % interval at which to stop.
-        most: The most timed calls.
+        precision: Relative half-width of a median's 95 % interval at which to stop.
+        most: The most timed rounds.
     """
 
-    def once() -> float:
+    def once(call: Callable[[], object]) -> float:
         start = now()
         call()
         synchronize()
         return now() - start
 
     began = now()
-    first = once()
-    seconds = [once()]
-    while len(seconds) < most and now() - began + median(seconds) < budget_s:
-        reached = median_precision(seconds)
-        if reached is not None and (reached <= precision or now() - began > settle_s):
+    first = [once(call) for call in calls]
+    seconds = [[once(call)] for call in calls]
+    while len(seconds[0]) < most and now() - began + sum(map(median, seconds)) < budget_s:
+        reached = [found for each in seconds if (found := median_precision(each)) is not None]
+        if reached and (max(reached) <= precision or now() - began > settle_s):
             break
-        seconds.append(once())
-    return Samples(first, seconds, median_precision(seconds))
+        for call, each in zip(calls, seconds, strict=True):
+            each.append(once(call))
+    return [
+        Samples(first_s, each, median_precision(each))
+        for first_s, each in zip(first, seconds, strict=True)
+    ]
 
 
 def median_precision(seconds: list[float]) -> float | None:

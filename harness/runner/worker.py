@@ -102,7 +102,7 @@ class ChildRun:
         network = self.network(task).to(self.spec.device)
         work = task.workload(network, self.protocol.batch, rng)
         budget_s = self.protocol.budget_s
-        seen = sample(
+        (seen,) = sample(
             work.call,
             settle_s=budget_s / 16,
             budget_s=budget_s / 2,

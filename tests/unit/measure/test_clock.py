@@ -17,31 +17,43 @@ def test_the_first_call_is_kept_apart():
     def slow_at_first():
         time.sleep(0.05 if next(calls) == 0 else 0.001)
 
-    samples = sample(slow_at_first, settle_s=0.1, budget_s=0.1)
+    (samples,) = sample(slow_at_first, settle_s=0.1, budget_s=0.1)
 
     assert samples.first_s >= 0.05
     assert max(samples.seconds) < 0.05
 
 
 def test_a_call_beyond_the_budget_is_still_timed_once():
-    samples = sample(lambda: time.sleep(0.02), settle_s=0.0, budget_s=0.0)
+    (samples,) = sample(lambda: time.sleep(0.02), settle_s=0.0, budget_s=0.0)
 
     assert len(samples.seconds) == 1
     assert samples.precision is None
 
 
 def test_timing_stops_at_the_most_calls():
-    assert len(sample(lambda: None, settle_s=10, budget_s=10, precision=-1, most=7).seconds) == 7
+    (samples,) = sample(lambda: None, settle_s=10, budget_s=10, precision=-1, most=7)
+
+    assert len(samples.seconds) == 7
 
 
 def test_the_device_is_waited_for_inside_the_timed_span():
-    samples = sample(lambda: None, settle_s=0, budget_s=0, synchronize=lambda: time.sleep(0.01))
+    (samples,) = sample(lambda: None, settle_s=0, budget_s=0, synchronize=lambda: time.sleep(0.01))
 
     assert samples.seconds[0] >= 0.01
 
 
+def test_several_calls_are_timed_in_turns():
+    seen = []
+    one, two = (lambda name=name: seen.append(name) for name in "ab")
+
+    samples = sample(one, two, settle_s=5, budget_s=5, precision=-1, most=4)
+
+    assert seen == list("ab" * 5)
+    assert [len(each.seconds) for each in samples] == [4, 4]
+
+
 def test_three_timed_calls_are_enough_once_the_time_to_settle_is_over():
-    samples = sample(lambda: time.sleep(0.01), settle_s=0, budget_s=10, precision=-1)
+    (samples,) = sample(lambda: time.sleep(0.01), settle_s=0, budget_s=10, precision=-1)
 
     assert len(samples.seconds) == 3
 
