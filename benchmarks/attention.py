@@ -1,30 +1,33 @@
 """Attention of linear time: by kernel features, and within windows."""
 
-from benchmarks.given import Timed, a_commit_that_has_it
+from benchmarks.benchmark import Benchmark, Case, find, rng
 
 
-class LinearTimeAttention(Timed):
+class LinearTimeAttention(Benchmark):
     """Causal attention of two heads of 16 features; windows of 128 positions."""
 
-    version = "1"
     params = (["kernel", "windows"], [1024, 16_384])
-    param_names = ("form", "length")
 
-    def setup(self, form: str, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, form: str, length: int) -> Case:
+        import torch
 
-            from baselines.linear_attention import EluPlusOne  # noqa: PLC0415
-            from baselines.ops.kernel_attention import causal_attend  # noqa: PLC0415
-            from baselines.ops.windows import attend_causal_windows  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        rng = stream("benchmarks")
-        q, k, v = (torch.randn(1, length, 2, 16, generator=rng) for _ in "qkv")
-        state, features = torch.zeros(1, 2, 16, 17), EluPlusOne(16)
-        self.call = {
-            "kernel": lambda: causal_attend(q, k, v, state, features),
-            "windows": lambda: attend_causal_windows(q, k, v, 128),
-        }[form]
+        draws = rng()
+        q, k, v = (torch.randn(1, length, 2, 16, generator=draws) for _ in "qkv")
+        state = torch.zeros(1, 2, 16, 17)
+        features = find("baselines", "linear_attention").EluPlusOne(16)
+        by_kernel = find("baselines", "kernel_attention").causal_attend
+        within_windows = find("baselines", "windows").attend_causal_windows
 
-    def time_linear_time_attention(self, form: str, length: int) -> None:
-        self.call()
+        def check(y: torch.Tensor) -> None:
+            attend = find("baselines", "attention").attend
+            seen = slice(length - 256, length) if form == "windows" else slice(1)
+            at = seen.stop - 1
+            torch.testing.assert_close(y[:, at], attend(q[:, [at]], k[:, seen], v[:, seen])[:, 0])
+
+        calls = {
+            "kernel": lambda: by_kernel(q, k, v, state, features)[0],
+            "windows": lambda: within_windows(q, k, v, 128),
+        }
+        return Case(calls[form], check=check)
+
+    time_linear_time_attention = Benchmark.forward

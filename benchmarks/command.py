@@ -3,18 +3,22 @@
 import subprocess
 import sys
 
-from benchmarks.given import Timed
+from benchmarks.benchmark import Benchmark, Case, UnavailableError
 
 
-class StartUp(Timed):
-    version = "1"
+class StartUp(Benchmark):
+    """`ssm-bench` with a word that every commit should know."""
+
     params = (["--help", "list"],)
-    param_names = ("argument",)
 
-    def setup(self, argument: str) -> None:
-        self.command = [sys.executable, "-P", "-m", "harness.cli", argument]
-        if subprocess.run(self.command, capture_output=True, check=False).returncode:
-            raise NotImplementedError(f"this commit has no `ssm-bench {argument}`")
+    def build(self, argument: str) -> Case:
+        command = [sys.executable, "-P", "-m", "harness.cli", argument]
 
-    def time_start_up(self, argument: str) -> None:
-        subprocess.run(self.command, capture_output=True, check=True)
+        def call() -> int:
+            return subprocess.run(command, capture_output=True, check=False).returncode
+
+        if call():
+            raise UnavailableError(f"this commit has no `ssm-bench {argument}`")
+        return Case(call)
+
+    time_start_up = Benchmark.forward

@@ -1,80 +1,86 @@
 """The kernel of S4 by dense Krylov blocks beside its Cauchy sums, and its continuation."""
 
-from benchmarks.given import Timed, a_commit_that_has_it
+from typing import Any
+
+from benchmarks.benchmark import Benchmark, Case, find, rng
 
 CHANNELS, STATES = 16, 32
 
 
-class KrylovKernel(Timed):
-    """Taps of 16 LegS systems of 32 states."""
+class KrylovKernel(Benchmark):
+    """Taps of 16 LegS systems of 32 states; `discretised` makes the dense system in the call."""
 
-    version = "1"
     params = (["krylov", "cauchy"], [1024, 8192])
-    param_names = ("form", "length")
+    beside = (("discretised", 1024), ("discretised", 8192))
 
-    def setup(self, form: str, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, form: str, length: int) -> Case:
+        import torch
 
-            from baselines.ops import dplr, hippo, krylov  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
+        dplr, hippo, krylov = (find("baselines", name) for name in ("dplr", "hippo", "krylov"))
         pole, drive, P = hippo.diagonal("legs", STATES)
         parts = pole, P, drive.to(P.dtype)
         system = dplr.Continuous(*(x.expand(CHANNELS, *x.shape) for x in parts))
-        rng = stream("benchmarks")
-        C = torch.randn(CHANNELS, 1, STATES // 2, generator=rng, dtype=torch.complex64)
+        C = torch.randn(CHANNELS, 1, STATES // 2, generator=rng(), dtype=torch.complex64)
         dt = torch.logspace(-3, -1, CHANNELS, dtype=torch.float64)[:, None]
-        dense = dplr.dense(dplr.discretise(system, dt))
-        self.forms = {
-            "krylov": lambda: krylov.kernel(*dense, dplr.reading(C), length),
+
+        def dense() -> Any:
+            return dplr.dense(dplr.discretise(system, dt))
+
+        def check(taps: torch.Tensor) -> None:
+            first = 2 * (C[:, 0] * dplr.discretise(system, dt).drive).sum(-1).real
+            torch.testing.assert_close(taps[:, 0, 0], first.float(), rtol=1e-3, atol=1e-3)
+
+        made = dense()
+        calls = {
+            "krylov": lambda: krylov.kernel(*made, dplr.reading(C), length),
+            "discretised": lambda: krylov.kernel(*dense(), dplr.reading(C), length),
             "cauchy": lambda: dplr.cauchy_kernel(system, C, dt, length),
         }
+        return Case(calls[form], check=check)
 
-    def time_kernel(self, form: str, length: int) -> None:
-        self.forms[form]()
+    time_kernel = Benchmark.forward
 
 
-class KrylovAdvance(Timed):
+class KrylovAdvance(Benchmark):
     """16 dense systems of 32 states, continued over one sequence."""
 
-    version = "1"
     params = ([1024, 16_384],)
-    param_names = ("length",)
+    beside = ((1024, "naive_advance"),)
 
-    def setup(self, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, length: int, form: str = "advance") -> Case:
+        import torch
 
-            from baselines.ops import krylov  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        rng = stream("benchmarks")
+        advance, draws = getattr(find("baselines", "krylov"), form), rng()
         shape = CHANNELS, STATES, STATES
-        A = 0.9 * torch.linalg.qr(torch.randn(shape, generator=rng, dtype=torch.float64))[0]
+        A = 0.9 * torch.linalg.qr(torch.randn(shape, generator=draws, dtype=torch.float64))[0]
         B = torch.ones(CHANNELS, STATES, dtype=torch.float64)
-        u = torch.randn(1, length, CHANNELS, generator=rng)
-        self.given = A, B, B.float(), u, torch.zeros(1, CHANNELS, STATES)
-        self.advance = krylov.advance
+        u = torch.randn(1, length, CHANNELS, generator=draws)
+        state = torch.zeros(1, CHANNELS, STATES)
 
-    def time_advance(self, length: int) -> None:
-        self.advance(*self.given)
+        def check(y: torch.Tensor) -> None:
+            torch.testing.assert_close(y[:, 0], STATES * u[:, 0], rtol=1e-4, atol=1e-4)
+
+        return Case(lambda: advance(A, B, B.float(), u, state)[0], check=check)
+
+    time_advance = Benchmark.forward
 
 
-class MultiscaleKernel(Timed):
+class MultiscaleKernel(Benchmark):
     """The kernel of SGConv: 32 channels, pieces of 64."""
 
-    version = "1"
     params = ([1024, 65_536],)
-    param_names = ("length",)
+    beside = ((1024, "naive_multiscale_kernel"),)
 
-    def setup(self, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, length: int, form: str = "multiscale_kernel") -> Case:
+        import torch
 
-            from baselines.ops.multiscale import multiscale_kernel, scales  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        shape = scales(length, 64), 32, 1, 64
-        self.given = torch.randn(shape, generator=stream("benchmarks")), torch.full((32,), 2.0)
-        self.kernel = multiscale_kernel
+        multiscale = find("baselines", "multiscale")
+        kernel = getattr(multiscale, form)
+        pieces = torch.randn(multiscale.scales(length, 64), 32, 1, 64, generator=rng())
+        decay = torch.full((32,), 2.0)
+        return Case(
+            lambda: kernel(pieces, decay, length),
+            check=lambda taps: torch.testing.assert_close(taps[..., :64], pieces[0]),
+        )
 
-    def time_multiscale_kernel(self, length: int) -> None:
-        self.kernel(*self.given, length)
+    time_multiscale_kernel = Benchmark.forward

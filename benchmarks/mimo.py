@@ -1,40 +1,57 @@
-"""Systems of many inputs and outputs, S5's and the LRU's: forward, and with gradients."""
+"""Systems of many inputs and outputs, S5's and the LRU's, and scans of their states alone."""
 
-from benchmarks.given import Timed, a_commit_that_has_it
+from benchmarks.benchmark import Benchmark, Case, find, rng
 
 CHANNELS, MODES = 128, 32
 
 
-class Mimo(Timed):
+class Mimo(Benchmark):
     """128 channels drive 32 modes in both directions of time."""
 
-    version = "1"
     params = ([1024, 16_384],)
-    param_names = ("length",)
+    beside = ((1024, "naive_mimo"),)
 
-    def setup(self, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, length: int, form: str = "mimo") -> Case:
+        import torch
 
-            from baselines.ops.mimo import mimo  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        rng = stream("benchmarks")
-        angle = torch.rand(MODES, generator=rng, dtype=torch.float64)
-        given = (
-            torch.randn(1, length, CHANNELS, generator=rng),
+        mimo, draws = getattr(find("baselines", "mimo"), form), rng()
+        angle = torch.rand(MODES, generator=draws, dtype=torch.float64)
+        leaves = (
+            torch.randn(1, length, CHANNELS, generator=draws),
             torch.polar(torch.full_like(angle, 0.999), angle),
-            torch.randn(MODES, CHANNELS, generator=rng, dtype=torch.complex64),
-            torch.randn(2, CHANNELS, MODES, generator=rng, dtype=torch.complex64),
-            torch.randn(CHANNELS, generator=rng),
+            torch.randn(MODES, CHANNELS, generator=draws, dtype=torch.complex64),
+            torch.randn(2, CHANNELS, MODES, generator=draws, dtype=torch.complex64),
+            torch.randn(CHANNELS, generator=draws),
         )
-        self.leaves = [leaf.requires_grad_() for leaf in given]
-        self.rest = torch.zeros(1, MODES, dtype=torch.complex64)
-        self.mimo, self.torch = mimo, torch
+        state = torch.zeros(1, MODES, dtype=torch.complex64)
 
-    def time_mimo(self, length: int) -> None:
-        with self.torch.no_grad():
-            self.mimo(*self.leaves, self.rest)
+        def check(y: torch.Tensor) -> None:
+            if y.requires_grad:
+                of_u = leaves[0].detach().sum((0, 1))
+                torch.testing.assert_close(leaves[-1].grad, of_u, rtol=1e-3, atol=1e-2)
 
-    def time_mimo_training(self, length: int) -> None:
-        y = self.mimo(*self.leaves, self.rest)[0]
-        self.torch.autograd.grad(y.sum(), self.leaves)
+        return Case(lambda: mimo(*leaves, state)[0], leaves, check=check)
+
+    time_mimo = Benchmark.forward
+    time_mimo_training = Benchmark.training
+
+
+class VaryingScan(Benchmark):
+    """A scan of 32 modes whose poles change with position."""
+
+    params = ([1024, 16_384],)
+    beside = ((1024, "naive_scan"),)
+
+    def build(self, length: int, form: str = "scan") -> Case:
+        import torch
+
+        scan, draws = getattr(find("baselines", "scan"), form), rng()
+        pole = torch.polar(*torch.rand(2, 1, length, MODES, generator=draws, dtype=torch.float64))
+        v = torch.randn(1, length, MODES, generator=draws, dtype=torch.complex64)
+        first = v[:, 0] + (pole[:, 0] * v[:, 0]).to(v.dtype)
+        return Case(
+            lambda: scan(v, pole, v[:, 0]),
+            check=lambda x: torch.testing.assert_close(x[:, 0], first),
+        )
+
+    time_varying_scan = Benchmark.forward

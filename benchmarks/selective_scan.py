@@ -1,55 +1,55 @@
 """Mamba's operators: the selective scan, compiled and in torch, and its short convolution."""
 
-from benchmarks.given import Timed, a_commit_that_has_it
+from benchmarks.benchmark import Benchmark, Case, UnavailableError, find, rng
 
 CHANNELS, STATES = 64, 16
 
 
-class SelectiveScan(Timed):
-    """A training step of 64 channels of 16 states; n/a where no compiler was."""
+class SelectiveScan(Benchmark):
+    """A scan of 64 channels of 16 states, or as many as asked for; n/a where no compiler was."""
 
-    version = "1"
     params = (["selective_scan", "chunked_scan"], [1024, 16_384])
-    param_names = ("form", "length")
 
-    def setup(self, form: str, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, form: str, length: int, channels: int = CHANNELS) -> Case:
+        import torch
 
-            from baselines.ops import native, selective_scan  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        if form == "selective_scan" and not native.level():
-            raise NotImplementedError("There was no compiler.")
-        rng = stream("benchmarks")
-        self.x = torch.randn(1, length, CHANNELS, generator=rng, requires_grad=True)
-        B, C = (torch.randn(1, length, STATES, generator=rng) for _ in range(2))
-        dt = torch.rand(1, length, CHANNELS, generator=rng) / 10
-        A = -torch.arange(1.0, STATES + 1).repeat(CHANNELS, 1)
-        self.system = selective_scan.Selective(dt=dt, A=A, B=B, C=C, D=torch.ones(CHANNELS))
-        self.state = torch.zeros(1, CHANNELS, STATES)
-        self.form = getattr(selective_scan, form)
+        operators, draws = find("baselines", "selective_scan"), rng()
+        if form == "selective_scan" and not find("baselines", "native").level():
+            raise UnavailableError("There was no compiler.")
+        scan = getattr(operators, form)
+        x = torch.randn(1, length, channels, generator=draws)
+        B, C = (torch.randn(1, length, STATES, generator=draws) for _ in range(2))
+        dt = torch.rand(1, length, channels, generator=draws) / 10
+        A = -torch.arange(1.0, STATES + 1).repeat(channels, 1)
+        system = operators.Selective(dt=dt, A=A, B=B, C=C, D=torch.ones(channels))
+        state = torch.zeros(1, channels, STATES)
 
-    def time_selective_scan(self, form: str, length: int) -> None:
-        self.form(self.x, self.system, self.state)[0].sum().backward()
+        def check(y: torch.Tensor) -> None:
+            first = (dt[:, 0] * (B * C)[:, 0].sum(-1) + 1) * x[:, 0].detach()
+            torch.testing.assert_close(y[:, 0], first, rtol=1e-4, atol=1e-4)
+
+        return Case(lambda: scan(x, system, state)[0], [x], check=check)
+
+    time_selective_scan = Benchmark.training
+    time_selective_scan_forward = Benchmark.forward
 
 
-class ShortConvolution(Timed):
-    """A training step of 64 channels' causal convolutions of four taps, with SiLU."""
+class ShortConvolution(Benchmark):
+    """64 channels' causal convolutions of four taps, with SiLU."""
 
-    version = "1"
     params = ([1024, 16_384],)
-    param_names = ("length",)
+    beside = ((1024, "naive_causal_conv"), (16_384, "naive_causal_conv"))
 
-    def setup(self, length: int) -> None:
-        with a_commit_that_has_it():
-            import torch  # noqa: PLC0415
+    def build(self, length: int, form: str = "causal_conv") -> Case:
+        import torch
 
-            from baselines.ops.causal_conv import causal_conv  # noqa: PLC0415
-            from harness.core.seeding import stream  # noqa: PLC0415
-        rng = stream("benchmarks")
-        self.x = torch.randn(1, length, CHANNELS, generator=rng, requires_grad=True)
-        self.weight = torch.randn(CHANNELS, 4, generator=rng)
-        self.convolve = causal_conv
+        convolve, draws = getattr(find("baselines", "causal_conv"), form), rng()
+        x = torch.randn(1, length, CHANNELS, generator=draws)
+        weight = torch.randn(CHANNELS, 4, generator=draws)
 
-    def time_short_convolution(self, length: int) -> None:
-        self.convolve(self.x, self.weight, silu=True).sum().backward()
+        def check(y: torch.Tensor) -> None:
+            torch.testing.assert_close(y[:, 0], torch.nn.functional.silu(x[:, 0] * weight[:, 3]))
+
+        return Case(lambda: convolve(x, weight, silu=True), [x], check=check)
+
+    time_short_convolution = Benchmark.training

@@ -1,23 +1,26 @@
 """Synthetic words: seconds for 100, from text to clips of one second at 16 kHz."""
 
-from benchmarks.given import Timed, a_commit_that_has_it
+from importlib.util import find_spec
+
+from benchmarks.benchmark import Benchmark, Case, UnavailableError, find
 
 
-class SpokenWords(Timed):
+class SpokenWords(Benchmark):
     """100 of the 35 words by the voices of the test split."""
 
-    version = "1"
+    def build(self) -> Case:
+        import torch
 
-    def setup(self) -> None:
-        with a_commit_that_has_it():
-            import espeakng_loader  # noqa: F401, PLC0415 - an extra that may not be installed
-            import torch  # noqa: PLC0415
+        if not find_spec("espeakng_loader"):
+            raise UnavailableError("The extra `speech` is not installed.")
+        clips, stream = find("suites", "_clips"), find("harness", "seeding").stream
+        recorded = find("suites", "_voices").recorded
+        labels = torch.arange(100) % len(clips.WORDS)
 
-            from harness.core.seeding import stream  # noqa: PLC0415
-            from suites.speech._clips import WORDS  # noqa: PLC0415
-            from suites.speech._voices import recorded  # noqa: PLC0415
-        labels = torch.arange(100) % len(WORDS)
-        self.record = lambda: recorded(labels, WORDS, "test", stream("asv"))
+        def check(spoken: torch.Tensor) -> None:
+            assert spoken.shape == (100, clips.SAMPLES)
+            assert spoken.dtype == torch.int16
 
-    def time_speaking(self) -> None:
-        self.record()
+        return Case(lambda: recorded(labels, clips.WORDS, "test", stream("asv")), check=check)
+
+    time_speaking = Benchmark.forward

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import operators
+from benchmarks.benchmark import find
+
 GITCONFIG = """[user]
     name = Tests
     email = tests@example.org
@@ -77,6 +80,20 @@ def lines(result: dict[str, object]) -> list[list[object]]:
     results = result["results"]
     assert isinstance(results, dict)
     return list(results.values())
+
+
+def test_a_module_is_found_wherever_it_lies_and_by_an_earlier_name() -> None:
+    assert find("harness", "errors", "spec").__name__ == "harness.core.errors"
+    assert find("harness", "a_name_to_come", "errors") is find("harness", "errors", "spec")
+    with pytest.raises(ImportError, match="0 modules called nowhere"):
+        find("harness", "nowhere")
+
+
+def test_what_a_commit_lacks_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "find", lambda *_: find("baselines", "nowhere"))
+
+    with pytest.raises(NotImplementedError, match="nowhere"):
+        operators.Convolution().setup(1024)
 
 
 def test_every_benchmark_can_be_found(root: Path, tmp_path: Path) -> None:

@@ -15,16 +15,13 @@ from hypothesis import strategies as st
 from harness.core.seeding import scope, stream
 from harness.measure import machine
 from harness.plugins.loading import load_model
+from tools.peers import parent, sides, tables
+from tools.peers.ask import Answer, Ask, Bounds
+from tools.peers.figures import pictures
+from tools.peers.store import Store, Stored
+from tools.peers.textbook import CauchyS4, TextbookS4D
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # `tools` and `benchmarks` are no installed packages
-
-from tools.peers import parent, sides, tables, worker  # noqa: E402
-from tools.peers.ask import Answer, Ask, Bounds  # noqa: E402
-from tools.peers.figures import pictures  # noqa: E402
-from tools.peers.store import Store, Stored  # noqa: E402
-from tools.peers.textbook import CauchyS4, TextbookS4D  # noqa: E402
-
 MACHINE = {
     "processor": "p", "cores": 2, "commit": "c", "dirty": False, "load": 0.0, "measured": "t",
     "packages": {"torch": "2"}, "peers": {"mambapy": "1"},
@@ -61,23 +58,9 @@ def test_both_sides_of_a_row_run(pair, call):
         pytest.skip(f"{pair.package} is not installed")
     ask = Ask(mode="time", sides=pair.sides, call=call, length=8, width=16)
     for side in pair.sides:
-        work = sides.prepared(side, ask)
+        work = sides.built(side, ask)
         work.call()
         work.call()
-
-
-def test_both_sides_are_timed_in_turns():
-    seen = []
-
-    seconds = worker.interleaved({side: lambda s=side: seen.append(s) for side in "ab"}, 5.0)
-
-    assert seen[:6] == list("ababab")
-    assert len(seconds["a"]) == len(seconds["b"]) == len(seen) / 2 - 1  # without the first calls
-    assert 3 <= len(seconds["a"]) <= worker.MOST
-
-
-def test_timing_ends_with_its_budget():
-    assert len(worker.interleaved({"a": lambda: None}, 0.0)["a"]) == 1
 
 
 def test_the_bare_products_are_those_of_every_matrix_of_the_block():
@@ -90,7 +73,7 @@ def test_the_bare_products_are_those_of_every_matrix_of_the_block():
 
 def test_steps_go_on_behind_their_context():
     ask = Ask(mode="time", sides=("step:lstm",), call="step", length=4, width=8, steps=2)
-    work = sides.prepared("step:lstm", ask)
+    work = sides.built("step:lstm", ask)
     mixer, seen = sides.block_of("lstm", 8, 4).mixer, []
     mixer.step, step = lambda u, state: seen.append(state) or step(u, state), mixer.step
     work.call()

@@ -45,7 +45,7 @@ def peers(lines: Sequence[Line]) -> Picture | None:
             named(axis, names, label, write)
         for axis in axes[1:]:
             axis.set_yticklabels([])
-            legend(axes[0], [("ours", OURS, "o"), ("peer", THEIRS, "s")])
+            legend(axes[0], ["ours", "peer"])
         return finished(
             figure,
             name="peers",
@@ -78,11 +78,7 @@ def long(lines: Sequence[Line]) -> Picture | None:
             axis.set_yticklabels([])
         if axes:
             axes[2].axvline(MOST_BYTES, color="0.3", lw=1, ls="--")
-            keys = [
-                (f"{n:,} positions", c, m)
-                for n, c, m in zip(lengths, (OURS, THEIRS), "os", strict=True)
-            ]
-            legend(axes[0], keys)
+            legend(axes[0], [f"{length:,} positions" for length in lengths])
         return finished(
             figure,
             name="long",
@@ -104,11 +100,7 @@ def steps(lines: Sequence[Line]) -> Picture | None:
             label = "time of a step / bare products of its block"
             named(axis, models, label, lambda value: f"{value:g}x")
             axis.axvline(MOST_PRODUCTS, color="0.3", lw=1, ls="--")
-            keys = [
-                (f"context {n:,}", c, m)
-                for n, c, m in zip(contexts, (OURS, THEIRS), "os", strict=True)
-            ]
-            legend(axis, keys)
+            legend(axis, [f"context {length:,}" for length in contexts])
         return finished(
             figure,
             name="steps",
@@ -154,14 +146,14 @@ def named(
     axis.tick_params(labelsize="small")
 
 
-def legend(axis: Axes, keys: Sequence[tuple[str, tuple[float, ...], str]]) -> None:
+def legend(axis: Axes, texts: Sequence[str]) -> None:
     """Explain the two markers below a panel."""
-    for text, colour, marker in keys:
+    for text, colour, marker in zip(texts, (OURS, THEIRS), "os", strict=True):
         axis.plot([], [], marker, color=colour, label=text)
     axis.legend(
         fontsize="small",
         loc="upper center",
         bbox_to_anchor=(0.5, -0.15),
         frameon=False,
-        ncols=len(keys),
+        ncols=len(texts),
     )

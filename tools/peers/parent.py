@@ -26,11 +26,11 @@ def measure(ask: Ask, bounds: Bounds, store: Store) -> None:
     answer = asked(ask, bounds)
     store.add(ask, answer)
     if answer.reason and len(ask.sides) > 1:
-        for alone in apart(ask):
+        for alone in one_by_one(ask):
             store.add(alone, asked(alone, bounds))
 
 
-def apart(ask: Ask) -> list[Ask]:
+def one_by_one(ask: Ask) -> list[Ask]:
     """Return one ask for each side."""
     return [replace(ask, sides=(side,)) for side in ask.sides]
 

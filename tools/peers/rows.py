@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .ask import Answer, Ask
-from .parent import apart
+from .parent import one_by_one
 from .store import Stored
 
 Call = Literal["forward", "train", "step"]
@@ -52,7 +52,7 @@ class Pair:
         if self.unweighed:
             return []
         pair = Ask(mode="memory", sides=self.sides, call=call, length=self.length)
-        return apart(pair)
+        return one_by_one(pair)
 
     def asks(self) -> list[Ask]:
         """Return every measurement."""
@@ -67,7 +67,7 @@ class Pair:
         together = self.times(call)
         timed = [answered(find, together)] * 2
         if timed[0].reason:
-            timed = [answered(find, ask) for ask in apart(together)]
+            timed = [answered(find, ask) for ask in one_by_one(together)]
         weighed = [answered(find, ask) for ask in self.weights(call)]
         seconds = [answer.median(side) for answer, side in zip(timed, self.sides, strict=True)]
         added = [answer.delta_bytes for answer in weighed] or [None, None]

@@ -9,13 +9,14 @@ Axes: b batch, l length, d width, n modes.
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.benchmark import Case
+from benchmarks.selective_scan import STATES as SCAN_STATE
+from benchmarks.selective_scan import SelectiveScan
 from harness.contract.model import Model
 from harness.contract.network import Mixer
 from harness.core.errors import UnsupportedError
@@ -27,54 +28,39 @@ from harness.plugins.loading import load_model
 from .ask import Ask
 from .textbook import CauchyS4, TextbookS4D
 
-STATE, SCAN_STATE = 64, 16
-"""States of the linear models, and of Mamba, in every comparison."""
+STATE = 64
+"""States of the linear models in every comparison; Mamba has those of its benchmark."""
 LONG = 65_536
 """Positions at which models are asked whether their state still grows."""
 
 
-@dataclass(frozen=True)
-class Workload:
-    """What is called, and how to ask which implementation ran."""
-
-    call: Callable[[], object]
-    path: Callable[[], str] = str
-
-
-def prepared(side: str, ask: Ask) -> Workload:
+def built(side: str, ask: Ask) -> Case:
     """Build a side: its weights and its inputs, so that a call does nothing but what is timed."""
     kind, _, name = side.partition(":")
     with scope("peers", "init"):
         if kind == "peer":
             made = PEERS[name](ask)
-            return layer_work(made, ask) if isinstance(made, nn.Module) else Workload(made)
+            return layer_case(made, ask) if isinstance(made, nn.Module) else Case(made)
         if kind == "layer":
-            mixer = mixer_of(name, ask.width, ask.length)
-            return layer_work(mixer, ask)
+            return layer_case(mixer_of(name, ask.width, ask.length), ask)
         block = block_of(name, ask.width, ask.length)
-        return step_work(block, ask) if kind == "step" else Workload(products(block, ask.steps))
+        return step_case(block, ask) if kind == "step" else Case(products(block, ask.steps))
 
 
-def layer_work(layer: nn.Module, ask: Ask) -> Workload:
+def layer_case(layer: nn.Module, ask: Ask) -> Case:
     """Call a layer on one sequence: forward without gradients, or forward and backward."""
     u = torch.randn(1, ask.length, ask.width, generator=stream("peers", "inputs"))
     path = layer.path if isinstance(layer, Mixer) else str
     if ask.call == "forward":
         layer.eval()
-        return Workload(torch.no_grad()(lambda: layer(u)), path)
-    u.requires_grad_()
+        return Case(torch.no_grad()(lambda: layer(u)), path=path)
     slope = torch.randn(u.shape, generator=stream("peers", "slope"))
-    leaves = [u, *layer.parameters()]
-
-    def call() -> None:
-        for leaf in leaves:
-            leaf.grad = None
-        layer(u).backward(slope)
-
-    return Workload(call, path)
+    leaves = [u, *(weight for weight in layer.parameters() if weight.requires_grad)]
+    case = Case(lambda: layer(u), leaves, slope)
+    return Case(case.training, path=path)
 
 
-def step_work(block: Block, ask: Ask) -> Workload:
+def step_case(block: Block, ask: Ask) -> Case:
     """Generate behind a context; the state goes on from call to call."""
     context = torch.randn(1, ask.length, ask.width, generator=stream("peers", "inputs"))
     with torch.no_grad():
@@ -87,7 +73,7 @@ def step_work(block: Block, ask: Ask) -> Workload:
         for _ in range(ask.steps):
             _, state = block.step(u, state)
 
-    return Workload(call, block.mixer.path)
+    return Case(call, path=block.mixer.path)
 
 
 def products(block: Block, steps: int) -> Callable[[], object]:
@@ -181,14 +167,8 @@ def s5_pytorch(ask: Ask) -> nn.Module:
 
 
 def selective_scan(ask: Ask) -> Callable[[], object]:
-    """Scan random inputs without gradient, over as many channels as a block has inside."""
-    operators: Any = importlib.import_module("baselines.ops.selective_scan")
-    channels, rng = 2 * ask.width, stream("peers", "inputs")
-    x, dt = (torch.rand(1, ask.length, channels, generator=rng) for _ in range(2))
-    B, C = (torch.randn(1, ask.length, SCAN_STATE, generator=rng) for _ in range(2))
-    A = -torch.arange(1.0, SCAN_STATE + 1).repeat(channels, 1)
-    system = operators.Selective(dt=dt * 0.1, A=A, B=B, C=C, D=torch.ones(channels))
-    return torch.no_grad()(lambda: operators.selective_scan(x, system))
+    """Scan without gradient, over as many channels as a block has inside."""
+    return SelectiveScan().build("selective_scan", ask.length, 2 * ask.width).call
 
 
 def exponentials(ask: Ask) -> Callable[[], object]:

@@ -3,20 +3,21 @@
 Nothing is caught here: what ends this process is told by its last words, which the parent reads.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
 import msgspec
 import torch
 
+from benchmarks.benchmark import Case
 from harness.measure import memory
-from harness.measure.clock import median_precision, now
+from harness.measure.clock import sample
 
 from .ask import Answer, Ask, Bounds
-from .sides import Workload, prepared
+from .sides import built
 
-PRECISION, FEWEST, MOST = 0.03, 3, 200
-"""Timing stops at this half-width of a median's interval, within these numbers of calls."""
+MOST = 200
+"""Timed calls of a side at most."""
 EDGE, NUMBERS = 1024, 2**22
 """Rows of the square matrices, and numbers of the arrays, that the ceilings are measured on."""
 
@@ -30,61 +31,35 @@ def answer(text: bytes) -> bytes:
 
 def measured(ask: Ask, bounds: Bounds) -> Answer:
     """Measure in this process; a memory pass comes last, since it slows all that follows."""
-    work = {side: prepared(side, ask) for side in ask.sides}
-    calls = {side: each.call for side, each in work.items()}
+    cases = {side: built(side, ask) for side in ask.sides}
+    calls = {side: case.call for side, case in cases.items()}
     if ask.mode == "time":
-        seconds = interleaved(calls, bounds.budget_s)
-        return Answer(seconds=seconds, ceilings=ceilings(), path=ran(work))
-    (side,) = ask.sides
-    if ask.mode == "memory":
-        calls[side]()
-        weighed, seconds = memory.peak(calls[side]), {}
+        seconds = timed(calls, bounds.budget_s)
+        return Answer(seconds=seconds, ceilings=ceilings(), path=ran(cases.values()))
+    (call,) = calls.values()
+    if ask.mode == "both":
+        seconds = timed(calls, bounds.budget_s)
     else:
-        seconds = interleaved(calls, bounds.budget_s)
-        weighed = memory.peak(calls[side])
+        call()
+        seconds = {}
+    weighed = memory.peak(call)
     return Answer(
         seconds=seconds,
         peak_bytes=weighed.peak_bytes,
         delta_bytes=weighed.delta_bytes,
-        path=ran(work),
+        path=ran(cases.values()),
     )
 
 
-def ran(work: Mapping[str, Workload]) -> str:
+def ran(cases: Iterable[Case]) -> str:
     """Name the forms that ran, which some layers know only afterwards."""
-    return "+".join(filter(None, (each.path() for each in work.values())))
+    return "+".join(filter(None, (case.path() for case in cases)))
 
 
-def interleaved(
-    calls: Mapping[str, Callable[[], object]], budget_s: float
-) -> dict[str, list[float]]:
-    """Time calls in turns, A B A B, until every median is precise or the budget is spent.
-
-    The first call of each pays for lazy set-up at its shapes and is left out.
-    """
-    began = now()
-    for call in calls.values():
-        call()
-    round_s = now() - began
-    seconds: dict[str, list[float]] = {side: [] for side in calls}
-    for rounds in range(MOST):
-        spent = now() - began
-        if rounds and spent + round_s > budget_s:
-            break
-        if rounds >= FEWEST and all(map(precise, seconds.values())):
-            break
-        for side, call in calls.items():
-            start = now()
-            call()
-            seconds[side].append(now() - start)
-        round_s = sum(each[-1] for each in seconds.values())
-    return seconds
-
-
-def precise(seconds: list[float]) -> bool:
-    """Return whether the median of some calls is known well enough."""
-    reached = median_precision(seconds)
-    return reached is not None and reached <= PRECISION
+def timed(calls: Mapping[str, Callable[[], object]], budget_s: float) -> dict[str, list[float]]:
+    """Time calls in turns until every median is precise or the budget is spent."""
+    samples = sample(*calls.values(), settle_s=budget_s, budget_s=budget_s, most=MOST)
+    return {side: each.seconds for side, each in zip(calls, samples, strict=True)}
 
 
 def ceilings() -> dict[str, float]:
@@ -96,7 +71,7 @@ def ceilings() -> dict[str, float]:
     """
     square, product = torch.rand(2, EDGE, EDGE), torch.empty(EDGE, EDGE)
     source, target = torch.rand(2, NUMBERS)
-    done = interleaved(
+    done = timed(
         {
             "matmul_flop_per_s": lambda: torch.mm(square[0], square[1], out=product),
             "exp_per_s": lambda: torch.exp(source, out=target),
@@ -104,9 +79,5 @@ def ceilings() -> dict[str, float]:
         },
         budget_s=1.0,
     )
-    amounts = {
-        "matmul_flop_per_s": 2 * EDGE**3,
-        "exp_per_s": NUMBERS,
-        "copy_bytes_per_s": 2 * source.nbytes,
-    }
-    return {name: amounts[name] / median(done[name]) for name in amounts}
+    amounts = 2 * EDGE**3, NUMBERS, 2 * source.nbytes
+    return {name: amount / median(done[name]) for name, amount in zip(done, amounts, strict=True)}
