@@ -17,8 +17,8 @@ IGNORED = -100
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return predictions that any classification scores as perfect for these labels."""
-    return F.one_hot(labels.clamp(min=0), classes).float()
+    """Return predictions that any classification scores as perfect for these integer labels."""
+    return F.one_hot(labels.long().clamp(min=0), classes).float()
 
 
 @final

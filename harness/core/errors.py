@@ -2,6 +2,9 @@
 
 from difflib import get_close_matches
 
+MANY = 20
+"""Names that a sentence may list."""
+
 
 class SpecError(ValueError):
     """A user's mistake, told in one sentence: what was wrong, what was wanted, what to do."""
@@ -20,8 +23,14 @@ class DivergedError(Exception):
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
-    """Build the error for a name nobody has: the near miss first, then all that is known."""
+    """Build the error for a name nobody has: the near miss first, then what is known.
+
+    Of many names, only those that are most like it are told.
+    """
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    listing = ", ".join(sorted(known)) or "none"
-    return UnknownNameError(f"No {kind} is called {name!r}.{hint} Known: {listing}.")
+    told, which = known, "Known"
+    if len(known) > MANY:
+        told, which = get_close_matches(name, known, n=MANY, cutoff=0), f"Nearest of {len(known)}"
+    listing = ", ".join(sorted(told)) or "none"
+    return UnknownNameError(f"No {kind} is called {name!r}.{hint} {which}: {listing}.")

@@ -45,26 +45,55 @@ def recipe_class(entry: Entry) -> type[Any]:
     """Import a plugin and return its one recipe class, which learns its name here.
 
     Raises:
-        BrokenPluginError: The import fails, or there is not exactly one recipe.
+        BrokenPluginError: The import fails, or there is not exactly one recipe that is a value.
     """
     module = imported(entry)
-    recipes = [
+    found = [
         value
         for value in vars(module).values()
         if inspect.isclass(value)
         and value.__module__ == module.__name__
         and getattr(value, "kind", None) == entry.kind
-        and not inspect.isabstract(value)
     ]
-    if len(recipes) != 1:
-        names = ", ".join(recipe.__name__ for recipe in recipes) or "none"
-        raise BrokenPluginError(
-            f"The {entry.kind} {entry.name!r} from {entry.origin} needs exactly one recipe class, "
-            f"a frozen dataclass that implements its whole contract; found: {names}."
-        )
-    recipe: type[Any] = recipes[0]
+    recipes = [each for each in found if not inspect.isabstract(each)]
+    recipe: type[Any] | None = recipes[0] if len(recipes) == 1 else None
+    if wrong := _not_one(found, recipes) if recipe is None else _not_a_value(recipe):
+        raise BrokenPluginError(f"The {entry.kind} {entry.name!r} from {entry.origin} {wrong}.")
+    assert recipe is not None
     recipe.name = entry.name
     return recipe
+
+
+def _not_one(found: list[type], recipes: list[type]) -> str:
+    """Say in a clause that there is not one recipe, and what keeps others from being one."""
+    names = ", ".join(recipe.__name__ for recipe in recipes) or "none"
+    lacks = [
+        f"; {each.__name__} lacks {', '.join(sorted(getattr(each, '__abstractmethods__', ())))}"
+        for each in found
+        if each not in recipes
+    ]
+    hint = "" if found else "; a file that others only share has a name that starts with '_'"
+    return (
+        "needs exactly one recipe class, a frozen dataclass that implements its whole contract; "
+        f"found: {names}{''.join(lacks)}{hint}"
+    )
+
+
+def _not_a_value(recipe: type[Any]) -> str:
+    """Say in a clause what keeps a recipe from being a value that people can type; empty if none.
+
+    Runs are named by their recipes' values, so these must stay, and be equal where they say so.
+    """
+    parameters = vars(recipe).get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
+        return f"needs @dataclass(frozen=True, kw_only=True) above the class {recipe.__name__}"
+    for each in dataclasses.fields(recipe):
+        if not isinstance(each.default, Option):
+            return (
+                f"needs a default for the option {each.name!r}: a truth value, a number or text, "
+                "as people may type it"
+            )
+    return ""
 
 
 def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:

@@ -176,3 +176,9 @@ def test_the_best_constant_label_is_the_commonest(outputs):
     targets = torch.tensor([3, 3, 1, 0])
 
     assert outputs.constant(targets).argmax(-1).unique() == 3
+
+
+def test_labels_may_be_cached_as_bytes_when_an_oracle_answers_with_them() -> None:
+    labels = torch.tensor([[2, 0]], dtype=torch.uint8)
+
+    assert torch.equal(one_hot(labels, 3), one_hot(labels.long(), 3))

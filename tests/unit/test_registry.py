@@ -124,6 +124,48 @@ def test_two_recipes_in_one_file_are_refused(file):
         build("model", "double", (str(path),))
 
 
+def test_a_recipe_that_is_not_whole_is_told_what_it_lacks(file):
+    path = file("half.py", MODEL.replace("def build", "def built"))
+
+    with pytest.raises(BrokenPluginError, match=r"found: none; Recipe lacks build\.$"):
+        build("model", "half", (str(path),))
+
+
+def test_a_module_that_others_only_share_is_told_how_to_be_called(file, monkeypatch, tmp_path):
+    file("beta/__init__.py", "")
+    file("beta/shared.py", '"""What others share."""')
+    monkeypatch.syspath_prepend(tmp_path)
+    found = Registry(tuple(registry._from_entry_point("beta", "model", "beta-dist")))
+
+    with pytest.raises(BrokenPluginError, match=r"name that starts with '_'\.$"):
+        loading.recipe_class(found.find("model", "shared"))
+
+
+@pytest.mark.parametrize(
+    "decorator", ["", "@dataclass(kw_only=True)"], ids=["no dataclass", "one that can change"]
+)
+def test_a_recipe_that_is_no_frozen_value_is_refused(file, decorator):
+    path = file("loose.py", MODEL.replace("@dataclass(frozen=True, kw_only=True)", decorator))
+
+    with pytest.raises(BrokenPluginError, match=r"needs @dataclass\(frozen=True, kw_only=True\)"):
+        build("model", "loose", (str(path),))
+
+
+@pytest.mark.parametrize("default", ["", " = None", " = (1, 2)"])
+def test_an_option_that_nobody_could_type_is_refused(file, default):
+    path = file("rich.py", MODEL.replace("size: int = 3", f"size: object{default}"))
+
+    with pytest.raises(BrokenPluginError, match="needs a default for the option 'size'"):
+        build("model", "rich", (str(path),))
+
+
+def test_of_many_names_only_those_most_like_it_are_told():
+    with pytest.raises(SpecError, match=r"Did you mean 's4d'\? Nearest of \d+: ") as told:
+        registry.registry().find("model", "s4x4d")
+
+    assert len(str(told.value)) < 400
+
+
 def test_an_unknown_name_is_answered_with_the_near_miss():
     with pytest.raises(SpecError, match="Did you mean 'dlr'"):
         registry.registry().match("model", "dlrr")
