@@ -77,7 +77,7 @@ def new(
         raise unknown("kind of plugin", kind, ["model", "task"])
     path = create("model" if kind == "model" else "task", name, folder)
     place = path if path.is_absolute() else f"./{path}"  # a bare name would be an index's package
-    typer.echo(f"Wrote {path}. Next: pip install {place} && ssm-bench check {name}")
+    typer.echo(f"Wrote {path}. Next: pip install --editable {place} && ssm-bench check {name}")
 
 
 @app.command()

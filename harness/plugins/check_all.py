@@ -38,9 +38,12 @@ class Verdict:
 
 
 def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
-    """Return the command line that checks one plugin; kind `auto` looks the name up."""
+    """Return the command line that checks one plugin; kind `auto` looks the name up.
+
+    With `-P` the present folder hides no installed plugin from a child, as it hides none from us.
+    """
     extra = [word for path in plugins for word in ("--plugin", path)]
-    return [sys.executable, "-m", "harness.testing", kind, name, *extra]
+    return [sys.executable, "-P", "-m", "harness.testing", kind, name, *extra]
 
 
 def check_all(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:

@@ -157,7 +157,7 @@ def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
     plugins, changes = list(sweep.plugins), dict(sweep.changes)
     request = PlanRequest(runs=list(sweep.runs), plugins=plugins, changes=changes, ahead=ahead)
     done = subprocess.run(
-        [sys.executable, "-m", "harness.runner.worker", "plan"],
+        [sys.executable, "-P", "-m", "harness.runner.worker", "plan"],
         input=msgspec.json.encode(request),
         capture_output=True,
         check=False,

@@ -57,6 +57,14 @@ def test_a_fault_becomes_an_outcome_and_the_next_run_is_done(
     assert [record.outcome for record in Store(tmp_path).records()] == [outcome, after]
 
 
+def test_what_lies_in_the_present_folder_takes_no_modules_place_in_a_child(tmp_path, monkeypatch):
+    """A folder `demo`, with a project in it, would hide the model `demo` that it was made for."""
+    (tmp_path / "torch.py").write_text("raise RuntimeError('this is no torch')")
+    monkeypatch.chdir(tmp_path)
+
+    assert outcomes(sweep(tmp_path / "results", "none")) == [("ok", "")]
+
+
 def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(tmp_path):
     asked = sweep(tmp_path, "nap", "none")
 

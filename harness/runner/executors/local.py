@@ -41,7 +41,7 @@ class LocalExecutor:
         """Do a job and return what became of it, whatever that was."""
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
-                [sys.executable, "-m", "harness.runner.worker", "run"],
+                [sys.executable, "-P", "-m", "harness.runner.worker", "run"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
