@@ -20,8 +20,6 @@ from harness.plugins.registry import registry
 Status = Literal["ok", "missing", "wrong"]
 OPTIONAL = {
     "xformers": "attention on CUDA",
-    "ray": "sweeps over a cluster (pip install 'ssm-bench[cluster]')",
-    "submitit": "sweeps over Slurm (pip install 'ssm-bench[slurm]')",
     "asv": "regression tracking (make asv)",
 }
 """Modules that some parts need, and which."""
