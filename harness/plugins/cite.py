@@ -46,7 +46,9 @@ def references(module: Path) -> list[str]:
     """Return the keys that the class attribute `reference` of a module's recipe lists."""
     for node in ast.walk(ast.parse(module.read_text())):
         match node:
-            case ast.AnnAssign(ast.Name("reference"), value=ast.Constant(str() as keys)):
+            case ast.AnnAssign(
+                ast.Name("reference"), value=ast.Constant(str() as keys)
+            ) | ast.Assign([ast.Name("reference")], ast.Constant(str() as keys)):
                 return [key.strip() for key in keys.split(",") if key.strip()]
     return []
 

@@ -22,11 +22,11 @@ def plugin(tmp_path):
     """Return a function that writes a plugin with a reference beside a bibliography."""
     (tmp_path / "papers.bib").write_text(BIB)
 
-    def write(reference):
+    def write(reference, annotation=": ClassVar[str]"):
         path = tmp_path / "mine.py"
         path.write_text(
             "from typing import ClassVar\n\n"
-            f"class Mine(Model):\n    reference: ClassVar[str] = {reference!r}\n"
+            f"class Mine(Model):\n    reference{annotation} = {reference!r}\n"
         )
         return str(path)
 
@@ -46,6 +46,10 @@ def test_an_entry_that_two_models_share_is_printed_once(plugin):
 def test_a_missing_entry_is_told_with_the_near_miss(plugin):
     with pytest.raises(SpecError, match=r"called 'ones'.*Did you mean 'one'"):
         cite(["mine"], (plugin("ones"),))
+
+
+def test_papers_are_found_without_an_annotation_too(plugin):
+    assert cite(["mine"], (plugin("one", annotation=""),)).startswith("@")
 
 
 def test_a_model_without_a_paper_says_so(plugin):
