@@ -2,11 +2,11 @@
 
 import sys
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.core import codec
 from harness.core.messages import Plan
 from harness.costs.forecast import Expected, Forecast, forecasts
 from harness.report import units
@@ -39,7 +39,7 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
     for problem in plan.problems:
         Console(stderr=True).print(f"Left out: {problem}", markup=False, soft_wrap=True)
     if json:
-        lines = [msgspec.json.encode(line).decode() for line in (*found, {"totals": totals(found)})]
+        lines = [codec.encode(line).decode() for line in (*found, {"totals": totals(found)})]
         sys.stdout.write("\n".join(lines) + "\n")
     else:
         console = Console()

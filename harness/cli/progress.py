@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-import msgspec
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
@@ -23,6 +22,7 @@ from rich.progress import (
 from rich.progress import Progress as RichBars
 from rich.text import Text
 
+from harness.core import codec
 from harness.core.messages import Plan, Progress
 from harness.core.notify import say
 from harness.core.record import FAILURES, Record
@@ -154,7 +154,7 @@ def carry_out(sweep: Sweep, plan: Plan, json: bool) -> int:
         with display:
             for record in perform(sweep, plan.runs, display):
                 if json:
-                    sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+                    sys.stdout.write(codec.encode(record).decode() + "\n")
     except KeyboardInterrupt:
         errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
         return 130

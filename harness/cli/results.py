@@ -44,9 +44,9 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two models, or two folders of results; exit 1 if B is worse beyond noise."""
-    import msgspec
     from rich.console import Console
 
+    from harness.core import codec
     from harness.report import print_comparison
     from harness.results.compare import compare as compared
     from harness.results.compare import gate, sides
@@ -54,7 +54,7 @@ def compare(
     comparison = compared(*sides(a, b, results))
     worse = gate(comparison, tolerance)
     if json:
-        typer.echo(msgspec.json.encode({"comparison": comparison, "worse": worse}).decode())
+        typer.echo(codec.encode({"comparison": comparison, "worse": worse}).decode())
     else:
         print_comparison(comparison, (a, b), Console())
         typer.echo("\n".join(worse) or f"Nothing is worse by more than {tolerance:.0%} and noise.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
-from harness.core.config import Limits, Protocol, RunSpec, parse_bytes, parse_options
+from harness.core.config import Limits, Protocol, parse_bytes, parse_options
 from harness.core.errors import SpecError, unknown
 
 
@@ -47,8 +47,7 @@ def run(
     elif tasks and model:
         changes = parse_options(protocol)
         Protocol().changed(changes)
-        common = RunSpec(task="", model="", device=device)
-        runs = requests(tasks, model, seeds or 1, common, tuple(plugin))
+        runs = requests(tasks, model, seeds=seeds or 1, device=device, plugins=tuple(plugin))
     else:
         raise SpecError(
             "Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset."

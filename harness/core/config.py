@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, Self, final, get_args, get_origin, get_type_hints
 
 from harness.core.errors import SpecError, unknown
 
@@ -77,39 +78,55 @@ class Protocol:
         return dataclasses.replace(self, **checked_options(Protocol, options, "the protocol"))
 
 
-@dataclass(frozen=True)
-class Selector:
-    """A name with options, as people type it: `s4d[state=32]`, `synthetic/shift@1[length=512]`."""
+@final
+class Selector(str):
+    """A name with options, as people type it: `s4d[state=32]`, `synthetic/shift@1[length=512]`.
+
+    It is that text, read once: a key, a cell of a table and a string in JSON as it is, with its
+    parts beside it.
+    """
 
     name: str
-    options: Mapping[str, Option] = field(default_factory=dict)
-    version: int | None = None
+    options: Mapping[str, Option]
+    version: int | None
 
-    @classmethod
-    def parse(cls, text: str) -> "Selector":
+    def __new__(cls, text: str) -> Self:
         """Read `name`, `name@version` and `name[option=value,...]`.
 
         Raises:
             SpecError: The text has another form.
         """
+        if isinstance(text, cls):
+            return text
         match = NAME.fullmatch(text.strip())
         if match is None:
             raise SpecError(
                 f"{text!r} is not a name; write it like 's4d' or 's4d[state=32]', in lower case."
             )
         version = int(match["version"]) if match["version"] else None
-        return cls(match["name"], parse_options(match["options"] or ""), version)
+        return cls.of(match["name"], parse_options(match["options"] or ""), version)
 
-    def __str__(self) -> str:
-        version = "" if self.version is None else f"@{self.version}"
-        inner = ",".join(f"{key}={show(value)}" for key, value in self.options.items())
-        return self.name + version + (f"[{inner}]" if inner else "")
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        options: Mapping[str, Option] = MappingProxyType({}),
+        version: int | None = None,
+    ) -> Self:
+        """Put a selector together from its parts."""
+        at = "" if version is None else f"@{version}"
+        inner = ",".join(f"{key}={show(value)}" for key, value in options.items())
+        made = super().__new__(cls, name + at + (f"[{inner}]" if inner else ""))
+        made.name, made.options, made.version = name, dict(options), version
+        return made
 
-    def __hash__(self) -> int:
-        return hash(str(self))
+    def without(self, option: str) -> "Selector":
+        """Leave an option out."""
+        rest = {key: value for key, value in self.options.items() if key != option}
+        return Selector.of(self.name, rest, self.version)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class RunSpec:
     """One run: a task, a model, a protocol, a seed, a device.
 
@@ -117,13 +134,30 @@ class RunSpec:
     None; `planned` by the worker, every option and version stands in it, and `run_id` is its name.
     """
 
-    task: str
-    model: str
+    task: Selector
+    model: Selector
     protocol: Protocol | None = None
     """None asks for the task's own protocol."""
     seed: int = 0
     device: str = "cpu"
     """`cpu` or `cuda`."""
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        model: str,
+        protocol: Protocol | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        """Take the values; `task` and `model` may be text.
+
+        Raises:
+            SpecError: One of them cannot be read.
+        """
+        names = {"task": Selector(task), "model": Selector(model)}
+        vars(self).update(names, protocol=protocol, seed=seed, device=device)
 
     @property
     def run_id(self) -> str:

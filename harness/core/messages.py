@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from harness.core.config import Limits, Option, RunSpec
+from harness.core.config import Limits, Option, RunSpec, Selector
 from harness.core.record import Learned, Measured, Memory, Outcome
 
 
@@ -38,9 +38,9 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One run with every option and version filled in."""
 
     spec: RunSpec
-    task: str
+    task: Selector
     """The task's label, for people."""
-    model: str
+    model: Selector
     task_version: int
     learns: bool
     """Whether the task trains and scores a network, or only measures one."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.core.config import Limits, RunSpec
+from harness.core.config import Limits, RunSpec, Selector
 
 SCHEMA = 1
 
@@ -91,9 +91,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str = ""
     """Why there is no score, in a sentence; empty for `ok`."""
-    task: str
+    task: Selector
     """The task with the options that differ from their defaults, for people."""
-    model: str
+    model: Selector
     """The model, likewise."""
     task_version: int
     learns: bool = True

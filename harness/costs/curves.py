@@ -17,7 +17,6 @@ from harness.core.record import Record
 from harness.costs.frontier import parts
 
 TRAINING = "scaling/train"
-WIDTH = "width"
 NEAR = 3
 """Measured lengths that the parts are fitted to: those nearest to the one that is asked about."""
 
@@ -39,7 +38,8 @@ class Curve:
     """One model on one measured task, over lengths."""
 
     task: str
-    model: str
+    """Its name."""
+    model: Selector
     size: Size
     """Of the batch, the width and the depth; the length is the points'."""
     device: str
@@ -70,16 +70,16 @@ class Evidence:
     def __init__(self, records: Iterable[Record]) -> None:
         known = list(records)
         self.curves = curves(known)
-        self.untrained = {named(r.spec.model) for r in known if r.parameters == 0}
+        self.untrained = {r.spec.model.name for r in known if r.parameters == 0}
         """Models that have nothing to train."""
 
     def curve(self, planned: Planned, size: Size) -> Curve | None:
         """Return the measurements of the planned model that are nearest to a size."""
-        task = TRAINING if planned.learns else named(planned.spec.task)
+        task = TRAINING if planned.learns else planned.spec.task.name
         found = [
             curve
             for curve in self.curves
-            if (curve.task, named(curve.model)) == (task, named(planned.model))
+            if (curve.task, curve.model.name) == (task, planned.model.name)
             and curve.device == planned.spec.device
             and planned.spec.protocol
             and curve.precision == planned.spec.protocol.precision
@@ -87,20 +87,15 @@ class Evidence:
         return min(found, key=lambda curve: curve.distance(planned, size), default=None)
 
 
-def named(text: str) -> str:
-    """Return a name without its options."""
-    return Selector.parse(text).name
-
-
 def curves(records: list[Record]) -> list[Curve]:
     """Sort measurements by task, model, size and machine, in the order of the records."""
-    groups: dict[tuple[str, str, Size, str, str, str], dict[int, Record]] = {}
+    groups: dict[tuple[str, Selector, Size, str, str, str], dict[int, Record]] = {}
     for record in records:
         if record.measured is None or record.spec.protocol is None:
             continue
-        size = sized(record.spec.protocol, 0, record.spec.task)
+        size = sized(record.spec.protocol, 0)
         precision, where = record.spec.protocol.precision, record.place
-        key = named(record.spec.task), record.model, size, record.spec.device, precision, where
+        key = record.spec.task.name, record.model, size, record.spec.device, precision, where
         groups.setdefault(key, {}).setdefault(record.measured.length, record)
     return [
         Curve(
@@ -117,8 +112,7 @@ def curves(records: list[Record]) -> list[Curve]:
     ]
 
 
-def sized(protocol: Protocol, length: int, task: str, documents: int = 1) -> Size:
-    """Return what a step or a call works on; a measured task may have a width of its own."""
-    own = Selector.parse(task).options.get(WIDTH, 0)
-    width = own if isinstance(own, int) and own else protocol.width
-    return Size(length=length, batch=documents * protocol.batch, width=width, depth=protocol.depth)
+def sized(protocol: Protocol, length: int, documents: int = 1) -> Size:
+    """Return what a step or a call works on."""
+    batch, width, depth = documents * protocol.batch, protocol.width, protocol.depth
+    return Size(length=length, batch=batch, width=width, depth=depth)

@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from harness.core.config import Limits, Protocol
+from harness.core.config import Limits, Protocol, Selector
 from harness.core.messages import Plan, Planned
 from harness.core.record import Record
-from harness.costs.curves import Evidence, named, sized
+from harness.costs.curves import Evidence, sized
 from harness.costs.frontier import CALLS
 from harness.results.store import Store
 
@@ -35,8 +35,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be expected of one planned run."""
 
     run_id: str
-    task: str
-    model: str
+    task: Selector
+    model: Selector
     seed: int
     expected: Expected
     reason: str = ""
@@ -110,11 +110,11 @@ def costed(told: Forecast, planned: Planned, evidence: Evidence) -> Forecast:
     protocol, ahead = planned.spec.protocol, planned.requirements
     assert protocol is not None
     assert ahead is not None
-    name = named(planned.model)
+    name = planned.model.name
     if planned.learns and name in evidence.untrained:
         basis = f"records of {name} have nothing to train"
         return msgspec.structs.replace(told, seconds=0.0, basis=basis)
-    size = sized(protocol, ahead.length, planned.spec.task, ahead.documents)
+    size = sized(protocol, ahead.length, ahead.documents)
     curve = evidence.curve(planned, size)
     if curve is None:
         return unknown(told, planned, protocol)
@@ -142,9 +142,9 @@ def spent(step: float, protocol: Protocol, *, learns: bool) -> float:
 
 def unknown(told: Forecast, planned: Planned, protocol: Protocol) -> Forecast:
     """Say that no record says, and how long the run may take at most if it is limited."""
-    task = "" if planned.learns else f" on {named(planned.spec.task)}"
+    task = "" if planned.learns else f" on {planned.spec.task.name}"
     device = "" if planned.spec.device == "cpu" else f", {planned.spec.device}"
-    basis = f"unknown: no scaling record of {named(planned.model)}{task}{device}"
+    basis = f"unknown: no scaling record of {planned.model.name}{task}{device}"
     limit = protocol.seconds if planned.learns else 0.0
     basis += "; at most its limit" if limit else ""
     return msgspec.structs.replace(told, seconds=limit or None, basis=basis)

@@ -26,7 +26,7 @@ def cite(models: list[str], plugins: tuple[str, ...] = ()) -> str:
     """
     found: dict[str, str] = {}
     for model in models:
-        found |= cited(registry(plugins).find("model", Selector.parse(model).name))
+        found |= cited(registry(plugins).find("model", Selector(model).name))
     return "\n\n".join(found.values())
 
 

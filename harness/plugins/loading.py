@@ -102,7 +102,7 @@ def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:
     Raises:
         SpecError: The name, the version or an option is wrong.
     """
-    selector = Selector.parse(text)
+    selector = Selector(text)
     recipe = recipe_class(registry(plugins).find(kind, selector.name))
     version = getattr(recipe, "version", None)
     if selector.version not in {None, version}:
@@ -123,20 +123,20 @@ def load_task(text: str) -> Any:
     return build("task", text)
 
 
-def full_text(recipe: Any) -> str:
+def full_text(recipe: Any) -> Selector:
     """Write a recipe with its version and every option: what a run is named by."""
     options: dict[str, Option] = {key: getattr(recipe, key) for key in _fields(recipe)}
-    return str(Selector(recipe.name, options, getattr(recipe, "version", None)))
+    return Selector.of(recipe.name, options, getattr(recipe, "version", None))
 
 
-def label(recipe: Any) -> str:
+def label(recipe: Any) -> Selector:
     """Write a recipe with the options that differ from their defaults: what people read."""
     changed = {
         key: getattr(recipe, key)
         for key, default in _fields(recipe).items()
         if show(getattr(recipe, key)) != show(default)
     }
-    return str(Selector(recipe.name, changed))
+    return Selector.of(recipe.name, changed)
 
 
 def _fields(recipe: Any) -> dict[str, Option]:

@@ -89,7 +89,7 @@ class Registry:
             names = [name for name in self.of(kind) if name.startswith(folder + "/")]
             if names:
                 return [Selector(name) for name in names]
-        selector = Selector.parse(text)
+        selector = Selector(text)
         if selector.name not in self.of(kind) and not any(
             e.name == selector.name for e in self.broken()
         ):

@@ -11,7 +11,6 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.core.config import Selector
 from harness.report import units
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Cell, Group, group_cells
@@ -92,7 +91,7 @@ def _stated(group: Group) -> list[Average]:
 
 
 def _task(group: Group) -> str:
-    return Selector.parse(group.records[0].spec.task).name
+    return group.records[0].spec.task.name
 
 
 def _rows(average: Average, members: Iterable[Group]) -> list[Row]:

@@ -11,7 +11,6 @@ from statistics import median
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.core.config import Selector
 from harness.core.record import Record
 from harness.results.aggregate import AXIS, Group
 from harness.results.statistics import Floats, Interval, resampled_medians
@@ -172,4 +171,4 @@ def _crossing(gaps: Floats, logs: Floats) -> float:
 def _length(record: Record) -> int:
     if record.measured:
         return record.measured.length
-    return int(Selector.parse(record.spec.task).options[AXIS])
+    return int(record.spec.task.options[AXIS])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from harness.core.config import Selector
 from harness.core.record import Record
 from harness.report import units
 from harness.report.scaling import Point, Series, power_law
@@ -38,7 +37,7 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
     for record in sorted(records, key=lambda record: record.started):
         if record.measured is None:
             continue
-        full = Selector.parse(record.spec.model)
+        full = record.spec.model
         held = {**dict(condition(record, sweep=False)), **full.options}
         value = held.pop(size, None)
         if isinstance(value, int):
@@ -50,9 +49,7 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
 def _series(records: dict[int, Record], size: str) -> Series:
     points = tuple(Point(*item) for item in sorted(records.items()))
     first = points[0].record
-    short = Selector.parse(first.model)
-    options = {name: value for name, value in short.options.items() if name != size}
-    return Series(first.task, str(Selector(short.name, options)), points)
+    return Series(first.task, first.model.without(size), points)
 
 
 def _row(each: Series, size: str) -> tuple[Text, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Literal
 
-from harness.core.config import Option, Protocol, Selector, show
+from harness.core.config import Option, Protocol, show
 from harness.core.errors import SpecError
 from harness.core.record import FAILURES, Learned, Outcome, Record
 from harness.results.statistics import Interval, t_interval
@@ -148,19 +148,17 @@ def refuse_mixture(groups: Iterable[Group]) -> None:
 
 def condition(record: Record, *, sweep: bool) -> Condition:
     """Return what two records must have in common to be compared: names with values."""
-    task = Selector.parse(record.spec.task)
+    task = record.spec.task
     held = dataclasses.asdict(record.spec.protocol or Protocol())
     versions = {"task version": record.task_version, "protocol version": held.pop("version")}
     del held["budget_s"]  # says whether something is run, and nothing about what it gives
-    options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
+    options = (task.without(AXIS) if sweep else task).options
     return tuple({**versions, **options, **held, "device": record.spec.device}.items())
 
 
 def task_label(record: Record, *, sweep: bool) -> str:
     """Return the task as people write it; of a sweep, without the length."""
-    task = Selector.parse(record.task)
-    options = {key: task.options[key] for key in task.options if not (sweep and key == AXIS)}
-    return str(Selector(task.name, options))
+    return record.task.without(AXIS) if sweep else record.task
 
 
 def _difference(key: Condition, found: Iterable[Condition]) -> str:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from harness.core.config import Limits, Selector
+from harness.core import codec
+from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA, Outcome, Record
 
@@ -50,21 +51,20 @@ class Store:
         Raises:
             SpecError: A number is not finite; JSON has no such number and would hold a null.
         """
-        for name in _not_finite(msgspec.to_builtins(record), "record"):
+        for name in _not_finite(codec.builtins(record), "record"):
             raise SpecError(f"{name} of run {record.run_id} is not finite; leave it out instead.")
         path = self.path(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             start = _heal(file)
-            file.write(start + msgspec.json.encode(record) + b"\n")
+            file.write(start + codec.encode(record) + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def path(self, record: Record) -> Path:
         """Return the file that a record belongs to, which its names without options choose."""
-        task, model = Selector.parse(record.spec.task), Selector.parse(record.spec.model)
-        return self.folder / task.name / f"{model.name}.jsonl"
+        return self.folder / record.spec.task.name / f"{record.spec.model.name}.jsonl"
 
     def records(self) -> list[Record]:
         """Return the latest record of every run, in the order in which the runs first came.
@@ -206,7 +206,7 @@ def _is_json(line: bytes) -> bool:
 
 def _decode(line: bytes, place: str) -> Record:
     try:
-        return msgspec.convert(_upgraded(msgspec.json.decode(line, type=Raw), place), Record)
+        return codec.convert(_upgraded(msgspec.json.decode(line, type=Raw), place), Record)
     except msgspec.MsgspecError as error:
         raise SpecError(f"{place}: not a record ({error}); repair or remove the line.") from error
 

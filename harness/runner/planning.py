@@ -14,7 +14,7 @@ from harness.contract.batch import Inputs
 from harness.contract.model import Model, Recipe
 from harness.contract.outputs import Outputs
 from harness.contract.task import Task
-from harness.core.config import Protocol, RunSpec, Selector
+from harness.core.config import Protocol, RunSpec
 from harness.core.errors import SpecError, UnsupportedError
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.seeding import scope
@@ -41,9 +41,8 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     """Resolve one requested run, which may stand for a ladder of them."""
     plugins = tuple(request.plugins)
     model: Recipe = build("model", run.model, plugins)
-    chosen = Selector.parse(run.task)
     first: Task = build("task", run.task, plugins)
-    climbs = {key: values for key, values in first.ladder.items() if key not in chosen.options}
+    climbs = {key: values for key, values in first.ladder.items() if key not in run.task.options}
     tasks = [
         replace(cast("Any", first), **dict(zip(climbs, values, strict=True)))
         for values in product(*climbs.values())

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
-from harness.core.config import Limits, Option, RunSpec, Selector
+from harness.core import codec
+from harness.core.config import Limits, Option, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
 from harness.core.record import Record
@@ -67,9 +66,10 @@ class Sweep:
 def requests(
     tasks: Iterable[str],
     models: Iterable[str],
-    seeds: int,
-    common: RunSpec,
-    plugins: tuple[str, ...],
+    *,
+    seeds: int = 1,
+    device: str = "cpu",
+    plugins: tuple[str, ...] = (),
 ) -> tuple[RunSpec, ...]:
     """Return every task and model that patterns name, for so many seeds.
 
@@ -77,16 +77,16 @@ def requests(
         tasks: Names, folders or `folder/*`, with options if they like.
         models: The same of models.
         seeds: Seeds 0 to seeds - 1.
-        common: Gives the protocol and the device.
+        device: Of every run.
         plugins: Files that hold further plugins.
 
     Raises:
         SpecError: A pattern matches nothing.
     """
     known = registry(plugins)
-    chosen_models = [str(m) for pattern in models for m in known.match("model", pattern)]
+    chosen_models = [model for pattern in models for model in known.match("model", pattern)]
     return tuple(
-        replace(common, task=str(task), model=model, seed=seed)
+        RunSpec(task=task, model=model, seed=seed, device=device)
         for pattern in tasks
         for task in known.match("task", pattern)
         for model in dict.fromkeys(chosen_models)
@@ -130,8 +130,7 @@ def run(
     Raises:
         SpecError: A name or an option is wrong.
     """
-    common = RunSpec(task="", model="", device=device)
-    runs = requests(listed(tasks), listed(models), seeds, common, ())
+    runs = requests(listed(tasks), listed(models), seeds=seeds, device=device)
     sweep = Sweep(runs=runs, results=results, limits=limits or Limits())
     planned = plan(sweep)
     if planned.problems:
@@ -158,14 +157,14 @@ def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
     request = PlanRequest(runs=list(sweep.runs), plugins=plugins, changes=changes, ahead=ahead)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.runner.worker", "plan"],
-        input=msgspec.json.encode(request),
+        input=codec.encode(request),
         capture_output=True,
         check=False,
         env=machine.pinned_environment(),
     )
     if done.returncode:
         raise RuntimeError(f"Planning failed:\n{done.stderr.decode(errors='replace')}")
-    found = msgspec.json.decode(done.stdout, type=Plan)
+    found = codec.decode(done.stdout, Plan)
     if found.error:
         raise SpecError(found.error)
     unique = {planned.spec.run_id: planned for planned in found.runs}
@@ -223,7 +222,6 @@ def recorded(
     sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
 ) -> Record:
     """Put a run and its result together."""
-    name = Selector.parse(planned.spec.model).name
     return Record(
         run_id=planned.spec.run_id,
         task=planned.task,
@@ -243,7 +241,7 @@ def recorded(
         path=result.path,
         prediction=prediction,
         machine={**machine.facts(), **result.conditions, "selftest": selftest()},
-        origin=registry(sweep.plugins).find("model", name).origin,
+        origin=registry(sweep.plugins).find("model", planned.model.name).origin,
         started=started,
         ended=today(),
     )

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
+from harness.core import codec
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
@@ -194,13 +195,13 @@ def main(verb: str) -> NoReturn:
     text = sys.stdin.buffer.read()
 
     def say(message: msgspec.Struct) -> None:
-        out.write(msgspec.json.encode(message).decode() + "\n")
+        out.write(codec.encode(message).decode() + "\n")
         out.flush()
 
     if verb == "plan":
-        say(plan(msgspec.json.decode(text, type=PlanRequest)))
+        say(plan(codec.decode(text, PlanRequest)))
     else:
-        say(run(msgspec.json.decode(text, type=Job), say))
+        say(run(codec.decode(text, Job), say))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()
     os._exit(0)

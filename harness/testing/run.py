@@ -32,7 +32,7 @@ def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
     Raises:
         SpecError: It is nobody's, or both have it.
     """
-    name = Selector.parse(text).name
+    name = Selector(text).name
     found = {entry.kind for entry in registry(plugins).entries if entry.name == name}
     kinds = [kind for kind in KINDS if kind in found]
     if len(kinds) == 1:

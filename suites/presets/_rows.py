@@ -47,7 +47,7 @@ class Row:
 
     def run(self) -> RunSpec:
         """Return the run; a recipe's own rates are scaled so that all come out as printed."""
-        model = Selector.parse(self.model)
+        model = Selector(self.model)
         scale = self.lr / RATES[model.name]
         printed = {"ssm_lr": self.ssm_lr, "dt_lr": self.dt_lr}
         apart: dict[str, bool | int | float | str] = {
@@ -66,5 +66,5 @@ class Row:
             clip=self.clip,
             precision=self.precision,
         )
-        selector = Selector(model.name, {**model.options, **apart})
-        return RunSpec(task=self.task, model=str(selector), protocol=protocol)
+        selector = Selector.of(model.name, {**model.options, **apart})
+        return RunSpec(task=self.task, model=selector, protocol=protocol)

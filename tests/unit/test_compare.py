@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.core import codec
 from harness.core.config import Protocol
 from harness.core.errors import SpecError
 from harness.results.compare import compare, gate, sides
@@ -130,7 +131,7 @@ def test_a_run_that_is_lost_in_b_breaks_the_gate():
 
 
 def test_a_comparison_is_written_as_json():
-    text = msgspec.json.encode(compare(runs(SCORES["a"]), runs(SCORES["b"])))
+    text = codec.encode(compare(runs(SCORES["a"]), runs(SCORES["b"])))
     assert msgspec.json.decode(text)["changes"][0]["score"]["metric"] == "accuracy"
 
 

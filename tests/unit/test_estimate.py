@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from harness.cli import dry_run
-from harness.core.config import Limits, Protocol, RunSpec
+from harness.core.config import Limits, Protocol, RunSpec, Selector
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.record import Measured, Memory, Record
 from harness.costs.curves import Evidence
@@ -35,8 +35,8 @@ def measured(length, model="m", task="scaling/train", *, call=cost, **protocol):
     return Record(
         run_id=f"{task}{model}{length}{protocol.width}{protocol.depth}",
         outcome="ok",
-        task=f"{task}[length={length}]",
-        model=model,
+        task=Selector(f"{task}[length={length}]"),
+        model=Selector(model),
         task_version=1,
         learns=False,
         spec=RunSpec(task=f"{task}@1[length={length}]", model=model, protocol=protocol),
@@ -59,8 +59,8 @@ def planned(model="m", *, length=1024, task="synthetic/shift", learns=True, **pr
     protocol = Protocol(**{"steps": 10, "batch": 1, "width": 64, "depth": 1, **protocol})
     return Planned(
         spec=RunSpec(task=task, model=model, protocol=protocol),
-        task=task,
-        model=model,
+        task=Selector(task),
+        model=Selector(model),
         task_version=1,
         learns=learns,
         requirements=Requirements(length=length, parameters=7),
@@ -140,8 +140,8 @@ def test_a_model_whose_records_have_no_parameters_trains_in_no_time():
     asleep = Record(
         run_id="x",
         outcome="ok",
-        task="t",
-        model="chance",
+        task=Selector("t"),
+        model=Selector("chance"),
         task_version=1,
         spec=RunSpec(task="t", model="chance"),
         parameters=0,
@@ -182,8 +182,8 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_told_apart(tmp_path
         run_id=asked.spec.run_id,
         outcome="diverged",
         reason="A loss.",
-        task="t",
-        model="m",
+        task=Selector("t"),
+        model=Selector("m"),
         task_version=1,
         spec=asked.spec,
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.config import RunSpec
+from harness.core.config import RunSpec, Selector
 from harness.core.record import Measured, Memory, Record
 from harness.costs.frontier import Frontier, extrapolated
 
@@ -15,8 +15,8 @@ def measured(length, seconds, size=GIB):
     return Record(
         run_id=str(length),
         outcome="ok",
-        task=f"scaling/forward[length={length}]",
-        model="m",
+        task=Selector(f"scaling/forward[length={length}]"),
+        model=Selector("m"),
         task_version=1,
         spec=RunSpec(task="scaling/forward", model="m"),
         measured=Measured(
@@ -77,8 +77,8 @@ def test_nothing_longer_is_started_after_a_run_without_a_figure(outcome):
     lost = Record(
         run_id="x",
         outcome=outcome,
-        task="scaling/forward[length=1024]",
-        model="m",
+        task=Selector("scaling/forward[length=1024]"),
+        model=Selector("m"),
         task_version=1,
         spec=RunSpec(task="scaling/forward", model="m"),
     )

@@ -88,7 +88,7 @@ def test_a_users_mistake_ends_the_plan_and_a_broken_plugin_does_not(tmp_path):
 
 
 def test_requests_are_every_task_with_every_model_and_seed():
-    runs = requests(["synthetic"], ["s4d", "dlr", "s4d"], 2, RunSpec(task="", model=""), ())
+    runs = requests(["synthetic"], ["s4d", "dlr", "s4d"], seeds=2)
 
     tasks = [name for name in registry().of("task") if name.startswith("synthetic/")]
     assert len(runs) == len(set(runs)) == len(tasks) * 2 * 2

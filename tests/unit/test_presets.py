@@ -87,7 +87,7 @@ def test_rows_are_those_of_the_tables(task, model, lr, steps, batch):
     found = {
         (row.lr, row.steps, row.batch)
         for row in paper.ROWS
-        if (row.task, Selector.parse(row.model).name) == (task, model)
+        if (row.task, Selector(row.model).name) == (task, model)
     }
 
     assert (lr, steps, batch) in found
@@ -111,7 +111,7 @@ def test_the_rows_of_s4_hold_every_number_of_its_table(line, model):
     rows = [
         row
         for row in paper.ROWS
-        if (Selector.parse(row.task).name, Selector.parse(row.model).name) == (line[0], model)
+        if (Selector(row.task).name, Selector(row.model).name) == (line[0], model)
     ]
 
     assert rows
@@ -123,7 +123,7 @@ def test_the_rows_of_s4_hold_every_number_of_its_table(line, model):
 def test_smoke_tries_three_models_on_every_task_that_needs_no_download():
     models, lengths = defaultdict(set), defaultdict(set)
     for run in smoke.runs():
-        task = Selector.parse(run.task)
+        task = run.task
         models[task.name].add(run.model)
         lengths[task.name].add(task.options.get("length"))
     tasks = [load_task(name) for name in registry().of("task")]

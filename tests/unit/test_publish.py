@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from harness import cli
-from harness.core.config import RunSpec
+from harness.core import codec
+from harness.core.config import RunSpec, Selector
 from harness.core.errors import SpecError
 from harness.core.record import Record
 from harness.results.publish import publish
@@ -20,8 +20,8 @@ def record(seed, outcome="ok", machine=COMMITTED):
     return Record(
         run_id=spec.run_id,
         outcome=outcome,
-        task="synthetic/shift",
-        model="s4d",
+        task=Selector("synthetic/shift"),
+        model=spec.model,
         task_version=1,
         spec=spec,
         machine=machine,
@@ -63,7 +63,7 @@ def test_an_empty_folder_is_a_users_mistake(folders):
 def test_a_record_survives_the_way_through_json():
     made = record(3)
 
-    assert msgspec.json.decode(msgspec.json.encode(made), type=Record) == made
+    assert codec.decode(codec.encode(made), Record) == made
 
 
 @pytest.mark.parametrize("drawn", [True, False])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core import codec
 from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
@@ -60,7 +61,7 @@ def test_a_line_torn_at_any_byte_is_ignored_then_healed(folders, data):
     whole, torn, new = blank(seed=0), blank(seed=1, reason="é"), blank(seed=2)
     store.append(whole)
     path = store.path(whole)
-    line = msgspec.json.encode(torn)
+    line = codec.encode(torn)
     kept = data.draw(st.integers(1, len(line) - 1))
     path.write_bytes(path.read_bytes() + line[:kept])
     with pytest.warns(TornLineWarning, match="ends in the middle of a line"):
@@ -84,9 +85,7 @@ def test_a_damaged_line_in_the_middle_is_named_with_its_file_and_number(tmp_path
     store = Store(tmp_path)
     store.append(blank(seed=0))
     path = store.path(blank())
-    path.write_bytes(
-        path.read_bytes() + b'{"schema": 1\n' + msgspec.json.encode(blank(seed=1)) + b"\n"
-    )
+    path.write_bytes(path.read_bytes() + b'{"schema": 1\n' + codec.encode(blank(seed=1)) + b"\n")
     with pytest.raises(SpecError, match=r"s4d\.jsonl, line 2: not a record"):
         store.records()
 
@@ -108,11 +107,11 @@ def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
         module.UPGRADES, SCHEMA - 1, lambda raw: {**raw, "model": raw.pop("model_name")}
     )
     record = scored()
-    old = msgspec.to_builtins(record)
+    old = codec.builtins(record)
     old.update(schema=SCHEMA - 2, net=old.pop("model"))
     path = Store(tmp_path).path(record)
     path.parent.mkdir(parents=True)
-    path.write_bytes(msgspec.json.encode(old) + b"\n")
+    path.write_bytes(codec.encode(old) + b"\n")
     Store(tmp_path).append(blank(seed=1))
     assert Store(tmp_path).records() == [record, blank(seed=1)]
 
@@ -120,9 +119,7 @@ def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
 @pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, "new", None])
 def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, schema):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(
-        msgspec.json.encode({**msgspec.to_builtins(blank()), "schema": schema}) + b"\n"
-    )
+    path.write_bytes(codec.encode({**codec.builtins(blank()), "schema": schema}) + b"\n")
     with pytest.raises(
         SpecError, match=r"line 1: its schema is .* use the ssm-bench that wrote it"
     ):

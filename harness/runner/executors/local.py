@@ -17,6 +17,7 @@ from typing import IO, final
 
 import msgspec
 
+from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
 from harness.measure import memory
@@ -51,7 +52,7 @@ class LocalExecutor:
             try:
                 with contextlib.suppress(BrokenPipeError):
                     assert child.stdin is not None
-                    child.stdin.write(msgspec.json.encode(job))
+                    child.stdin.write(codec.encode(job))
                     child.stdin.close()
                 result = follow(child, job, listener)
             finally:

@@ -33,9 +33,9 @@ def blank(
     **fields: Any,
 ) -> Record:
     """Make a record with nothing in it but what names it; `fields` are the record's own."""
-    chosen = Selector.parse(task)
+    chosen = Selector(task)
     spec = RunSpec(
-        task=str(Selector(chosen.name, chosen.options, 1)),
+        task=Selector.of(chosen.name, chosen.options, 1),
         model=model,
         protocol=protocol,
         seed=seed,
@@ -43,8 +43,8 @@ def blank(
     return Record(
         run_id=spec.run_id,
         outcome=outcome,
-        task=task,
-        model=model,
+        task=chosen,
+        model=spec.model,
         spec=spec,
         **{"task_version": 1, "started": "2026-01-02T03:04:05Z", "machine": MACHINE, **fields},
     )

@@ -20,6 +20,14 @@ def test_the_tables_of_a_version_are_those_of_its_records_byte_for_byte(version,
         assert (tmp_path / name).read_bytes() == kept.read_bytes(), name
 
 
+@pytest.mark.parametrize("folder", ["records/v1", "costs/v1"])
+def test_a_published_record_is_found_by_the_values_that_it_holds(folder):
+    records = Store(RESULTS / folder).records()
+
+    assert records
+    assert [record.run_id for record in records] == [record.spec.run_id for record in records]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_published_record_can_be_traced_to_a_commit(version):
     records = Store(RESULTS / "records" / version).records()

@@ -28,15 +28,17 @@ VALUES = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infini
 
 @given(NAMES, st.dictionaries(KEYS, VALUES, max_size=4), st.none() | st.integers(1, 99))
 def test_a_selector_reads_back_what_it_prints(name, options, version):
-    selector = Selector(name, options, version)
+    selector = Selector.of(name, options, version)
+    read = Selector(str(selector))
 
-    assert Selector.parse(str(selector)) == selector
+    assert read == selector
+    assert (read.name, read.options, read.version) == (name, options, version)
 
 
 @pytest.mark.parametrize("text", ["", "S4D", "s4d[", "s4d]", "s4d[state]", "s4d[a=1,a=2]", "a b"])
 def test_a_malformed_selector_is_refused_in_a_sentence(text):
     with pytest.raises(SpecError, match=r"\.$"):
-        Selector.parse(text)
+        Selector(text)
 
 
 def test_a_misspelled_option_is_answered_with_the_near_miss():
