@@ -120,11 +120,11 @@ def line(update: Update, record: Record) -> str:
     style = STYLES.get(record.outcome, "red")
     done = f"[dim]{update.number:>{len(str(update.total))}}/{update.total}[/dim]"
     name = escape(f"{record.task}  {record.model}  seed {record.spec.seed}")
-    return f"{done} [{style}]{record.outcome:<8}[/{style}] {name}  {escape(found(record))}"
+    return f"{done} [{style}]{record.outcome:<8}[/{style}] {name}  {escape(summary(record))}"
 
 
-def found(record: Record) -> str:
-    """Say in a few words what a run found, or why it found nothing."""
+def summary(record: Record) -> str:
+    """Say in a few words what came of a run, or why nothing did."""
     if record.learned is not None:
         learned = record.learned
         return f"{learned.metric} {learned.score:.4f} in {learned.train_s:.1f} s of training"
@@ -135,7 +135,7 @@ def found(record: Record) -> str:
     return record.reason
 
 
-def carry_out(sweep: Sweep, plan: Plan, json: bool) -> int:
+def show_sweep(sweep: Sweep, plan: Plan, json: bool) -> int:
     """Do the planned runs and show them.
 
     Args:

@@ -35,7 +35,7 @@ def run(
     json: AsJson = False,
 ) -> None:
     """Run models on tasks, each run in its own process; what is stored is not run again."""
-    from harness.cli.progress import carry_out
+    from harness.cli.progress import show_sweep
     from harness.runner.sweep import Sweep, plan, preset_runs, requests
 
     if device not in {"cpu", "cuda"}:
@@ -63,5 +63,5 @@ def run(
     if dry_run:
         from harness.cli.dry_run import show_dry_run
 
-        sys.exit(show_dry_run(sweep, plan(sweep, ahead=True), json))
-    sys.exit(carry_out(sweep, plan(sweep), json))
+        sys.exit(show_dry_run(sweep, plan(sweep, requirements=True), json))
+    sys.exit(show_sweep(sweep, plan(sweep), json))

@@ -15,7 +15,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     plugins: list[str]
     changes: dict[str, Option] = {}
     """What is changed in every protocol."""
-    ahead: bool = False
+    requirements: bool = False
     """Whether to say of each run what it will need."""
 
 
@@ -35,17 +35,14 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """One run with every option and version filled in."""
+    """One run with every option and version filled in; its record takes over what it has too."""
 
     spec: RunSpec
     task: Selector
-    """The task's label, for people."""
     model: Selector
     task_version: int
     learns: bool
-    """Whether the task trains and scores a network, or only measures one."""
     averages: dict[str, dict[str, float | None]] = {}
-    """As in a record."""
     skip: str = ""
     """Why the model cannot do the task."""
     ladder: str = ""
@@ -85,7 +82,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What a child that lived to tell found out."""
+    """What came of a run; its record takes over what it has too."""
 
     outcome: Outcome
     reason: str = ""
@@ -96,6 +93,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     state_bytes: int | None = None
     path: str = ""
     conditions: dict[str, Any] = {}
+    """Threads, and the load before and after, as the child saw them."""
 
 
 Event = Progress | Result

@@ -4,13 +4,14 @@ The order and the meaning of the fields are part of the format; `schema` is rais
 changes, and `store` upgrades what older versions wrote.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from harness.core.config import Limits, RunSpec, Selector
 
 SCHEMA = 1
+S = TypeVar("S", bound=msgspec.Struct)
 
 Outcome = Literal[
     "ok", "skipped", "not-run", "diverged", "out-of-memory", "timed-out", "killed", "failed"
@@ -129,3 +130,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
         return f"{processor}, {cores} cores, torch {torch}"
+
+
+def merged(kind: type[S], *parts: msgspec.Struct, **rest: Any) -> S:
+    """Make a struct of the fields that others have under the same names, and of the rest."""
+    known = {name: value for part in parts for name, value in msgspec.structs.asdict(part).items()}
+    shared = {name: known[name] for name in kind.__struct_fields__ if name in known}
+    return kind(**shared, **rest)

@@ -50,7 +50,7 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     protocol = (run.protocol or first.protocol).changed(request.changes)
     run = replace(run, protocol=protocol)
     runs = [resolved(run, task, model) for task in tasks]
-    if not request.ahead:
+    if not request.requirements:
         return runs
     return [
         structs.replace(

@@ -15,14 +15,14 @@ from harness.core import codec
 from harness.core.config import Limits, Option, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
-from harness.core.record import Record
+from harness.core.record import Record, merged
 from harness.costs.frontier import Frontier
 from harness.measure import machine
 from harness.measure.clock import today
 from harness.measure.selftest import selftest
 from harness.plugins.registry import registry
 from harness.results.store import Store
-from harness.runner.executors import Executor, executor
+from harness.runner.executors import Executor, load_executor
 
 RESULTS = "results/local"
 SHARE = 0.8
@@ -31,7 +31,7 @@ SHARE = 0.8
 
 @dataclass(frozen=True)
 class Update:
-    """What a sweep tells its listener: a run's beginning, its progress, or its end."""
+    """What a sweep tells its observer: a run's beginning, its progress, or its end."""
 
     number: int
     """Which run, counted from 1."""
@@ -43,11 +43,11 @@ class Update:
     """The record was there before: nothing was run."""
 
 
-Watch = Callable[[Update], None]
+Observer = Callable[[Update], None]
 
 
-def nobody(_: Update) -> None:
-    """Listen to nothing."""
+def ignore(_: Update) -> None:
+    """Observe nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,18 +143,22 @@ def listed(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
 
 
-def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
+def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
     """Let a child that imports the plugins fill in every option and version.
 
     Args:
         sweep: What is asked for.
-        ahead: Whether it shall also say what each run will need.
+        requirements: Whether it shall also say what each run will need.
 
     Raises:
         SpecError: An option is wrong.
     """
-    plugins, changes = list(sweep.plugins), dict(sweep.changes)
-    request = PlanRequest(runs=list(sweep.runs), plugins=plugins, changes=changes, ahead=ahead)
+    request = PlanRequest(
+        runs=list(sweep.runs),
+        plugins=list(sweep.plugins),
+        changes=dict(sweep.changes),
+        requirements=requirements,
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.runner.worker", "plan"],
         input=codec.encode(request),
@@ -171,9 +175,9 @@ def plan(sweep: Sweep, *, ahead: bool = False) -> Plan:
     return Plan(runs=list(unique.values()), problems=found.problems)
 
 
-def perform(sweep: Sweep, runs: list[Planned], watch: Watch = nobody) -> Iterator[Record]:
+def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> Iterator[Record]:
     """Do what is not stored yet, in order, and yield every run's record."""
-    store, doer = Store(Path(sweep.results)), executor(sweep.executor)
+    store, executor = Store(Path(sweep.results)), load_executor(sweep.executor)
     memory_bytes = sweep.limits.memory_bytes or int(SHARE * machine.available_bytes())
     frontier = Frontier(memory_bytes)
     for number, planned in enumerate(runs, 1):
@@ -181,26 +185,26 @@ def perform(sweep: Sweep, runs: list[Planned], watch: Watch = nobody) -> Iterato
         record = store.finished(planned.spec.run_id, sweep.limits)
         stored = record is not None
         if record is None:
-            watch(update)
-            record = performed(sweep, planned, frontier, doer, partial_watch(watch, update))
+            observer(update)
+            record = performed(sweep, planned, frontier, executor, forwarding(observer, update))
             store.append(record)
         if planned.ladder:
             frontier.note(planned.ladder, record)
-        watch(replace(update, record=record, stored=stored))
+        observer(replace(update, record=record, stored=stored))
         yield record
 
 
-def partial_watch(watch: Watch, update: Update) -> Callable[[Progress], None]:
-    """Return a listener to one run's progress."""
-    return lambda progress: watch(replace(update, progress=progress))
+def forwarding(observer: Observer, update: Update) -> Callable[[Progress], None]:
+    """Return what tells an observer of one run's progress."""
+    return lambda progress: observer(replace(update, progress=progress))
 
 
 def performed(
     sweep: Sweep,
     planned: Planned,
     frontier: Frontier,
-    doer: Executor,
-    listener: Callable[[Progress], None],
+    executor: Executor,
+    on_progress: Callable[[Progress], None],
 ) -> Record:
     """Do one run, or say why it is not done."""
     started, prediction, refusal = today(), {}, ""
@@ -214,7 +218,7 @@ def performed(
         result = Result(outcome="not-run", reason=refusal)
     else:
         job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.limits)
-        result = doer.execute(job, listener)
+        result = executor.execute(job, on_progress)
     return recorded(sweep, planned, result, prediction, started)
 
 
@@ -222,23 +226,12 @@ def recorded(
     sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
 ) -> Record:
     """Put a run and its result together."""
-    return Record(
+    return merged(
+        Record,
+        planned,
+        result,
         run_id=planned.spec.run_id,
-        task=planned.task,
-        model=planned.model,
-        task_version=planned.task_version,
-        learns=planned.learns,
-        averages=planned.averages,
-        spec=planned.spec,
         limits=sweep.limits,
-        outcome=result.outcome,
-        reason=result.reason,
-        learned=result.learned,
-        measured=result.measured,
-        memory=result.memory,
-        parameters=result.parameters,
-        state_bytes=result.state_bytes,
-        path=result.path,
         prediction=prediction,
         machine={**machine.facts(), **result.conditions, "selftest": selftest()},
         origin=registry(sweep.plugins).find("model", planned.model.name).origin,

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 import msgspec
@@ -26,7 +27,7 @@ from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import listening
-from harness.core.record import Measured, Outcome
+from harness.core.record import Measured
 from harness.core.seeding import scope, stream
 from harness.measure import memory
 from harness.measure.clock import now, sample
@@ -38,30 +39,34 @@ from harness.plugins.loading import build
 from harness.runner.planning import plan
 from harness.training.run import out_of_memory, train_and_score
 
-Say = Callable[[Event], None]
+Send = Callable[[Event], None]
 PROGRESS_S = 0.2
 """The least time between two progress lines."""
 
 
 class ChildRun:
-    """Does what a task asks of it, and keeps what was found."""
+    """Does what a task asks of it, and keeps what comes of it."""
 
-    def __init__(self, job: Job, say: Say) -> None:
+    def __init__(self, job: Job, send: Send) -> None:
         spec = job.planned.spec
-        self.say, self.spec = say, spec
+        self.send, self.spec = send, spec
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
-        self.found: dict[str, Any] = {}
-        self.news = Progress(step=0, steps=self.protocol.steps)
+        self.result = Result(outcome="ok")
+        self.progress = Progress(step=0, steps=self.protocol.steps)
 
-    def heard(self, words: str, stays: bool) -> None:
+    def on_message(self, words: str, stays: bool) -> None:
         """Pass on what a person shall know who waits, unless it was said last."""
         if stays:
-            self.say(replace(self.news, said=words))
-        elif words != self.news.doing:
-            self.news = replace(self.news, doing=words)
-            self.say(self.news)
+            self.send(replace(self.progress, said=words))
+        elif words != self.progress.doing:
+            self.progress = replace(self.progress, doing=words)
+            self.send(self.progress)
+
+    def keep(self, **fields: Any) -> None:
+        """Keep fields of the result."""
+        self.result = replace(self.result, **fields)
 
     def network(self, task: Task) -> Network:
         """Build the network from the run's own stream of initial values."""
@@ -70,12 +75,9 @@ class ChildRun:
             network = self.model.assemble(
                 Backbone, task, protocol.width, protocol.depth, protocol.dropout
             )
-        trained = [p.numel() for p in network.parameters() if p.requires_grad]
-        self.found["parameters"] = sum(trained)
-        try:
-            self.found["state_bytes"] = network.state_bytes(task.max_length)
-        except UnsupportedError:
-            self.found["state_bytes"] = None
+        self.keep(parameters=sum(p.numel() for p in network.parameters() if p.requires_grad))
+        with suppress(UnsupportedError):
+            self.keep(state_bytes=network.state_bytes(task.max_length))
         return network
 
     def train(self, task: LearningTask) -> None:
@@ -83,18 +85,16 @@ class ChildRun:
         network = self.network(task)
         last = now()
 
-        def listener(step: int, loss: float) -> None:
+        def on_step(step: int, loss: float) -> None:
             nonlocal last
-            self.news = replace(self.news, step=step, loss=loss)
+            self.progress = replace(self.progress, step=step, loss=loss)
             if now() - last >= PROGRESS_S or step == self.protocol.steps:
                 last = now()
-                self.say(self.news)
+                self.send(self.progress)
 
         with scope(self.spec.seed, "train"):
-            self.found["learned"], self.found["memory"] = train_and_score(
-                network, task, self.model, self.spec, listener
-            )
-        self.found["path"] = network.path()
+            learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
+        self.keep(learned=learned, memory=weighed, path=network.path())
 
     def measure(self, task: MeasuredTask) -> None:
         """Time the task's workload, then weigh it and count its operations in one more call."""
@@ -103,65 +103,64 @@ class ChildRun:
         network = self.network(task).to(self.spec.device)
         work = task.workload(network, self.protocol.batch, rng)
         budget_s = self.protocol.budget_s
-        (seen,) = sample(
+        (timed,) = sample(
             work.call,
             settle_s=budget_s / 16,
             budget_s=budget_s / 2,
             synchronize=synchronizer(self.spec.device),
         )
         counted: list[int | None] = []
-        self.found["memory"] = peak(lambda: counted.append(flops(work.call)), self.spec.device)
-        self.found["path"] = network.path()
-        self.found["measured"] = Measured(
+        weighed = peak(lambda: counted.append(flops(work.call)), self.spec.device)
+        measured = Measured(
             length=task.max_length,
             batch=self.protocol.batch,
             tokens=work.tokens,
-            call_s=seen.seconds,
-            first_call_s=seen.first_s,
-            precision=seen.precision,
+            call_s=timed.seconds,
+            first_call_s=timed.first_s,
+            precision=timed.precision,
             flops=counted[0],
             spent_s=now() - began,
         )
+        self.keep(measured=measured, memory=weighed, path=network.path())
 
 
-def run(job: Job, say: Say) -> Result:
+def run(job: Job, send: Send) -> Result:
     """Do a job; every exception becomes an outcome here and nowhere else."""
     before = conditions()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
     torch.set_num_interop_threads(1)
-    child = None
-    outcome: Outcome
     try:
-        child = ChildRun(job, say)
+        child = ChildRun(job, send)
         task: Task = build("task", job.planned.spec.task, child.plugins)
         if job.limits.memory_bytes:
             memory.limit(job.limits.memory_bytes)
-        with listening(child.heard):
+        with listening(child.on_message):
             task.perform(child)
-        outcome, reason = "ok", ""
+        result = child.result
     except UnsupportedError as error:
-        outcome, reason = "skipped", str(error)
+        result = Result(outcome="skipped", reason=str(error))
     except Exception as error:
-        outcome, reason = failure(error, job)
-    found = child.found if child and outcome == "ok" else {}
+        result = failure(error, job)
     state = {"before": before, "after": conditions(), "threads": torch.get_num_threads()}
-    return Result(outcome=outcome, reason=reason, conditions=state, **found)
+    return replace(result, conditions=state)
 
 
-def failure(error: Exception, job: Job) -> tuple[Outcome, str]:
-    """Name the outcome of an exception, with its sentence."""
+def failure(error: Exception, job: Job) -> Result:
+    """Return the result of an exception: its outcome, with a sentence."""
     text = " ".join(str(error).split())
     if out_of_memory(error):
         allowed = job.limits.memory_bytes
         bound = f" within {allowed / 2**30:.3g} GiB" if allowed else ""
-        return "out-of-memory", f"An allocation failed{bound}: {text[:200] or 'MemoryError'}"
+        reason = f"An allocation failed{bound}: {text[:200] or 'MemoryError'}"
+        return Result(outcome="out-of-memory", reason=reason)
     if isinstance(error, DivergedError):
-        return "diverged", text
+        return Result(outcome="diverged", reason=text)
     if isinstance(error, SpecError):
-        return "failed", text
+        return Result(outcome="failed", reason=text)
     where = traceback.extract_tb(error.__traceback__)[-1]
     traceback.print_exception(error)
-    return "failed", f"{type(error).__name__} in {where.name}, line {where.lineno}: {text[:300]}"
+    reason = f"{type(error).__name__} in {where.name}, line {where.lineno}: {text[:300]}"
+    return Result(outcome="failed", reason=reason)
 
 
 def private_output() -> TextIO:
@@ -194,14 +193,14 @@ def main(verb: str) -> NoReturn:
     end_with_the_reader(out.fileno())
     text = sys.stdin.buffer.read()
 
-    def say(message: msgspec.Struct) -> None:
+    def send(message: msgspec.Struct) -> None:
         out.write(codec.encode(message).decode() + "\n")
         out.flush()
 
     if verb == "plan":
-        say(plan(codec.decode(text, PlanRequest)))
+        send(plan(codec.decode(text, PlanRequest)))
     else:
-        say(run(codec.decode(text, Job), say))
+        send(run(codec.decode(text, Job), send))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()
     os._exit(0)

@@ -30,7 +30,7 @@ from harness.training.evaluate import evaluate
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Listener = Callable[[int, float], None]
+StepCallback = Callable[[int, float], None]
 """Called with the step and the training loss, outside the timed span."""
 
 
@@ -128,7 +128,7 @@ def prepared(
     )
 
 
-def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, listener: Listener) -> History:
+def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepCallback) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
 
     Raises:
@@ -141,7 +141,7 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, listener: List
         if not math.isfinite(value):
             raise DivergedError(f"The loss is {value} at step {step} of {protocol.steps}.")
         history.curve.append((step, value))
-        listener(step, value)
+        on_step(step, value)
         if step in due:
             selection.consider(step, history)
     if not history.validation or history.validation[-1][0] != len(history.step_s):

@@ -17,7 +17,7 @@ from harness.data.cached_task import ALIKE
 from harness.measure.clock import now
 from harness.measure.device import peak
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import History, Listener, fit, prepared
+from harness.training.loop import History, StepCallback, fit, prepared
 
 T = TypeVar("T")
 WARMUP_STEPS = 3
@@ -27,7 +27,7 @@ MOST_SECONDS = 1000
 
 
 def train_and_score(
-    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, listener: Listener
+    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, on_step: StepCallback
 ) -> tuple[Learned, Memory | None]:
     """Train a network on a task and score it.
 
@@ -37,7 +37,7 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, listener)
+        history = fit(trainer, task, protocol, on_step)
     start, outputs = now(), task.outputs
     figures = {
         split: evaluate(network, task.rows(split).batches(protocol.batch), outputs)

@@ -256,7 +256,7 @@ def test_a_prospect_counts_parameters_and_finds_out_what_cannot_be_built(tmp_pat
         for model in ("s4d[state=4]", "s4d[n_ssm=3]", "chance")
     ]
     fits, wrong, whole = (
-        run.requirements for run in plan(PlanRequest(runs=runs, plugins=[], ahead=True)).runs
+        run.requirements for run in plan(PlanRequest(runs=runs, plugins=[], requirements=True)).runs
     )
 
     assert fits is not None

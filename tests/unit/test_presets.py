@@ -165,7 +165,8 @@ def test_the_page_of_presets_names_them_all(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(registry().of("preset")))
 def test_every_run_of_a_preset_can_be_built(name):
-    found = plan(PlanRequest(runs=list(preset_runs(name, None, "cpu")), plugins=[], ahead=True))
+    runs = list(preset_runs(name, None, "cpu"))
+    found = plan(PlanRequest(runs=runs, plugins=[], requirements=True))
 
     assert (found.error, found.problems) == ("", [])
     assert [run.task for run in found.runs if run.requirements and run.requirements.refusal] == []

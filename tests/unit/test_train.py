@@ -183,7 +183,7 @@ class Halves(PregeneratedTask):
 
 def test_a_split_is_scored_batch_by_batch_and_as_it_would_be_at_once(tmp_path):
     task, protocol = Halves(), replace(PROTOCOL, steps=5, evaluations=2)
-    worker, spec = trainer(protocol, task=task), RunSpec(task="", model="", protocol=protocol)
+    worker, spec = trainer(protocol, task=task), RunSpec(task="t", model="m", protocol=protocol)
     Halves.made.clear()
     with elsewhere(tmp_path):
         found, _ = train_and_score(worker.network.module, task, ScaleModel(), spec, listen)

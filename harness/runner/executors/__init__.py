@@ -11,12 +11,12 @@ from harness.core.messages import Job, Progress, Result
 class Executor(typing.Protocol):
     """Does jobs somewhere."""
 
-    def execute(self, job: Job, listener: Callable[[Progress], None]) -> Result:
+    def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
         """Do a job in a process of its own and return what became of it, whatever that was."""
         ...
 
 
-def executor(name: str) -> Executor:
+def load_executor(name: str) -> Executor:
     """Return the executor that an entry point of `ssm_bench.executors` names.
 
     Raises:

@@ -24,7 +24,7 @@ from harness.measure import memory
 from harness.measure.clock import now
 from harness.measure.machine import pinned_environment
 
-LOOK_S = 0.25
+POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
 GRACE_S = 5.0
 """How long a child may take to end after it was asked to."""
@@ -38,7 +38,7 @@ decoder = msgspec.json.Decoder(Event)
 class LocalExecutor:
     """One process a run, on this machine."""
 
-    def execute(self, job: Job, listener: Callable[[Progress], None]) -> Result:
+    def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
         """Do a job and return what became of it, whatever that was."""
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
@@ -54,24 +54,24 @@ class LocalExecutor:
                     assert child.stdin is not None
                     child.stdin.write(codec.encode(job))
                     child.stdin.close()
-                result = follow(child, job, listener)
+                result = read_events(child, job, on_progress)
             finally:
-                end(child)
-            return result or post_mortem(child, errors)
+                terminate(child)
+            return result or exit_result(child, errors)
 
 
-def follow(
-    child: subprocess.Popen[bytes], job: Job, listener: Callable[[Progress], None]
+def read_events(
+    child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[Progress], None]
 ) -> Result | None:
     """Read the child's lines until its result, its end, or a limit; None if it died silently."""
     assert child.stdout is not None
     start, rest = now(), b""
     while True:
         left = job.limits.timeout_s - (now() - start) if job.limits.timeout_s else None
-        broken = broken_limit(child.pid, job.limits, left)
-        if broken:
-            return broken
-        if not select.select([child.stdout], [], [], patience(job.limits, left))[0]:
+        exceeded = exceeded_limit(child.pid, job.limits, left)
+        if exceeded:
+            return exceeded
+        if not select.select([child.stdout], [], [], poll_timeout(job.limits, left))[0]:
             continue
         chunk = os.read(child.stdout.fileno(), 1 << 16)
         if not chunk:
@@ -80,16 +80,16 @@ def follow(
         for event in map(decoder.decode, lines):
             if isinstance(event, Result):
                 return event
-            listener(event)
+            on_progress(event)
 
 
-def patience(limits: Limits, left: float | None) -> float | None:
+def poll_timeout(limits: Limits, left: float | None) -> float | None:
     """Return how long to wait for a line before the limits are looked at; None for ever."""
-    waits = [left, LOOK_S if limits.memory_bytes else None]
+    waits = [left, POLL_S if limits.memory_bytes else None]
     return min((wait for wait in waits if wait is not None), default=None)
 
 
-def broken_limit(pid: int, limits: Limits, left: float | None) -> Result | None:
+def exceeded_limit(pid: int, limits: Limits, left: float | None) -> Result | None:
     """Return the result of a child that has passed a limit, None if it has not."""
     if left is not None and left <= 0:
         return Result(outcome="timed-out", reason=f"Stopped after {limits.timeout_s:g} s.")
@@ -101,7 +101,7 @@ def broken_limit(pid: int, limits: Limits, left: float | None) -> Result | None:
     return None
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
+def terminate(child: subprocess.Popen[bytes]) -> None:
     """Make sure that the child and all that it started are gone."""
     for signum, wait in ((0, 0.5), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError):
@@ -117,7 +117,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def post_mortem(child: subprocess.Popen[bytes], errors: IO[bytes]) -> Result:
+def exit_result(child: subprocess.Popen[bytes], errors: IO[bytes]) -> Result:
     """Say what ended a child that left no result."""
     errors.seek(0)
     last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
