@@ -26,6 +26,6 @@ class ParameterGroup:
     """Optimiser settings for parameters that train apart from the others."""
 
     lr: float | None = None
-    """Learning rate, to which the protocol's schedule applies; None for the recipe's own."""
+    """Learning rate, which the protocol scales and schedules; None for that of the others."""
     weight_decay: float | None = 0.0
     """None for the protocol's."""

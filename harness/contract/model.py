@@ -29,7 +29,7 @@ class Recipe(ABC):
     name: ClassVar[str] = ""
     """Set by the registry to the plugin's name."""
     lr: ClassVar[float] = 1e-3
-    """The learning rate its authors train it at; a protocol may scale all models' rates alike."""
+    """The learning rate its authors train it at; a protocol may scale it, or state another."""
     groups: ClassVar[Mapping[str, ParameterGroup]] = {}
     """Parameters that train apart, by the last part of their name."""
     reference: ClassVar[str] = ""

@@ -21,6 +21,10 @@ Option = bool | int | float | str
 
 NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
 
+LATER = ("lr",)
+"""Fields of a protocol that came after runs had names: as long as they are not used, a run that is
+stored keeps the name that it had without them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -39,8 +43,10 @@ class Protocol:
     depth: int = 2
     """Blocks of the backbone."""
     dropout: float = 0.0
+    lr: float = 0.0
+    """Learning rate of all that has none of its own; 0 for the recipe's."""
     lr_scale: float = 1.0
-    """Factor on every learning rate: a recipe's own, and those of what it sets apart.
+    """Factor on every learning rate: that one, and those of what a recipe sets apart.
 
     Recipes have the rates of their papers' long trainings; a short one may want larger steps.
     """
@@ -62,7 +68,7 @@ class Protocol:
         for name in ("steps", "batch", "width", "depth", "lr_scale", "budget_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
-        for name in ("seconds", "weight_decay", "clip", "evaluations"):
+        for name in ("seconds", "lr", "weight_decay", "clip", "evaluations"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be 0 or more, not {getattr(self, name)}.")
         for name in ("dropout", "warmup"):
@@ -162,7 +168,11 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that name the run's values."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        for name in LATER:
+            if self.protocol and getattr(self.protocol, name) == getattr(Protocol, name):
+                del values["protocol"][name]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -51,15 +51,15 @@ def optimizer_groups(
     """Sort parameters into optimiser groups.
 
     What the recipe sets apart, by the last part of a parameter's name, has its own learning rate
-    and decay; biases, norms and other vectors do not decay; the rest has the recipe's rate and the
-    protocol's decay.
+    and decay; biases, norms and other vectors do not decay; the rest has the protocol's rate, or
+    else the recipe's, and the protocol's decay.
     """
-    apart = recipe.parameter_groups()
+    usual, apart = protocol.lr or recipe.lr, recipe.parameter_groups()
     sorted_: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         decay = protocol.weight_decay if parameter.ndim > 1 else 0.0
         group = apart.get(name.rpartition(".")[2], ParameterGroup(weight_decay=decay))
-        rate = recipe.lr if group.lr is None else group.lr
+        rate = usual if group.lr is None else group.lr
         decay = protocol.weight_decay if group.weight_decay is None else group.weight_decay
         sorted_.setdefault((rate, decay), []).append(parameter)
     return [

@@ -5,19 +5,6 @@ from typing import Literal
 
 from harness import Protocol, RunSpec, Selector
 
-RATES = {
-    "dlr": 8e-4,
-    "dss": 0.01,
-    "hgrn2": 5e-3,
-    "local-attention": 1e-3,
-    "mamba": 1e-3,
-    "s4": 0.01,
-    "s4d": 0.01,
-    "s5": 4e-3,
-    "transformer": 1e-3,
-}
-"""The learning rate of each recipe, which a protocol scales; a test reads them back."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -46,25 +33,21 @@ class Row:
     source: str
 
     def run(self) -> RunSpec:
-        """Return the run; a recipe's own rates are scaled so that all come out as printed."""
-        model = Selector(self.model)
-        scale = self.lr / RATES[model.name]
-        printed = {"ssm_lr": self.ssm_lr, "dt_lr": self.dt_lr}
-        apart: dict[str, bool | int | float | str] = {
-            name: rate / scale for name, rate in printed.items() if rate is not None
-        }
+        """Return the run; every rate is the printed one."""
+        model, rates = Selector(self.model), {"ssm_lr": self.ssm_lr, "dt_lr": self.dt_lr}
+        apart = {name: rate for name, rate in rates.items() if rate is not None}
         protocol = Protocol(
             steps=self.steps,
             batch=self.batch,
             width=self.width,
             depth=self.depth,
             dropout=self.dropout,
-            lr_scale=scale,
+            lr=self.lr,
             weight_decay=self.weight_decay,
             warmup=self.warmup / self.steps,
             schedule=self.schedule,
             clip=self.clip,
             precision=self.precision,
         )
-        selector = Selector.of(model.name, {**model.options, **apart})
-        return RunSpec(task=self.task, model=selector, protocol=protocol)
+        model = Selector.of(model.name, {**model.options, **apart})
+        return RunSpec(task=self.task, model=model, protocol=protocol)

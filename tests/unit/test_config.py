@@ -73,6 +73,7 @@ def test_an_integer_may_stand_for_a_float_but_a_float_not_for_an_integer():
         ("dropout", 2.0),
         ("dropout", -0.1),
         ("warmup", 2.0),
+        ("lr", -0.1),
         ("lr_scale", math.inf),
     ],
 )
@@ -109,6 +110,13 @@ def test_equal_runs_have_one_name_and_any_other_value_has_another():
     }
 
     assert len(names) == 5
+
+
+def test_a_field_that_came_later_names_a_run_only_where_it_is_used():
+    run = RunSpec(task="synthetic/shift@1[length=512]", model="s4d", protocol=Protocol())
+
+    assert run.run_id == "87c06980ea062eac", "as before there was a rate in the protocol"
+    assert dataclasses.replace(run, protocol=Protocol(lr=1e-3)).run_id != run.run_id
 
 
 @given(st.integers(1, 1000), st.sampled_from(["", "K", "M", "G", "GiB", "mb"]))

@@ -120,6 +120,16 @@ def test_what_a_group_leaves_open_is_the_recipes_rate_and_the_protocols_decay(gr
     assert (found["lr"], found["weight_decay"]) == settings
 
 
+def test_a_protocols_own_rate_goes_before_the_recipes_and_not_before_those_set_apart():
+    settings = [
+        {group["lr"] for group in optimizer_groups(trainer().network, ScaleModel(), protocol)}
+        for protocol in (PROTOCOL, replace(PROTOCOL, lr=0.5), replace(PROTOCOL, lr=0.5, lr_scale=2))
+    ]
+    usual, apart = ScaleModel.lr, settings[0] - {ScaleModel.lr}
+
+    assert settings == [{usual, *apart}, {0.5, *apart}, {1.0, *(2 * rate for rate in apart)}]
+
+
 def test_a_protocol_scales_every_rate_alike():
     groups = optimizer_groups(trainer().network, ScaleModel(), replace(PROTOCOL, lr_scale=2.0))
 
