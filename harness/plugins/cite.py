@@ -3,13 +3,13 @@
 Everything is read from source text: no plugin, and so no torch, is imported.
 """
 
-import ast
 import re
 from pathlib import Path
 
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
 from harness.plugins.registry import Entry, registry
+from harness.plugins.source import constant
 
 HEAD = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,", re.MULTILINE)
 
@@ -31,8 +31,9 @@ def cite(models: list[str], plugins: tuple[str, ...] = ()) -> str:
 
 
 def cited(entry: Entry) -> dict[str, str]:
-    """Return the entries of one model by their keys, in the order in which it names them."""
-    keys = references(entry.path)
+    """Return the entries of one model by their keys, in the order of its `reference`."""
+    named = str(constant(entry.path, "reference") or "")
+    keys = [key.strip() for key in named.split(",") if key.strip()]
     if not keys:
         raise SpecError(f"The model {entry.name!r} follows no paper, so there is nothing to cite.")
     known = bibliography(entry.path.parent)
@@ -40,17 +41,6 @@ def cited(entry: Entry) -> dict[str, str]:
         if key not in known:
             raise unknown(f"entry in the .bib files beside {entry.name!r}", key, list(known))
     return {key: known[key] for key in keys}
-
-
-def references(module: Path) -> list[str]:
-    """Return the keys that the class attribute `reference` of a module's recipe lists."""
-    for node in ast.walk(ast.parse(module.read_text())):
-        match node:
-            case ast.AnnAssign(
-                ast.Name("reference"), value=ast.Constant(str() as keys)
-            ) | ast.Assign([ast.Name("reference")], ast.Constant(str() as keys)):
-                return [key.strip() for key in keys.split(",") if key.strip()]
-    return []
 
 
 def bibliography(folder: Path) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 Entry points of the groups `ssm_bench.models` and `ssm_bench.suites` name packages to walk or single
 modules; `--plugin FILE` names a file. All come through the same door and are listed with where they
-came from. A plugin that cannot be read or imported is reported and hides no other.
+came from. A plugin that cannot be read or imported is reported and hides no other. A package within
+a package may say what its files are, with a constant in its `__init__.py`: `PLUGINS = False` for
+what plugins share, `PLUGINS = "preset"` for presets.
 """
 
 import ast
 import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,10 +20,10 @@ from zlib import crc32
 
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
+from harness.plugins.source import constant, parsed
 
 Kind = Literal["model", "task", "preset"]
 GROUPS: Mapping[str, Kind] = {"ssm_bench.models": "model", "ssm_bench.suites": "task"}
-PRESETS = "presets"
 BASES = {
     "Model": "model",
     "NetworkModel": "model",
@@ -134,28 +136,31 @@ def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
         name = _plugin_name(value.rpartition(".")[2])
         return [Entry(name=name, kind=kind, module=value, path=Path(), origin=origin, error=reason)]
     if spec.submodule_search_locations:
+        package = Entry(name="", kind=kind, module=value, path=Path(), origin=origin)
         return [
             entry
             for folder in spec.submodule_search_locations
-            for entry in _walk(Path(folder), value, kind, origin)
+            for entry in _walk(Path(folder), package)
         ]
     path = Path(cast("str", spec.origin))
     return [_entry(_plugin_name(path.stem), kind, value, path, origin)]
 
 
-def _walk(root: Path, package: str, kind: Kind, origin: str) -> Iterator[Entry]:
+def _walk(folder: Path, package: Entry) -> Iterator[Entry]:
     """Yield every module below a package's folder, except helpers and their folders."""
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        helper = any(part.startswith("_") for part in parts)
-        # A folder that holds no plugins but what they share has no business in a list of them.
-        if helper or (kind == "model" and len(parts) > 1 and parts[0] == "ops"):
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(("_", ".")):
             continue
-        module = ".".join((package, *parts))
-        if parts[0] == PRESETS:
-            yield _entry(_plugin_name(parts[-1]), "preset", module, path, origin)
-        else:
-            yield _entry("/".join(map(_plugin_name, parts)), kind, module, path, origin)
+        name, module = package.name + _plugin_name(path.stem), f"{package.module}.{path.stem}"
+        if path.suffix == ".py":
+            yield _entry(name, package.kind, module, path, package.origin)
+        elif path.is_dir():
+            within = replace(package, name=f"{name}/", module=module)
+            held = constant(path / "__init__.py", "PLUGINS")
+            if held == "preset":
+                within = replace(within, name="", kind="preset")
+            if held is not False:
+                yield from _walk(path, within)
 
 
 def _from_file(path: Path) -> Entry:
@@ -163,7 +168,7 @@ def _from_file(path: Path) -> Entry:
         raise SpecError(f"There is no plugin file {str(path)!r}; --plugin takes a Python file.")
     tree_bases = {
         getattr(base, "id", getattr(base, "attr", ""))
-        for node in ast.walk(_parsed(path))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     }
@@ -175,7 +180,7 @@ def _from_file(path: Path) -> Entry:
     if kinds or entry.error:
         return entry
     wanted = ", ".join(BASES)
-    return _with_error(entry, f"it has no class that derives from one of {wanted}")
+    return replace(entry, error=f"it has no class that derives from one of {wanted}")
 
 
 def _entry(name: str, kind: Kind, module: str, path: Path, origin: str) -> Entry:
@@ -183,19 +188,8 @@ def _entry(name: str, kind: Kind, module: str, path: Path, origin: str) -> Entry
     try:
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
     except (OSError, SyntaxError, ValueError) as error:
-        return _with_error(entry, f"{type(error).__name__}: {error}")
-    return Entry(**{**vars(entry), "summary": text.partition("\n")[0]})
-
-
-def _with_error(entry: Entry, error: str) -> Entry:
-    return Entry(**{**vars(entry), "error": error})
-
-
-def _parsed(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_text())
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
+        return replace(entry, error=f"{type(error).__name__}: {error}")
+    return replace(entry, summary=text.partition("\n")[0])
 
 
 def _without_twins(entries: list[Entry]) -> Iterator[Entry]:
@@ -206,7 +200,7 @@ def _without_twins(entries: list[Entry]) -> Iterator[Entry]:
         if other is entry:
             yield entry
         else:
-            yield _with_error(entry, f"the name {entry.name!r} is taken by {other.origin}")
+            yield replace(entry, error=f"the name {entry.name!r} is taken by {other.origin}")
 
 
 def _plugin_name(stem: str) -> str:

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from harness.core.errors import SpecError
 from harness.plugins import loading, registry
 from harness.plugins.loading import BrokenPluginError, build, full_text, label
-from harness.plugins.registry import Registry
 
 MODEL = '''
 """A model for a test."""
@@ -41,6 +41,10 @@ def package(file, tmp_path, monkeypatch):
     """Write a package of plugins that an entry point could name."""
     for name in ("acme/__init__.py", "acme/words/__init__.py"):
         file(name, "")
+    file("acme/words/shared/__init__.py", "PLUGINS = False")
+    file("acme/words/shared/letters.py", "")
+    file("acme/plans/__init__.py", '"""Runs."""\n\nPLUGINS = "preset"  # whose files are lists')
+    file("acme/plans/long_ago.py", '"""Many runs."""')
     file("acme/words/copy_back.py", '"""Say it again, backwards."""')
     file("acme/words/_shared.py", "")
     file("acme/broken.py", "def (")
@@ -49,21 +53,41 @@ def package(file, tmp_path, monkeypatch):
     return "acme"
 
 
-def test_a_package_is_walked_by_file_name_and_helpers_are_left_out(package):
-    entries = registry._from_entry_point(package, "task", "acme-dist")
+@pytest.fixture
+def installed(monkeypatch):
+    """Return what the registry finds where nothing but one entry point is installed."""
 
-    assert {e.name for e in entries} == {"words/copy-back", "broken", "raises"}
+    def find(value, group="ssm_bench.suites"):
+        points = EntryPoints([EntryPoint("acme", value, group)])
+        monkeypatch.setattr(registry, "entry_points", points.select)
+        return registry.registry.__wrapped__()
+
+    return find
+
+
+def test_a_package_is_walked_by_file_name_and_helpers_are_left_out(package, installed):
+    found = installed(package)
+
+    assert {e.name for e in found.entries} == {"words/copy-back", "broken", "raises", "long-ago"}
     assert "acme" not in sys.modules
 
 
-def test_a_summary_is_read_from_the_source_without_importing_it(package):
-    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+def test_a_package_within_says_that_it_holds_presets_or_no_plugins(package, installed):
+    found = installed(package)
+
+    assert list(found.of("preset")) == ["long-ago"]
+    assert found.of("preset")["long-ago"].module == "acme.plans.long_ago"
+    assert found.folders("task") == ["words"]
+
+
+def test_a_summary_is_read_from_the_source_without_importing_it(package, installed):
+    found = installed(package)
 
     assert found.of("task")["words/copy-back"].summary == "Say it again, backwards."
 
 
-def test_a_file_that_cannot_be_parsed_is_reported_and_hides_no_other(package):
-    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+def test_a_file_that_cannot_be_parsed_is_reported_and_hides_no_other(package, installed):
+    found = installed(package)
 
     (broken,) = found.broken()
     assert broken.name == "broken"
@@ -71,27 +95,26 @@ def test_a_file_that_cannot_be_parsed_is_reported_and_hides_no_other(package):
     assert set(found.of("task")) == {"words/copy-back", "raises"}
 
 
-def test_a_failing_import_is_reported_with_its_error(package):
-    found = Registry(tuple(registry._from_entry_point(package, "task", "acme-dist")))
+def test_a_failing_import_is_reported_with_its_error(package, installed):
+    found = installed(package)
 
-    with pytest.raises(BrokenPluginError, match=r"acme-dist.*RuntimeError: no luck"):
+    with pytest.raises(BrokenPluginError, match=r"from acme .*RuntimeError: no luck"):
         loading.imported(found.find("task", "raises"))
 
 
-def test_an_entry_point_to_nowhere_is_broken_and_says_so():
-    (entry,) = registry._from_entry_point("no_such_module_here", "model", "someone")
+def test_an_entry_point_to_nowhere_is_broken_and_says_so(installed):
+    (entry,) = installed("no_such_module_here", "ssm_bench.models").broken()
 
     assert "no_such_module_here" in entry.error
 
 
 def test_the_second_of_two_plugins_with_one_name_is_reported(file):
-    first = registry._from_file(file("a/twin.py", MODEL))
-    second = registry._from_file(file("b/twin.py", MODEL))
+    first, second = (str(file(f"{folder}/twin.py", MODEL)) for folder in "ab")
 
-    found = Registry(tuple(registry._without_twins([first, second])))
+    found = registry.registry((first, second))
 
-    assert found.of("model")["twin"].origin == first.origin
-    assert "is taken by" in found.broken()[0].error
+    assert found.of("model")["twin"].origin == first
+    assert f"is taken by {first}" in found.broken()[0].error
 
 
 def test_a_plugin_file_gives_a_recipe_with_its_files_name(file):

@@ -1,0 +1,23 @@
+"""What a module says of itself in its source, read without importing it."""
+
+import ast
+from pathlib import Path
+
+
+def parsed(path: Path) -> ast.Module:
+    """Parse a file; nothing is in one that is not there or no Python."""
+    try:
+        return ast.parse(path.read_text())
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def constant(path: Path, name: str) -> object:
+    """Return the constant that a module, or a class in it, gives to a name; None if none does."""
+    for node in ast.walk(parsed(path)):
+        match node:
+            case ast.AnnAssign(ast.Name(given), value=ast.Constant(value)) | ast.Assign(
+                [ast.Name(given)], ast.Constant(value)
+            ) if given == name:
+                return value
+    return None
