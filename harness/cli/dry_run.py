@@ -29,70 +29,70 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
 
     Args:
         sweep: What was asked for.
-        plan: What planning, with a look ahead, made of it.
+        plan: What planning, with requirements, made of it.
         json: Print a line of JSON a run, and a last one with the totals.
 
     Returns:
         The exit code: 1 if a run cannot be made or a plugin is broken, 0 otherwise.
     """
-    found = forecasts(plan, sweep.results, sweep.limits)
+    runs = forecasts(plan, sweep.results, sweep.limits)
     for problem in plan.problems:
         Console(stderr=True).print(f"Left out: {problem}", markup=False, soft_wrap=True)
     if json:
-        lines = [codec.encode(line).decode() for line in (*found, {"totals": totals(found)})]
+        lines = [codec.encode(line).decode() for line in (*runs, {"totals": totals(runs)})]
         sys.stdout.write("\n".join(lines) + "\n")
     else:
         console = Console()
         # A name with options is no longer one when it is broken to fit 80 columns.
-        Console(width=max(console.width, WIDE)).print(forecast_table(found))
-        console.print("\n".join(closing(found)), highlight=False, markup=False, soft_wrap=True)
-    return 1 if plan.problems or any(told.expected == "cannot run" for told in found) else 0
+        Console(width=max(console.width, WIDE)).print(forecast_table(runs))
+        console.print("\n".join(closing(runs)), highlight=False, markup=False, soft_wrap=True)
+    return 1 if plan.problems or any(run.expected == "cannot run" for run in runs) else 0
 
 
-def forecast_table(found: list[Forecast]) -> Table:
+def forecast_table(runs: list[Forecast]) -> Table:
     """Draw a row for every run."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("task", "model", "seed", "expected"):
         table.add_column(heading, overflow="fold")
     for heading in ("parameters", "seconds", "memory"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why, or carried over from", style="dim")
-    for told in found:
-        style = STYLES[told.expected]
-        files = ", ".join(f"{name} ({units.memory(n)})" for name, n in told.files.items())
-        about = (told.reason, files, told.basis)
+    table.add_column("why, or extrapolated from", style="dim")
+    for run in runs:
+        style = STYLES[run.expected]
+        files = ", ".join(f"{name} ({units.memory(n)})" for name, n in run.files.items())
+        about = (run.reason, files, run.basis)
         table.add_row(
-            escape(told.task),
-            escape(told.model),
-            str(told.seed),
-            f"[{style}]{told.expected}[/{style}]",
-            units.count(told.parameters),
-            "0" if told.seconds == 0 else units.seconds(told.seconds),
-            units.memory(told.bytes),
+            escape(run.task),
+            escape(run.model),
+            str(run.seed),
+            f"[{style}]{run.expected}[/{style}]",
+            units.count(run.parameters),
+            "0" if run.seconds == 0 else units.seconds(run.seconds),
+            units.memory(run.bytes),
             escape("; ".join(filter(None, about))),
         )
     return table
 
 
-def totals(found: list[Forecast]) -> dict[str, float]:
+def totals(runs: list[Forecast]) -> dict[str, float]:
     """Add up what is known, and count what is not."""
-    files = {name: size for told in found for name, size in told.files.items()}
-    doing = [told for told in found if told.expected in {"to run", "needs files"}]
+    files = {name: size for run in runs for name, size in run.files.items()}
+    doing = [run for run in runs if run.expected in {"to run", "needs files"}]
     return {
-        "runs": len(found),
+        "runs": len(runs),
         "to_run": len(doing),
-        "unknown": sum(told.seconds is None for told in doing),
-        "seconds": sum(told.seconds or 0.0 for told in doing),
-        "bytes": max((told.bytes or 0.0 for told in doing), default=0.0),
+        "unknown": sum(run.seconds is None for run in doing),
+        "seconds": sum(run.seconds or 0.0 for run in doing),
+        "bytes": max((run.bytes or 0.0 for run in doing), default=0.0),
         "files": len(files),
         "fetch_bytes": sum(size or 0 for size in files.values()),
         "fetch_unknown": sum(size is None for size in files.values()),
     }
 
 
-def closing(found: list[Forecast]) -> list[str]:
+def closing(runs: list[Forecast]) -> list[str]:
     """Say the totals, and what the figures are and are not."""
-    total = totals(found)
+    total = totals(runs)
     time, memory = units.seconds(total["seconds"]), units.memory(total["bytes"])
     doing = f"{total['runs']} runs, {total['to_run']} of them to be done"
     known = total["unknown"] < total["to_run"]
@@ -107,8 +107,8 @@ def closing(found: list[Forecast]) -> list[str]:
         lines.append(
             f"{total['files']} files to fetch: {units.memory(total['fetch_bytes'])}{unsized}."
         )
-    machines = dict.fromkeys(told.machine for told in found if told.machine)
+    machines = dict.fromkeys(run.machine for run in runs if run.machine)
     if machines:
-        lines.append(f"Carried over from records made on {'; '.join(machines)}.")
+        lines.append(f"Extrapolated from records made on {'; '.join(machines)}.")
         lines.append("Drawing data, scoring and starting processes are not in the figures.")
     return lines

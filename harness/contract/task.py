@@ -184,6 +184,9 @@ class MeasuredTask(Task):
     """A task in which a network is not trained but timed and weighed."""
 
     learns = False
+    times_training: ClassVar[bool] = False
+    """Whether a call is one step of training, so that its records say what trainings will take.
+    It is read from the source, so the class that is True writes it out."""
 
     @abstractmethod
     def workload(self, network: Network, batch: int, rng: torch.Generator) -> Workload:

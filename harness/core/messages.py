@@ -28,6 +28,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     """Sequences in one example."""
     parameters: int | None = None
     """Trainable numbers; None for a model that builds its whole network, maybe from the data."""
+    measured_by: list[str] = []
+    """Tasks whose records say what a step or a call costs."""
     files: dict[str, int | None] = {}
     """What is still to be fetched, with its bytes; None where nobody says how many."""
     refusal: str = ""

@@ -1,30 +1,28 @@
-"""What scaling records say about cost, and how it is carried over to other sizes. No torch.
+"""What a step or a call costs: curves over the length, fitted to records of measurements. No torch.
 
-A call costs what the same model's call cost at the nearest width and depth that was measured, with
-the same options if there is such a record, on the same kind of device and in the same precision.
-Over the length the cost is a constant, a linear and a quadratic part. All parts grow with the
+A curve is one model on one measured task, at one width and depth, on one machine. Over the length,
+a cost is a constant, a linear and a quadratic part: overheads, linear-time layers and attention are
+what a sequence model's cost is made of. At another size it is extrapolated: all parts grow with the
 depth; all but the constant grow with the batch, and with the width to a power.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import NamedTuple
 
-from harness.core.config import Protocol, Selector
+from harness.core.config import Protocol, RunSpec, Selector
 from harness.core.messages import Planned
 from harness.core.record import Record
-from harness.costs.frontier import parts
 
-TRAINING = "scaling/train"
-NEAR = 3
+SECONDS_BY_WIDTH, BYTES_BY_WIDTH = 1.5, 1.0
+"""Powers of the width; that of the seconds lies between what a layer does channel by channel and
+what its linear maps do."""
+NEAREST = 3
 """Measured lengths that the parts are fitted to: those nearest to the one that is asked about."""
 
-Points = list[tuple[int, float]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
+class Size(NamedTuple):
     """What a step or a call works on."""
 
     length: int
@@ -33,86 +31,111 @@ class Size:
     depth: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """One model on one measured task, over lengths."""
+class Cost(NamedTuple):
+    """Of a step or a call."""
 
-    task: str
-    """Its name."""
-    model: Selector
-    size: Size
-    """Of the batch, the width and the depth; the length is the points'."""
-    device: str
-    precision: str
-    machine: str
-    seconds: Points
-    bytes: Points
+    seconds: float
+    bytes: float | None
+    """Peak above what the process held before; None where nobody weighed."""
 
-    def distance(self, planned: Planned, size: Size) -> tuple[bool, float]:
-        """Return whether the options differ, and how far the network's size is away."""
-        factors = size.width / self.size.width, size.depth / self.size.depth
-        return planned.model != self.model, sum(abs(math.log(factor)) for factor in factors)
 
-    def carried(self, points: Points, size: Size, by_width: float) -> float | None:
-        """Return a cost at another size; None without points."""
-        if not points:
-            return None
-        near = sorted(points, key=lambda point: abs(math.log(point[0] / size.length)))[:NEAR]
-        constant, *growing = parts(sorted(near), size.length)
+class CostCurve:
+    """What calls of one model on one measured task cost, by their length."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        """Take measurements that differ in nothing but length; of equal ones the first counts."""
+        first = records[0]
+        self.task, self.model, self.spec = first.spec.task.name, first.model, first.spec
+        self.machine, self.size = first.place, size_of(first.spec, 0)
+        self.seconds: dict[int, float] = {}
+        self.bytes: dict[int, float] = {}
+        for record in records:
+            if record.measured is not None and record.measured.length not in self.seconds:
+                self.seconds[record.measured.length] = median(record.measured.call_s)
+                if record.memory is not None:
+                    self.bytes[record.measured.length] = float(record.memory.delta_bytes)
+
+    def at(self, size: Size) -> Cost:
+        """Return what a step or a call of a size costs."""
+        seconds = self._extrapolated(self.seconds, size, SECONDS_BY_WIDTH)
+        weighed = self._extrapolated(self.bytes, size, BYTES_BY_WIDTH) if self.bytes else None
+        return Cost(seconds, weighed)
+
+    def _extrapolated(self, known: Mapping[int, float], size: Size, by_width: float) -> float:
+        nearest = sorted(known, key=lambda length: abs(math.log(length / size.length)))[:NEAREST]
+        points = [(length, known[length]) for length in sorted(nearest)]
+        constant, *growing = parts(points, size.length)
         wider: float = (size.width / self.size.width) ** by_width
         growth = size.batch / self.size.batch * wider
         return size.depth / self.size.depth * (constant + sum(growing) * growth)
 
+    def is_of(self, planned: Planned) -> bool:
+        """Say whether it is of a run's model, device and precision."""
+        ours, theirs = self.spec.protocol, planned.spec.protocol
+        same = (self.model.name, self.spec.device) == (planned.model.name, planned.spec.device)
+        return same and bool(ours and theirs and ours.precision == theirs.precision)
 
-class Evidence:
-    """What records say about cost."""
+    def distance(self, model: Selector, size: Size) -> tuple[bool, float]:
+        """Return whether a model's options differ, and how far a network's size is away."""
+        factors = size.width / self.size.width, size.depth / self.size.depth
+        return model != self.model, sum(abs(math.log(factor)) for factor in factors)
+
+
+class CostCurves:
+    """All that records say about cost."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        known = list(records)
-        self.curves = curves(known)
-        self.untrained = {r.spec.model.name for r in known if r.parameters == 0}
+        groups: dict[tuple[object, ...], list[Record]] = {}
+        self.untrained: set[str] = set()
         """Models that have nothing to train."""
+        for record in records:
+            spec = record.spec
+            if record.parameters == 0:
+                self.untrained.add(record.model.name)
+            if record.measured is not None and spec.protocol is not None:
+                which = spec.task.name, record.model, spec.device, spec.protocol.precision
+                key = *which, size_of(spec, 0), record.place
+                groups.setdefault(key, []).append(record)
+        self.curves = [CostCurve(group) for group in groups.values()]
 
-    def curve(self, planned: Planned, size: Size) -> Curve | None:
-        """Return the measurements of the planned model that are nearest to a size."""
-        task = TRAINING if planned.learns else planned.spec.task.name
+    def nearest(self, planned: Planned, measured_by: Iterable[str], size: Size) -> CostCurve | None:
+        """Return the curve of some tasks that is nearest to a planned run.
+
+        It is the same model's in the same precision on the same kind of device; those with the same
+        options go first, then those of the nearest width and depth.
+        """
         found = [
             curve
+            for task in measured_by
             for curve in self.curves
-            if (curve.task, curve.model.name) == (task, planned.model.name)
-            and curve.device == planned.spec.device
-            and planned.spec.protocol
-            and curve.precision == planned.spec.protocol.precision
+            if curve.task == task and curve.is_of(planned)
         ]
-        return min(found, key=lambda curve: curve.distance(planned, size), default=None)
+        return min(found, key=lambda curve: curve.distance(planned.model, size), default=None)
 
 
-def curves(records: list[Record]) -> list[Curve]:
-    """Sort measurements by task, model, size and machine, in the order of the records."""
-    groups: dict[tuple[str, Selector, Size, str, str, str], dict[int, Record]] = {}
-    for record in records:
-        if record.measured is None or record.spec.protocol is None:
-            continue
-        size = sized(record.spec.protocol, 0)
-        precision, where = record.spec.protocol.precision, record.place
-        key = record.spec.task.name, record.model, size, record.spec.device, precision, where
-        groups.setdefault(key, {}).setdefault(record.measured.length, record)
-    return [
-        Curve(
-            task=task,
-            model=model,
-            size=size,
-            device=device,
-            precision=precision,
-            machine=where,
-            seconds=[(n, median(r.measured.call_s)) for n, r in found.items() if r.measured],
-            bytes=[(n, float(r.memory.delta_bytes)) for n, r in found.items() if r.memory],
-        )
-        for (task, model, size, device, precision, where), found in groups.items()
-    ]
+def size_of(spec: RunSpec, length: int, documents: int = 1) -> Size:
+    """Return what a run works on: each of its examples is so many sequences of a length."""
+    protocol = spec.protocol or Protocol()
+    return Size(length, documents * protocol.batch, protocol.width, protocol.depth)
 
 
-def sized(protocol: Protocol, length: int, documents: int = 1) -> Size:
-    """Return what a step or a call works on."""
-    batch, width, depth = documents * protocol.batch, protocol.width, protocol.depth
-    return Size(length=length, batch=batch, width=width, depth=depth)
+def parts(points: Sequence[tuple[int, float]], length: int) -> tuple[float, float, float]:
+    """Return what a cost at a length is made of: a constant, a linear and a quadratic part.
+
+    They are fitted with equal relative weight, and none of them is negative.
+
+    Args:
+        points: (length, cost) in order of length; of one alone, all the cost is linear.
+        length: Where the cost is wanted.
+    """
+    import numpy as np  # noqa: PLC0415 - the command line starts without
+    from scipy.optimize import nnls  # noqa: PLC0415 - the same
+
+    if len(points) == 1:
+        return 0.0, points[0][1] * length / points[0][0], 0.0
+    at = np.array([point[0] for point in points]) / length
+    cost = np.maximum([point[1] for point in points], 1e-12)
+    constant, linear, quadratic = nnls(
+        np.stack([at**0, at, at**2], 1) / cost[:, None], np.ones(len(cost))
+    )[0]
+    return float(constant), float(linear), float(quadratic)

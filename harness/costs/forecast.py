@@ -1,9 +1,8 @@
-"""What planned runs will take, carried over from scaling records; no figure without one. No torch.
+"""What planned runs will take, extrapolated from measurements; no figure without one. No torch.
 
-A training step costs what the same model's step cost in `scaling/train`, carried over as
-`harness.costs.curves` says: with the width to the power of 1.5 (seconds), between what a layer does
-channel by channel and what its linear maps do, or 1 (bytes). A measured task is carried over from
-its own records. Drawing data, scoring and starting processes are not in the figures.
+A training costs its steps, extrapolated from records of the tasks that measure training steps; a
+measurement costs its fewest calls, from records of its own task. Drawing data, scoring and starting
+processes are not in the figures.
 """
 
 import math
@@ -12,21 +11,19 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from harness.core.config import Limits, Protocol, Selector
 from harness.core.messages import Plan, Planned
 from harness.core.record import Record
-from harness.costs.curves import Evidence, sized
-from harness.costs.frontier import CALLS
+from harness.costs.curves import CostCurves, size_of
+from harness.costs.frontier import CALLS, SETTLING, over_budget
 from harness.results.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED = tuple(str(RESULTS / kind / "v1") for kind in ("records", "costs"))
 """The records of this checkout, from whatever folder it is asked: of the models that its tables
 compare, and of the others, which serve estimates only."""
-SECONDS_BY_WIDTH, BYTES_BY_WIDTH = 1.5, 1.0
-SETTLING = 1 / 16
-"""Share of a measurement's budget that calls are repeated for before they count."""
 
 Expected = Literal["stored", "skipped", "cannot run", "needs files", "over budget", "to run"]
 
@@ -49,7 +46,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     bytes: float | None = None
     """Peak of a step or call above what the process holds before; None if no record says."""
     basis: str = ""
-    """The records that the figures are carried over from, or which are missing."""
+    """The records that the figures are extrapolated from, or which are missing."""
     machine: str = ""
     """Where these were made."""
 
@@ -60,91 +57,82 @@ def forecasts(
     """Say what is to be expected of every planned run.
 
     Args:
-        plan: Planned with a look ahead.
+        plan: Planned with requirements.
         results: The folder in which finished runs are looked for, and scaling records first.
-        limits: Decide whether a stored failure stands.
+        limits: Decide whether a stored failure stands, and what is too much memory.
         published: Folders of further scaling records.
     """
     store = Store(results)
-    folders = (store, *map(Store, published))
-    evidence = Evidence([record for each in folders for record in each.records()])
+    curves = CostCurves(
+        record for each in (store, *map(Store, published)) for record in each.records()
+    )
     return [
-        limited(forecast(planned, store.finished(planned.spec.run_id, limits), evidence), limits)
+        forecast(planned, store.finished(planned.spec.run_id, limits), curves, limits)
         for planned in plan.runs
     ]
 
 
-def limited(told: Forecast, limits: Limits) -> Forecast:
-    """Mark a run whose predicted memory is above the limit."""
-    if told.expected != "to run" or not 0 < limits.memory_bytes < (told.bytes or 0.0):
-        return told
-    reason = f"Predicted to need {told.bytes:.3g} bytes of a limit of {limits.memory_bytes:,}."
-    return msgspec.structs.replace(told, expected="over budget", reason=reason)
-
-
-def forecast(planned: Planned, stored: Record | None, evidence: Evidence) -> Forecast:
+def forecast(
+    planned: Planned, stored: Record | None, curves: CostCurves, limits: Limits
+) -> Forecast:
     """Say what is to be expected of one run."""
-    ahead = planned.requirements
-    told = Forecast(
+    needs = planned.requirements
+    run = Forecast(
         run_id=planned.spec.run_id,
         task=planned.task,
         model=planned.model,
         seed=planned.spec.seed,
         expected="to run",
-        parameters=ahead.parameters if ahead else None,
+        parameters=needs.parameters if needs else None,
     )
     if stored is not None:
         reason = " ".join(filter(None, [f"{stored.outcome}.", stored.reason]))
-        return msgspec.structs.replace(told, expected="stored", reason=reason)
-    if planned.skip or ahead is None:
-        return msgspec.structs.replace(told, expected="skipped", reason=planned.skip)
-    if ahead.refusal:
-        return msgspec.structs.replace(told, expected="cannot run", reason=ahead.refusal)
-    told = costed(told, planned, evidence)
-    lacks = {"expected": "needs files", "files": ahead.files} if ahead.files else {}
-    return msgspec.structs.replace(told, **lacks)
+        return replace(run, expected="stored", reason=reason)
+    if planned.skip or needs is None:
+        return replace(run, expected="skipped", reason=planned.skip)
+    if needs.refusal:
+        return replace(run, expected="cannot run", reason=needs.refusal)
+    run = with_costs(run, planned, curves, limits)
+    return replace(run, expected="needs files", files=needs.files) if needs.files else run
 
 
-def costed(told: Forecast, planned: Planned, evidence: Evidence) -> Forecast:
-    """Add what a run will take, if records say."""
-    protocol, ahead = planned.spec.protocol, planned.requirements
+def with_costs(run: Forecast, planned: Planned, curves: CostCurves, limits: Limits) -> Forecast:
+    """Add what a run will take, if records say, and whether that is too much."""
+    protocol, needs = planned.spec.protocol, planned.requirements
     assert protocol is not None
-    assert ahead is not None
-    name = planned.model.name
-    if planned.learns and name in evidence.untrained:
-        basis = f"records of {name} have nothing to train"
-        return msgspec.structs.replace(told, seconds=0.0, basis=basis)
-    size = sized(protocol, ahead.length, ahead.documents)
-    curve = evidence.curve(planned, size)
+    assert needs is not None
+    if planned.learns and planned.model.name in curves.untrained:
+        basis = f"records of {planned.model.name} have nothing to train"
+        return replace(run, seconds=0.0, basis=basis)
+    size = size_of(planned.spec, needs.length, needs.documents)
+    curve = curves.nearest(planned, needs.measured_by, size)
     if curve is None:
-        return unknown(told, planned, protocol)
-    step = curve.carried(curve.seconds, size, SECONDS_BY_WIDTH)
-    assert step is not None
-    told = msgspec.structs.replace(
-        told,
-        seconds=spent(step, protocol, learns=planned.learns),
-        bytes=curve.carried(curve.bytes, size, BYTES_BY_WIDTH),
-        basis=f"{curve.task} of {curve.model}, width {curve.size.width}, depth {curve.size.depth}",
+        limit = protocol.seconds if planned.learns else 0.0
+        return replace(run, seconds=limit or None, basis=lacking(planned, limit))
+    step, (_, _, width, depth) = curve.at(size), curve.size
+    run = replace(
+        run,
+        seconds=total_seconds(step.seconds, protocol, learns=planned.learns),
+        bytes=step.bytes,
+        basis=f"{curve.task} of {curve.model}, width {width}, depth {depth}",
         machine=curve.machine,
     )
-    if not planned.learns and CALLS * step > protocol.budget_s:
-        reason = f"Predicted to take {CALLS * step:.3g} s of a budget of {protocol.budget_s:g} s."
-        return msgspec.structs.replace(told, expected="over budget", reason=reason)
-    return told
+    calls = {} if planned.learns else {"seconds": CALLS * step.seconds}
+    prediction = {**calls, "bytes": step.bytes or 0.0}
+    excess = over_budget(prediction, protocol.budget_s, limits.memory_bytes or math.inf)
+    return replace(run, expected="over budget", reason=excess) if excess else run
 
 
-def spent(step: float, protocol: Protocol, *, learns: bool) -> float:
+def total_seconds(step: float, protocol: Protocol, *, learns: bool) -> float:
     """Return the seconds of a whole training; of a measurement, its settling and fewest calls."""
     if not learns:
         return protocol.budget_s * SETTLING + CALLS * step
     return min(protocol.steps * step, protocol.seconds or math.inf)
 
 
-def unknown(told: Forecast, planned: Planned, protocol: Protocol) -> Forecast:
-    """Say that no record says, and how long the run may take at most if it is limited."""
+def lacking(planned: Planned, limit: float) -> str:
+    """Say which record there is none of, and whether the run is limited in seconds."""
     task = "" if planned.learns else f" on {planned.spec.task.name}"
     device = "" if planned.spec.device == "cpu" else f", {planned.spec.device}"
     basis = f"unknown: no scaling record of {planned.model.name}{task}{device}"
-    limit = protocol.seconds if planned.learns else 0.0
-    basis += "; at most its limit" if limit else ""
-    return msgspec.structs.replace(told, seconds=limit or None, basis=basis)
+    return basis + ("; at most its limit" if limit else "")

@@ -21,6 +21,8 @@ from harness.core.seeding import scope
 from harness.data.fetch import missing
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import BrokenPluginError, build, full_text, label
+from harness.plugins.registry import registry
+from harness.plugins.source import constant
 
 
 def plan(request: PlanRequest) -> Plan:
@@ -52,10 +54,11 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
     runs = [resolved(run, task, model) for task in tasks]
     if not request.requirements:
         return runs
+    training = training_tasks(plugins)
     return [
-        structs.replace(
-            each, requirements=None if each.skip else requirements(task, model, protocol)
-        )
+        each
+        if each.skip
+        else structs.replace(each, requirements=requirements(task, model, protocol, training))
         for each, task in zip(runs, tasks, strict=True)
     ]
 
@@ -88,7 +91,16 @@ class Face:
     causal: bool
 
 
-def requirements(task: Task, model: Recipe, protocol: Protocol) -> Requirements:
+@cache
+def training_tasks(plugins: tuple[str, ...]) -> list[str]:
+    """Return the tasks that measure training steps, by what their sources say."""
+    tasks = registry(plugins).of("task").values()
+    return [entry.name for entry in tasks if constant(entry.path, "times_training")]
+
+
+def requirements(
+    task: Task, model: Recipe, protocol: Protocol, training: list[str]
+) -> Requirements:
     """Build the network, which shows whether it can be built, and look for the task's files."""
     face = Face(task.inputs, task.outputs, task.max_length, task.causal)
     try:
@@ -99,6 +111,7 @@ def requirements(task: Task, model: Recipe, protocol: Protocol) -> Requirements:
         length=task.max_length,
         documents=task.outputs.documents,
         parameters=parameters,
+        measured_by=training if task.learns else [task.name],
         files={file.name: file.size for file in missing(task.files())},
         refusal=refusal,
     )

@@ -188,8 +188,7 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
             observer(update)
             record = performed(sweep, planned, frontier, executor, forwarding(observer, update))
             store.append(record)
-        if planned.ladder:
-            frontier.note(planned.ladder, record)
+        frontier.note(planned, record)
         observer(replace(update, record=record, stored=stored))
         yield record
 
@@ -207,14 +206,10 @@ def performed(
     on_progress: Callable[[Progress], None],
 ) -> Record:
     """Do one run, or say why it is not done."""
-    started, prediction, refusal = today(), {}, ""
-    if planned.ladder and not planned.skip:
-        budget_s = planned.spec.protocol.budget_s if planned.spec.protocol else 0.0
-        prediction = frontier.predict(planned.ladder, planned.length)
-        refusal = frontier.refusal(planned.ladder, prediction, budget_s)
+    started, prediction = today(), frontier.predict(planned)
     if planned.skip:
         result = Result(outcome="skipped", reason=planned.skip)
-    elif refusal:
+    elif refusal := frontier.refusal(planned, prediction):
         result = Result(outcome="not-run", reason=refusal)
     else:
         job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.limits)

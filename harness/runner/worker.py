@@ -29,6 +29,7 @@ from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import listening
 from harness.core.record import Measured
 from harness.core.seeding import scope, stream
+from harness.costs.frontier import SETTLING
 from harness.measure import memory
 from harness.measure.clock import now, sample
 from harness.measure.device import peak, synchronizer
@@ -105,7 +106,7 @@ class ChildRun:
         budget_s = self.protocol.budget_s
         (timed,) = sample(
             work.call,
-            settle_s=budget_s / 16,
+            settle_s=budget_s * SETTLING,
             budget_s=budget_s / 2,
             synchronize=synchronizer(self.spec.device),
         )

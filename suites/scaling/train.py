@@ -1,7 +1,7 @@
 """Time a training step over whole sequences: forward, backward and AdamW."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ class Train(SequenceScaling):
     Not in it: drawing and moving the batch, and building the optimiser, whose moments the first
     call allocates. AdamW has one group and torch's defaults, whatever the model trains best with.
     """
+
+    times_training: ClassVar[bool] = True
 
     def workload(self, network: Network, batch: int, rng: torch.Generator) -> Workload:
         """Prepare a batch and an optimiser; a call does one step and returns its loss."""

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from harness.core.config import Protocol, RunSpec, Selector
+from harness.core.messages import Planned
 from harness.core.record import Learned, Measured, Memory, Outcome, Record
 
 MACHINE = {
@@ -48,6 +49,19 @@ def blank(
         spec=spec,
         **{"task_version": 1, "started": "2026-01-02T03:04:05Z", "machine": MACHINE, **fields},
     )
+
+
+def planned(
+    task: str = "synthetic/shift",
+    model: str = "s4d",
+    *,
+    protocol: Protocol = PROTOCOL,
+    **fields: Any,
+) -> Planned:
+    """Make a planned run; `fields` are its own."""
+    spec = RunSpec(task=task, model=model, protocol=protocol)
+    given = {"task_version": 1, "learns": not task.startswith("scaling/"), **fields}
+    return Planned(**{"spec": spec, "task": spec.task, "model": spec.model, **given})
 
 
 def scored(

@@ -173,7 +173,7 @@ for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 20):
 
 
 def test_writers_in_several_processes_do_not_mix_their_lines(tmp_path):
-    root = Path(__file__).parents[2]  # `python -c` finds the tests from there
+    root = Path(__file__).parents[3]  # `python -c` finds the tests from there
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)], cwd=root)
         for first in (0, 20, 40)

@@ -6,6 +6,8 @@ import pytest
 
 from harness.core.config import Protocol, RunSpec
 from harness.core.messages import PlanRequest
+from harness.data.fetch import missing
+from harness.plugins.loading import load_task
 from harness.plugins.registry import registry
 from harness.runner.planning import plan
 from harness.runner.sweep import preset_runs, requests
@@ -109,3 +111,50 @@ def test_seeds_repeat_every_run_of_a_preset():
 
     assert len(thrice) == 3 * len(once)
     assert {run.seed for run in thrice} == {0, 1, 2}
+
+
+def test_requirements_count_parameters_and_say_what_cannot_be_built(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
+    runs = [
+        RunSpec(task="images/smnist[source=full]", model=model, protocol=Protocol(width=8, depth=1))
+        for model in ("s4d[state=4]", "s4d[n_ssm=3]", "chance")
+    ]
+    fits, wrong, whole = (
+        run.requirements for run in plan(PlanRequest(runs=runs, plugins=[], requirements=True)).runs
+    )
+
+    assert fits is not None
+    assert fits.parameters is not None
+    assert fits.parameters > 100
+    assert (fits.length, fits.documents, fits.refusal) == (784, 1, "")
+    assert "n_ssm" in wrong.refusal
+    assert (whole.parameters, whole.refusal) == (None, "")
+
+
+def test_files_are_missing_until_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
+    task = load_task("images/smnist[source=full]")
+    before = missing(task.files())
+    for file in before:
+        (tmp_path / file.name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file.name).touch()
+
+    assert len(before) == 4
+    assert sum(file.size for file in before) > 10_000_000
+    assert missing(task.files()) == missing(load_task("synthetic/shift").files()) == []
+
+
+def test_a_plan_that_is_not_asked_for_requirements_builds_nothing(monkeypatch):
+    monkeypatch.setattr("harness.runner.planning.requirements", None)
+    run = RunSpec(task="synthetic/shift", model="s4d")
+
+    assert plan(PlanRequest(runs=[run], plugins=[])).runs[0].requirements is None
+
+
+def test_trainings_are_measured_by_what_times_training_steps_and_measurements_by_themselves():
+    runs = [RunSpec(task=task, model="s4d") for task in ("synthetic/shift", "scaling/decode")]
+    found = plan(PlanRequest(runs=runs, plugins=[], requirements=True)).runs
+
+    by = {run.task.name: run.requirements.measured_by for run in found if run.requirements}
+    assert by == {"synthetic/shift": ["scaling/train"], "scaling/decode": ["scaling/decode"]}
+    assert load_task("scaling/train").times_training, "the source says what the class is"
