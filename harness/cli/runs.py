@@ -1,12 +1,13 @@
 """The verbs that plan and make runs."""
 
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
-from harness.core.config import Limits, Protocol, parse_bytes, parse_options
+from harness.core.config import Limits, Protocol, parse_options
 from harness.core.errors import SpecError, unknown
 
 
@@ -65,3 +66,16 @@ def run(
 
         sys.exit(show_dry_run(sweep, plan(sweep, requirements=True), json))
     sys.exit(show_sweep(sweep, plan(sweep), json))
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as `6G`, `512M` or `1000000`, in powers of 1024.
+
+    Raises:
+        SpecError: The text is no such size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise SpecError(f"{text!r} is not a size; write it like 6G, 512M or 1000000.")
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * 1024**power)

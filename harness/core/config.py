@@ -242,16 +242,3 @@ def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> 
             )
         checked[key] = wanted(value)
     return checked
-
-
-def parse_bytes(text: str) -> int:
-    """Read a size such as `6G`, `512M` or `1000000`, in powers of 1024.
-
-    Raises:
-        SpecError: The text is no such size.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise SpecError(f"{text!r} is not a size; write it like 6G, 512M or 1000000.")
-    power = " KMGT".index(match[2].upper() or " ")
-    return int(float(match[1]) * 1024**power)

@@ -24,7 +24,7 @@ Average = tuple[str, tuple[tuple[str, float | None], ...]]
 
 
 @dataclass(frozen=True)
-class Part:
+class TaskScores:
     """What one model has of one task, under one condition."""
 
     title: str
@@ -42,7 +42,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Row:
+class AverageRow:
     """One average over one choice of conditions."""
 
     name: str
@@ -94,7 +94,7 @@ def _task(group: Group) -> str:
     return group.records[0].spec.task.name
 
 
-def _rows(average: Average, members: Iterable[Group]) -> list[Row]:
+def _rows(average: Average, members: Iterable[Group]) -> list[AverageRow]:
     """Make a row for each choice of conditions; the first says also what others lack."""
     name, tasks = average[0], dict(average[1])
     whole: dict[tuple[str, ...], dict[str, Text]] = {}
@@ -110,14 +110,14 @@ def _rows(average: Average, members: Iterable[Group]) -> list[Row]:
             lacking[model] = Text(_complaint(scored, parts), missing=True)
     if lacking:
         whole.setdefault(next(iter(whole), tuple(tasks)), {}).update(lacking)
-    return [Row(name, over, texts) for over, texts in whole.items()]
+    return [AverageRow(name, over, texts) for over, texts in whole.items()]
 
 
 def _parts(
     tasks: Mapping[str, float | None], members: Iterable[Group]
-) -> dict[str, dict[str, list[Part]]]:
+) -> dict[str, dict[str, list[TaskScores]]]:
     """Return what each model has of each task, by the model with all its options."""
-    found: dict[str, dict[str, list[Part]]] = {}
+    found: dict[str, dict[str, list[TaskScores]]] = {}
     for group in members:
         task, models = _task(group), {label: full for full, label in group.labels.items()}
         for cell in group_cells(group):
@@ -126,7 +126,7 @@ def _parts(
     return found
 
 
-def _part(cell: Cell, least: float | None) -> Part:
+def _part(cell: Cell, least: float | None) -> TaskScores:
     """Take a cell as it counts: no run for less than the least, a diverged one for just that."""
     scores, (low, high) = cell.scores, cell.interval or (0.0, 0.0)
     missing, diverged = dict(cell.missing), 0
@@ -135,10 +135,12 @@ def _part(cell: Cell, least: float | None) -> Part:
         scores = tuple(max(least, score) for score in (*scores, *[least] * diverged))
         low, high = max(least, low), max(least, high)
     half, outcomes = (high - low) / 2, ", ".join(missing)
-    return Part(cell.task, scores, half, outcomes, cell.lost - diverged, diverged)
+    return TaskScores(cell.task, scores, half, outcomes, cell.lost - diverged, diverged)
 
 
-def _complaint(scored: Mapping[str, Sequence[Part]], parts: Mapping[str, Sequence[Part]]) -> str:
+def _complaint(
+    scored: Mapping[str, Sequence[TaskScores]], parts: Mapping[str, Sequence[TaskScores]]
+) -> str:
     """Say why there is no average: what it lacks, or else what there is too much of."""
     lacks = [_absence(task, parts[task]) for task, found in scored.items() if not found]
     if lacks:
@@ -147,13 +149,13 @@ def _complaint(scored: Mapping[str, Sequence[Part]], parts: Mapping[str, Sequenc
     return f"ran {', '.join(twice)} conditions, of which one must be chosen"
 
 
-def _absence(task: str, parts: Iterable[Part]) -> str:
+def _absence(task: str, parts: Iterable[TaskScores]) -> str:
     """Name a task, and what became of its runs."""
     outcomes = ", ".join(dict.fromkeys(part.missing for part in parts))
     return f"{task} ({outcomes})" if outcomes else task
 
 
-def _text(parts: Sequence[Part]) -> Text:
+def _text(parts: Sequence[TaskScores]) -> Text:
     """Write an average with its interval, its seeds, and how many diverged or were lost."""
     counts = sorted({len(part.scores) for part in parts})
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
@@ -166,7 +168,7 @@ def _text(parts: Sequence[Part]) -> Text:
     return Text(f"{units.plus_minus(middle, _interval(middle, parts))} (n={seeds}{rest})")
 
 
-def _interval(middle: float, parts: Sequence[Part]) -> Interval | None:
+def _interval(middle: float, parts: Sequence[TaskScores]) -> Interval | None:
     """Return the 95 % interval of an average of independent means; None if seeds are too few."""
     seeds = np.array([len(part.scores) for part in parts])
     if (seeds == 1).all():

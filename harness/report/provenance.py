@@ -28,19 +28,15 @@ def provenance(records: Sequence[Record]) -> list[tuple[str, str]]:
     facts = [(title, _fact(name, records)) for name, title in FACTS.items()]
     spans = [
         ("Device", devices),
-        ("Run", " to ".join(dict.fromkeys((times[0], times[-1]))) if times else ""),
+        ("Run", _span(times)),
     ]
     return [(title, text) for title, text in (*facts, *spans) if text]
 
 
 def _fact(name: str, records: Iterable[Record]) -> str:
     if name == "load":
-        loads = [r.machine["before"]["load"] for r in records if "before" in r.machine]
-        return (
-            " to ".join(dict.fromkeys(f"{load:.1f}" for load in (min(loads), max(loads))))
-            if loads
-            else ""
-        )
+        loads = sorted(r.machine["before"]["load"] for r in records if "before" in r.machine)
+        return _span([f"{load:.1f}" for load in loads])
     return _joined(_written(name, r.machine[name]) for r in records if name in r.machine)
 
 

@@ -8,13 +8,11 @@ from functools import cache
 from itertools import product
 from typing import Any, cast
 
-from msgspec import structs
-
 from harness.contract.batch import Inputs
 from harness.contract.model import Model, Recipe
 from harness.contract.outputs import Outputs
 from harness.contract.task import Task
-from harness.core.config import Protocol, RunSpec
+from harness.core.config import RunSpec
 from harness.core.errors import SpecError, UnsupportedError
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.seeding import scope
@@ -50,22 +48,14 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
         for values in product(*climbs.values())
     ]
     protocol = (run.protocol or first.protocol).changed(request.changes)
-    run = replace(run, protocol=protocol)
-    runs = [resolved(run, task, model) for task in tasks]
-    if not request.requirements:
-        return runs
-    training = training_tasks(plugins)
-    return [
-        each
-        if each.skip
-        else structs.replace(each, requirements=requirements(task, model, protocol, training))
-        for each, task in zip(runs, tasks, strict=True)
-    ]
+    run = replace(run, protocol=protocol, model=full_text(model))
+    return [resolved(run, task, model, request) for task in tasks]
 
 
-def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
+def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> Planned:
     """Return a run whose values are all there."""
-    spec = replace(run, task=full_text(task), model=full_text(model))
+    spec, skip = replace(run, task=full_text(task)), model.skip(task)
+    asked = request.requirements and not skip
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})
     return Planned(
@@ -75,9 +65,10 @@ def resolved(run: RunSpec, task: Task, model: Recipe) -> Planned:
         task_version=task.version,
         learns=task.learns,
         averages={name: dict(tasks) for name, tasks in task.averages().items()},
-        skip=model.skip(task),
+        skip=skip,
         ladder=replace(spec, task=full_text(common)).run_id if rungs else "",
         length=rungs.get("length", 0),
+        requirements=requirements(spec, task, model, tuple(request.plugins)) if asked else None,
     )
 
 
@@ -99,10 +90,11 @@ def training_tasks(plugins: tuple[str, ...]) -> list[str]:
 
 
 def requirements(
-    task: Task, model: Recipe, protocol: Protocol, training: list[str]
+    spec: RunSpec, task: Task, model: Recipe, plugins: tuple[str, ...]
 ) -> Requirements:
     """Build the network, which shows whether it can be built, and look for the task's files."""
     face = Face(task.inputs, task.outputs, task.max_length, task.causal)
+    protocol = spec.protocol or task.protocol
     try:
         parameters, refusal = counted(face, model, protocol.width, protocol.depth), ""
     except (SpecError, UnsupportedError) as error:
@@ -111,7 +103,7 @@ def requirements(
         length=task.max_length,
         documents=task.outputs.documents,
         parameters=parameters,
-        measured_by=training if task.learns else [task.name],
+        measured_by=training_tasks(plugins) if task.learns else [task.name],
         files={file.name: file.size for file in missing(task.files())},
         refusal=refusal,
     )

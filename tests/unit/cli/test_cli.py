@@ -5,8 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import cli
+from harness.cli.runs import parse_bytes
+from harness.core.errors import SpecError
 from harness.plugins.registry import registry
 
 
@@ -108,3 +112,16 @@ def test_the_start_loads_nothing_heavy(words):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr == "loaded []"
+
+
+@given(st.integers(1, 1000), st.sampled_from(["", "K", "M", "G", "GiB", "mb"]))
+def test_a_size_is_read_in_powers_of_1024(number, unit):
+    power = {"": 0, "k": 1, "m": 2, "g": 3}[unit[:1].lower()]
+
+    assert parse_bytes(f"{number}{unit}") == number * 1024**power
+
+
+@pytest.mark.parametrize("text", ["lots", "6 apples", "-1G", ""])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(SpecError, match="write it like 6G"):
+        parse_bytes(text)

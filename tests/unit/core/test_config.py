@@ -13,7 +13,6 @@ from harness.core.config import (
     RunSpec,
     Selector,
     checked_options,
-    parse_bytes,
     parse_options,
 )
 from harness.core.errors import SpecError, UnknownNameError
@@ -117,16 +116,3 @@ def test_a_field_that_came_later_names_a_run_only_where_it_is_used():
 
     assert run.run_id == "87c06980ea062eac", "as before there was a rate in the protocol"
     assert dataclasses.replace(run, protocol=Protocol(lr=1e-3)).run_id != run.run_id
-
-
-@given(st.integers(1, 1000), st.sampled_from(["", "K", "M", "G", "GiB", "mb"]))
-def test_a_size_is_read_in_powers_of_1024(number, unit):
-    power = {"": 0, "k": 1, "m": 2, "g": 3}[unit[:1].lower()]
-
-    assert parse_bytes(f"{number}{unit}") == number * 1024**power
-
-
-@pytest.mark.parametrize("text", ["lots", "6 apples", "-1G", ""])
-def test_what_is_no_size_is_refused(text):
-    with pytest.raises(SpecError, match="write it like 6G"):
-        parse_bytes(text)
