@@ -154,11 +154,13 @@ def test_a_recipe_that_is_not_whole_is_told_what_it_lacks(file):
         build("model", "half", (str(path),))
 
 
-def test_a_module_that_others_only_share_is_told_how_to_be_called(file, monkeypatch, tmp_path):
+def test_a_module_that_others_only_share_is_told_how_to_be_called(
+    file, installed, monkeypatch, tmp_path
+):
     file("beta/__init__.py", "")
     file("beta/shared.py", '"""What others share."""')
     monkeypatch.syspath_prepend(tmp_path)
-    found = Registry(tuple(registry._from_entry_point("beta", "model", "beta-dist")))
+    found = installed("beta", "ssm_bench.models")
 
     with pytest.raises(BrokenPluginError, match=r"name that starts with '_'\.$"):
         loading.recipe_class(found.find("model", "shared"))
