@@ -39,7 +39,7 @@ class Check:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class CheckResult:
     """What came of one check."""
 
     name: str

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 
 
-def disturb() -> None:
+def advance_global_generators() -> None:
     """Move torch's, numpy's and Python's global generators on."""
     torch.rand(3)
     np.random.random(3)  # noqa: NPY002 - the generator that a plugin may wrongly draw from
     random.random()  # noqa: S311 - as above
 
 
-def positions() -> dict[str, bytes]:
-    """Tell where the global generators of torch and numpy stand, so that a move shows.
+def global_states() -> dict[str, bytes]:
+    """Return the states of the global generators of torch and numpy, so that a move shows.
 
     Python's own is left out: beartype moves it whenever it checks a list.
     """

@@ -15,42 +15,42 @@ from harness.contract.network import Network
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 from harness.testing.check import Check, CheckError, NotApplicableError, check
-from harness.testing.generators import disturb
-from harness.testing.probes import EVERY_OUTPUT, LENGTH, WIDTH
-from harness.testing.stepping import STEPPING_CHECKS, near
-from harness.testing.subject import Subject, both_ways, causally
-from harness.testing.tolerance import agree
+from harness.testing.generators import advance_global_generators
+from harness.testing.model_under_test import ModelUnderTest, causal_and_noncausal, causal_only
+from harness.testing.stepping import STEPPING_CHECKS
+from harness.testing.tiny_tasks import EVERY_OUTPUT, LENGTH, WIDTH
+from harness.testing.tolerance import agree, near_in_half_precision
 
 OTHER_LENGTHS = (1, 7, 2 * LENGTH + 1)
 """None is what the model was built for; the odd ones find halves that do not meet."""
 
 
-@both_ways
-def keeps_shape_and_dtype(subject: Subject) -> None:
+@causal_and_noncausal
+def keeps_shape_and_dtype(model: ModelUnderTest) -> None:
     """A (b, l, d) input of float32 or float64 gives a finite output of its shape and dtype."""
     for dtype in (torch.float32, torch.float64):
-        u = subject.features(dtype=dtype)
-        _same_face(subject.network(dtype)(u), u)
+        u = model.features(dtype=dtype)
+        _check_shape_and_dtype(model.network(dtype)(u), u)
 
 
-@both_ways
-def takes_other_lengths(subject: Subject) -> None:
+@causal_and_noncausal
+def takes_other_lengths(model: ModelUnderTest) -> None:
     """Sequences shorter or longer than the model was built for give finite outputs."""
-    network = subject.network()
+    network = model.network()
     for length in OTHER_LENGTHS:
-        u = subject.features(length=length)
+        u = model.features(length=length)
         output = network(u)
-        _same_face(output, u)
-        if subject.causal:
+        _check_shape_and_dtype(output, u)
+        if model.causal:
             start = network(u[:, : length // 2 + 1])
             claim = f"The start of {length} positions changes when the rest is cut off"
             agree(start, output[:, : length // 2 + 1], claim)
 
 
-@causally
-def sees_no_future(subject: Subject) -> None:
+@causal_only
+def sees_no_future(model: ModelUnderTest) -> None:
     """A change at one position moves no output before it."""
-    network, u, other = subject.network(), subject.features(1), subject.features(1, draw="second")
+    network, u, other = model.network(), model.features(1), model.features(1, draw="second")
     before = network(u)
     for position in range(1, LENGTH):
         changed = u.clone()
@@ -59,21 +59,21 @@ def sees_no_future(subject: Subject) -> None:
         agree(network(changed)[:, :position], before[:, :position], claim)
 
 
-@both_ways
-def keeps_sequences_apart(subject: Subject) -> None:
+@causal_and_noncausal
+def keeps_sequences_apart(model: ModelUnderTest) -> None:
     """What one sequence of a batch holds changes nothing for the others."""
-    network, u = subject.network(), subject.features()
+    network, u = model.network(), model.features()
     changed = u.clone()
-    changed[1] = subject.features(draw="second")[1]
+    changed[1] = model.features(draw="second")[1]
     output = network(u)
     agree(network(changed)[::2], output[::2], "Sequence 1 of the batch changes its neighbours")
     agree(network(u[1:2]), output[1:2], "Sequence 1 comes out otherwise when it is alone")
 
 
-@both_ways
-def ignores_padding(subject: Subject) -> None:
+@causal_and_noncausal
+def ignores_padding(model: ModelUnderTest) -> None:
     """Neither the content nor the number of padded positions changes the valid ones."""
-    network, u, other = subject.network(), subject.features(), subject.features(draw="second")
+    network, u, other = model.network(), model.features(), model.features(draw="second")
     lengths = torch.tensor([LENGTH, LENGTH - 5, 1])
     padded = torch.arange(LENGTH) >= lengths[:, None]
     output = network(u, lengths)
@@ -86,31 +86,31 @@ def ignores_padding(subject: Subject) -> None:
         agree(valid, network(u[row : row + 1, :length])[0], claim)
 
 
-@both_ways
-def gives_every_parameter_a_gradient(subject: Subject) -> None:
+@causal_and_noncausal
+def gives_every_parameter_a_gradient(model: ModelUnderTest) -> None:
     """Every trainable parameter gets a finite gradient, and not zeros only."""
-    network, u = subject.network().train(), subject.features()
+    network, u = model.network().train(), model.features()
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if not trainable:
         raise NotApplicableError("It has no trainable parameters.")
-    idle = _idle(network, u, trainable)
+    idle = _zero_gradients(network, u, trainable)
     # A map that starts at zero holds back what lies before it; a step away from there it must not.
     with torch.no_grad(), scope("conformance", "nudge"):
         for parameter in trainable.values():
             parameter.add_(0.01 * torch.randn_like(parameter))
     network.zero_grad()
-    for name in idle & _idle(network, u, trainable):
+    for name in idle & _zero_gradients(network, u, trainable):
         raise CheckError(f"The gradient of the parameter {name!r} is zero everywhere.")
 
 
-@both_ways
-def runs_in_half_precision(subject: Subject) -> None:
+@causal_and_noncausal
+def runs_in_half_precision(model: ModelUnderTest) -> None:
     """Under bfloat16 autocast it stays near its float32 self, or refuses with a sentence."""
-    network, u = subject.network(torch.float32), subject.features(dtype=torch.float32)
+    network, u = model.network(torch.float32), model.features(dtype=torch.float32)
     exact = network(u).detach()
     with torch.autocast("cpu", torch.bfloat16):
         output = network(u)
-    near(output, exact, "output")
+    near_in_half_precision(output, exact, "output")
     if output.requires_grad:
         output.float().square().sum().backward()
     for name, parameter in network.named_parameters():
@@ -118,27 +118,27 @@ def runs_in_half_precision(subject: Subject) -> None:
             raise CheckError(f"Under bfloat16 autocast the gradient of {name!r} is not finite.")
 
 
-@both_ways
-def repeats_itself(subject: Subject) -> None:
+@causal_and_noncausal
+def repeats_itself(model: ModelUnderTest) -> None:
     """Built twice from one seed it has the same bytes, whatever other generators did."""
-    first = subject.network()
-    disturb()
-    second = subject.network()
+    first = model.network()
+    advance_global_generators()
+    second = model.network()
     twins = dict(second.state_dict())
     for name, value in first.state_dict().items():
         if not torch.equal(value, twins[name]):
             raise CheckError(f"From one seed {name!r} starts from other values the second time.")
-    u = subject.features()
+    u = model.features()
     before = first(u)
-    disturb()
+    advance_global_generators()
     if not torch.equal(second(u), before):
         raise CheckError("Two networks with the same parameters give different bytes.")
 
 
-@both_ways
-def differentiates_exactly(subject: Subject) -> None:
+@causal_and_noncausal
+def differentiates_exactly(model: ModelUnderTest) -> None:
     """Gradients agree with finite differences in float64 (torch's `gradcheck`)."""
-    network, u = subject.network(), subject.features(1, 5).requires_grad_()
+    network, u = model.network(), model.features(1, 5).requires_grad_()
     if not network(u).requires_grad:
         raise NotApplicableError("Its output depends neither on its input nor on parameters.")
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -175,7 +175,7 @@ def serves_every_output(recipe: Recipe) -> None:
         raise NotApplicableError(reasons[0])
 
 
-def _same_face(output: Tensor, u: Tensor) -> None:
+def _check_shape_and_dtype(output: Tensor, u: Tensor) -> None:
     if output.shape != u.shape or output.dtype != u.dtype:
         raise CheckError(
             f"An input of {tuple(u.shape)} {u.dtype} gives an output of {tuple(output.shape)} "
@@ -185,7 +185,7 @@ def _same_face(output: Tensor, u: Tensor) -> None:
         raise CheckError(f"The output for {u.shape[1]} positions in {u.dtype} is not finite.")
 
 
-def _idle(network: Network, u: Tensor, trainable: dict[str, nn.Parameter]) -> set[str]:
+def _zero_gradients(network: Network, u: Tensor, trainable: dict[str, nn.Parameter]) -> set[str]:
     """Go backward once and return the parameters whose gradient is zero everywhere."""
     output = network(u)
     if not output.requires_grad:

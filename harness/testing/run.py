@@ -11,9 +11,9 @@ from harness.data.fetch import FetchError, data_folder, fault
 from harness.measure.clock import now
 from harness.plugins.loading import build
 from harness.plugins.registry import Kind, registry
-from harness.testing.check import Check, CheckError, NotApplicableError, Result
-from harness.testing.learning import LEARNING_CHECKS
-from harness.testing.measured import MEASURED_CHECKS
+from harness.testing.check import Check, CheckError, CheckResult, NotApplicableError
+from harness.testing.learning_tasks import LEARNING_CHECKS
+from harness.testing.measured_tasks import MEASURED_CHECKS
 from harness.testing.models import MODEL_CHECKS
 
 KINDS: tuple[Kind, ...] = ("model", "task")
@@ -45,7 +45,7 @@ def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
 
 def run_checks(
     kind: Kind | Literal["auto"], text: str, plugins: tuple[str, ...] = ()
-) -> Iterator[Result]:
+) -> Iterator[CheckResult]:
     """Check a plugin, rule by rule. Nothing is downloaded for that: who wants it, fetches first.
 
     Args:
@@ -61,7 +61,7 @@ def run_checks(
     for check in checks_for(recipe):
         start = now()
         outcome, reason = _outcome(check, recipe, absent)
-        yield Result(
+        yield CheckResult(
             name=check.name,
             outcome=outcome,
             sentence=check.sentence,

@@ -12,9 +12,9 @@ from harness.core.errors import UnsupportedError
 from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
 from harness.testing.check import Check, CheckError, NotApplicableError, check
-from harness.testing.probes import LENGTH, WIDTH, positions
-from harness.testing.subject import Subject, causally
-from harness.testing.tolerance import HALF_PRECISION, agree
+from harness.testing.model_under_test import ModelUnderTest, causal_only
+from harness.testing.tiny_tasks import LENGTH, WIDTH, features_task
+from harness.testing.tolerance import agree, near_in_half_precision
 
 DEPTH = 3
 """Blocks of a small network: enough for layers that differ by their number."""
@@ -23,41 +23,41 @@ LONG = 1100
 """Positions after which a cache that is held in blocks has grown to the second."""
 
 
-@causally
-def steps_as_it_sees(subject: Subject) -> None:
+@causal_only
+def steps_as_it_sees(model: ModelUnderTest) -> None:
     """Stepping through a sequence gives what a whole forward pass gives."""
     for dtype in (torch.float64, torch.float32):
-        network, u = subject.network(dtype), subject.features(dtype=dtype)
+        network, u = model.network(dtype), model.features(dtype=dtype)
         outputs, _ = _stepped(network, u)
         with torch.no_grad():
             agree(torch.stack(outputs, 1), network(u), "A step gives another output than forward")
 
 
-@causally
-def prefills_as_it_steps(subject: Subject) -> None:
+@causal_only
+def prefills_as_it_steps(model: ModelUnderTest) -> None:
     """After `prefill` generation goes on as after stepping through the same positions."""
-    network, u = subject.network(), subject.features()
+    network, u = model.network(), model.features()
     for read in (1, LENGTH // 2, LENGTH - 1):
-        _, walked = _stepped(network, u[:, :read])
+        _, stepped = _stepped(network, u[:, :read])
         with torch.no_grad():
             state = network.prefill(u[:, :read])
-        expected, _ = _stepped(network, u[:, read:], walked)
+        expected, _ = _stepped(network, u[:, read:], stepped)
         outputs, _ = _stepped(network, u[:, read:], state)
         claim = f"After a prefill of {read} positions the steps give other outputs"
         agree(torch.stack(outputs, 1), torch.stack(expected, 1), claim)
 
 
-@causally
-def advances_in_pieces(subject: Subject) -> None:
+@causal_only
+def advances_in_pieces(model: ModelUnderTest) -> None:
     """A sequence cut in pieces, its state carried from one to the next, comes out as in one go."""
-    network, u = subject.network(), subject.features()
-    _piecewise(network, u)
+    network, u = model.network(), model.features()
+    _check_pieces(network, u)
 
 
-@causally
-def takes_an_empty_piece(subject: Subject) -> None:
+@causal_only
+def takes_an_empty_piece(model: ModelUnderTest) -> None:
     """A piece of no positions gives no outputs and leaves the state as it was."""
-    network, u = subject.network(), subject.features()
+    network, u = model.network(), model.features()
     for read in (0, LENGTH // 2):
         with torch.no_grad():
             state = network.prefill(u[:, :read])
@@ -72,7 +72,7 @@ def takes_an_empty_piece(subject: Subject) -> None:
 @check
 def steps_inside_the_backbone(recipe: Recipe) -> None:
     """In a network of several blocks, norms and maps included, it steps as it sees."""
-    task = positions(causal=True)
+    task = features_task(causal=True)
     if reason := recipe.skip(task):
         raise NotApplicableError(reason)
     with scope("conformance", "init"):
@@ -84,37 +84,37 @@ def steps_inside_the_backbone(recipe: Recipe) -> None:
         raise NotApplicableError(str(error)) from error
     with torch.no_grad():
         agree(torch.stack(outputs, 1), network(u), "Stepping gives other predictions than forward")
-    _piecewise(network, u)
+    _check_pieces(network, u)
 
 
-@causally
-def steps_in_half_precision(subject: Subject) -> None:
+@causal_only
+def steps_in_half_precision(model: ModelUnderTest) -> None:
     """Under bfloat16 autocast steps and pieces stay near forward, their state as large as ever."""
-    network, u = subject.network(torch.float32), subject.features(1, dtype=torch.float32)
+    network, u = model.network(torch.float32), model.features(1, dtype=torch.float32)
     with torch.no_grad():
         exact = network(u)
         with torch.autocast("cpu", torch.bfloat16):
             stepped, state = _stepped(network, u)
             advanced, after = network.advance(u, network.initial_state(1))
-    near(torch.stack(stepped, 1), exact, "output of the steps")
-    near(advanced, exact, "output of a piece")
+    near_in_half_precision(torch.stack(stepped, 1), exact, "output of the steps")
+    near_in_half_precision(advanced, exact, "output of a piece")
     for each in (state, after):
-        _weigh(network, each, LENGTH)
+        _check_state_bytes(network, each, LENGTH)
 
 
-@causally
-def weighs_its_state(subject: Subject) -> None:
+@causal_only
+def weighs_its_state(model: ModelUnderTest) -> None:
     """`state_bytes` is what the state of one sequence really holds."""
-    network, u = subject.network(torch.float32), subject.features(1, LONG, torch.float32)
+    network, u = model.network(torch.float32), model.features(1, LONG, torch.float32)
     for length in (1, LENGTH):
         _, state = _stepped(network, u[:, :length])
-        _weigh(network, state, length)
+        _check_state_bytes(network, state, length)
     with torch.no_grad():
-        _weigh(network, network.prefill(u), LONG)
+        _check_state_bytes(network, network.prefill(u), LONG)
 
 
 @torch.no_grad()
-def _piecewise(network: Network, u: Tensor) -> None:
+def _check_pieces(network: Network, u: Tensor) -> None:
     whole = network(u)
     for cuts in ((1, LENGTH - 1), (LENGTH // 2, 0, LENGTH // 2), (LENGTH - 1, 1)):
         state, outputs = network.initial_state(len(u)), []
@@ -135,13 +135,6 @@ def _stepped(network: Network, u: Tensor, state: State = None) -> tuple[list[Ten
     return outputs, state
 
 
-def near(output: Tensor, exact: Tensor, what: str) -> None:
-    """Check that something computed under bfloat16 autocast lies near its float32 self."""
-    error = (output.float() - exact).norm() / exact.norm()
-    if not error <= HALF_PRECISION:
-        raise CheckError(f"Under bfloat16 autocast the {what} is off by {error:.1%} of its norm.")
-
-
 def _tensors(state: State) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
@@ -149,7 +142,7 @@ def _tensors(state: State) -> list[Tensor]:
     return [tensor for part in parts for tensor in _tensors(part)]
 
 
-def _weigh(network: Network, state: State, length: int) -> None:
+def _check_state_bytes(network: Network, state: State, length: int) -> None:
     said, held = network.state_bytes(length), tensor_bytes(state)
     if said != held:
         raise CheckError(f"state_bytes({length}) says {said} bytes, but the state holds {held}.")

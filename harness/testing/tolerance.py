@@ -64,5 +64,12 @@ def agree(actual: Tensor, expected: Tensor, claim: str) -> None:
         )
 
 
+def near_in_half_precision(output: Tensor, exact: Tensor, what: str) -> None:
+    """Check that something computed under bfloat16 autocast lies near its float32 self."""
+    error = (output.float() - exact).norm() / exact.norm()
+    if not error <= HALF_PRECISION:
+        raise CheckError(f"Under bfloat16 autocast the {what} is off by {error:.1%} of its norm.")
+
+
 def _plain(value: object) -> str:
     return str(tuple(value) if isinstance(value, torch.Size) else value)

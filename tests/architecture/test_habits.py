@@ -1,10 +1,9 @@
-"""Sizes and habits that keep the house small; ruff keeps those of functions."""
+"""Habits that keep the house in order: who seeds, reads clocks, prints, and what is public."""
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import harness
 import harness.api
@@ -31,6 +30,7 @@ def those_with(pattern: re.Pattern[str]) -> set[str]:
     return {relative(path) for path in SOURCES if pattern.search(code_of(path))}
 
 
+@cache
 def code_of(path: Path) -> str:
     """Return a file's code without comments and docstrings."""
     tree = ast.parse(path.read_text())
@@ -38,13 +38,6 @@ def code_of(path: Path) -> str:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             node.value = ast.Constant(0)
     return ast.unparse(tree)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_a_file_fits_on_a_few_screens(path: Path) -> None:
-    most = 250 if path.is_relative_to(ROOT / "harness") else 150
-    lines = len(path.read_text().splitlines())
-    assert lines <= most, f"{relative(path)} has {lines} lines; {most} are enough"
 
 
 def test_there_are_sources_to_look_at() -> None:

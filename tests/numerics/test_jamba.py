@@ -11,12 +11,12 @@ from baselines.ops.experts import Experts, naive_experts
 from harness.api import Network, SpecError, tensor_bytes
 from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
-from harness.testing.probes import positions
+from harness.testing import features_task
 
 
 def network(recipe: Jamba, *, causal: bool = True, depth: int = 4) -> Network:
     with scope("network"):
-        return recipe.assemble(Backbone, positions(causal), 8, depth, 0.0).double().eval()
+        return recipe.assemble(Backbone, features_task(causal), 8, depth, 0.0).double().eval()
 
 
 @pytest.mark.parametrize(

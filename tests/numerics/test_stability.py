@@ -10,7 +10,7 @@ from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import load_model
 from harness.plugins.registry import registry
-from harness.testing.probes import Probe
+from harness.testing import TinyTask
 from harness.training.loop import prepared
 
 STEPS = 1000
@@ -36,7 +36,7 @@ VARIANTS = (
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_labels_that_nothing_explains_drive_no_parameter_out_of_the_numbers(name: str) -> None:
     """Random labels keep gradients large to the end, which is where recurrences blow up."""
-    task = Probe(
+    task = TinyTask(
         inputs=Signal(2), outputs=OneLabel(CLASSES), target=labels, causal=True, padded=True
     )
     model, rng = load_model(name), stream("stability", name)

@@ -13,7 +13,7 @@ from baselines.mamba2 import Mamba2
 from harness.api import Model, Protocol, SpecError, UnsupportedError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
-from harness.testing.probes import positions
+from harness.testing import features_task
 from harness.training.loop import optimizer_groups
 
 ALL = [Mamba2(), HGRN2(), GatedSSM(), Hawk()]
@@ -25,7 +25,7 @@ def count(module: nn.Module) -> int:
 
 def decays(recipe: Model) -> dict[str, float]:
     """Return the weight decay of each parameter, by the last part of its name."""
-    network = recipe.assemble(Backbone, positions(causal=True), 16, 2, 0.0)
+    network = recipe.assemble(Backbone, features_task(causal=True), 16, 2, 0.0)
     groups = optimizer_groups(network, recipe, Protocol(weight_decay=0.1))
     of = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     return {name.rpartition(".")[2]: of[id(p)] for name, p in network.named_parameters()}

@@ -12,9 +12,10 @@ from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import load_model
 from harness.plugins.registry import registry
-from harness.testing.probes import LENGTH, positions
+from harness.testing import features_task
 
 NAMES = [name for name in registry().of("model") if isinstance(load_model(name), Model)]
+TASK = features_task(causal=True)
 FORMS = {("s4", "mode"), ("transformer", "backend")}
 """Options that choose between several ways to compute the same numbers."""
 WIDTH = 32
@@ -50,19 +51,19 @@ def seen(recipe: Model) -> tuple[object, ...]:
     """Return what shows of a recipe: parameters, rates, outputs, its state; nothing if refused."""
     with scope("options"):
         try:
-            network: Network = recipe.assemble(Backbone, positions(True), WIDTH, 2, 0.0)
+            network: Network = recipe.assemble(Backbone, TASK, WIDTH, 2, 0.0)
         except SpecError:
             return ()
         # Some options bound what parameters may become, and show where training has moved them.
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter))
-    u = torch.randn(1, LENGTH, 8, generator=stream("options"))
+    u = torch.randn(1, TASK.max_length, 8, generator=stream("options"))
     try:
         with torch.no_grad():
             # Not their sum, which the last norm makes nearly the same for all.
             outputs = tuple(network(u).flatten().tolist())
-        held = network.state_bytes(LENGTH)
+        held = network.state_bytes(TASK.max_length)
     except UnsupportedError as error:
         held = str(error)
     parameters = network.named_parameters()

@@ -10,7 +10,7 @@ from baselines.s4 import S4, S4Layer
 from harness.api import OneLabel, ParameterGroup, Signal, SpecError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
-from harness.testing.probes import Probe
+from harness.testing import TinyTask
 
 
 def built(recipe: S4, *, width: int = 4, causal: bool = True) -> S4Layer:
@@ -19,7 +19,7 @@ def built(recipe: S4, *, width: int = 4, causal: bool = True) -> S4Layer:
 
 
 def test_the_speech_commands_configuration_has_the_papers_number_of_parameters() -> None:
-    task = Probe(
+    task = TinyTask(
         target=lambda n, rng: torch.randint(35, (n,), generator=rng),
         inputs=Signal(1),
         outputs=OneLabel(35),

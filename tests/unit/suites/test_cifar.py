@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from harness.api import RemoteFile, Signal, SpecError, Split, Tokens
 from harness.data.fetch import FetchError
-from harness.testing.check import NotApplicableError
-from harness.testing.learning import LEARNING_CHECKS
+from harness.testing import NotApplicableError, checks_for
 from suites import _cifar
 from suites.images.scifar import MEAN, STD, SequentialCifar
 from suites.lra.image import Image, grey_original, grey_s4
@@ -88,7 +87,7 @@ def put(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> Remote
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_every_check_that_applies_passes_on_small_data(task: _cifar.CifarTask) -> None:
     skipped = []
-    for check in LEARNING_CHECKS:
+    for check in checks_for(task):
         try:
             check(task)
         except NotApplicableError:

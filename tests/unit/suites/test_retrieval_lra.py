@@ -13,8 +13,7 @@ import torch
 
 from harness.api import PairLabel, RemoteFile, SpecError, Split, Tokens
 from harness.data.fetch import FetchError, data_folder, fault
-from harness.testing.check import NotApplicableError
-from harness.testing.learning import LEARNING_CHECKS
+from harness.testing import NotApplicableError, checks_for
 from suites.lra import retrieval
 from suites.lra._documents import END, UNKNOWN
 from suites.lra._pairs import pairs
@@ -80,7 +79,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> N
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_every_check_that_applies_passes_on_small_data(task: Retrieval) -> None:
     skipped = []
-    for check in LEARNING_CHECKS:
+    for check in checks_for(task):
         try:
             check(task)
         except NotApplicableError:

@@ -17,8 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from harness.api import SpecError, Split
 from harness.data.fetch import data_folder
-from harness.testing.check import NotApplicableError
-from harness.testing.learning import LEARNING_CHECKS
+from harness.testing import NotApplicableError, checks_for
 from suites.speech import _recordings
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
 from suites.speech._commands import ARCHIVE, Contents, samples
@@ -106,7 +105,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize("task", [SpeechCommands35(), SpeechCommands10()], ids=lambda t: t.name)
 def test_every_check_that_applies_passes_on_small_data(task: RecordedTask, fetched: Site) -> None:
     skipped = []
-    for check in LEARNING_CHECKS:
+    for check in checks_for(task):
         try:
             check(task)
         except NotApplicableError:

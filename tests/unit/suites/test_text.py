@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from harness.api import RemoteFile, SpecError, Split, Tokens
 from harness.data.fetch import FetchError
-from harness.testing import run_checks
-from harness.testing.check import NotApplicableError
-from harness.testing.learning import LEARNING_CHECKS
+from harness.testing import NotApplicableError, checks_for, run_checks
 from suites.lra import text
 from suites.lra._documents import (
     END,
@@ -99,7 +97,7 @@ def written(split: Split) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("task", TASKS[:2], ids=str)
 def test_every_check_that_applies_passes_on_small_data(task: Text) -> None:
     skipped = []
-    for check in LEARNING_CHECKS:
+    for check in checks_for(task):
         try:
             check(task)
         except NotApplicableError:

@@ -22,7 +22,7 @@ A_LABEL_EACH = StepLabels(WIDTH)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Probe(GeneratedTask):
+class TinyTask(GeneratedTask):
     """Inputs and targets that have nothing to do with each other."""
 
     target: Callable[[int, torch.Generator], Tensor]
@@ -54,17 +54,19 @@ def _values(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
     return lambda n, rng: torch.randn(n, *shape, generator=rng)
 
 
-def positions(causal: bool) -> Probe:
+def features_task(causal: bool) -> TinyTask:
     """Return the task whose networks have a mixer's face: (b, l, d) to (b, l, d)."""
-    return Probe(target=_labels(LENGTH), causal=causal)
+    return TinyTask(target=_labels(LENGTH), causal=causal)
 
 
-EVERY_OUTPUT: tuple[Probe, ...] = (
-    Probe(inputs=Tokens(5), outputs=OneLabel(CLASSES), target=_labels(), padded=True),
-    Probe(inputs=Tokens(5), outputs=OneLabel(CLASSES, pool="last"), target=_labels(), padded=True),
-    Probe(inputs=Signal(2), outputs=OneLabel(CLASSES), target=_labels(), causal=False),
-    Probe(inputs=Tokens(5), outputs=PairLabel(CLASSES), target=_labels(), padded=True),
-    Probe(inputs=Signal(2), outputs=StepLabels(CLASSES), target=_labels(LENGTH)),
-    Probe(inputs=Signal(2), outputs=Values(2, last=4), target=_values(4, 2)),
+EVERY_OUTPUT: tuple[TinyTask, ...] = (
+    TinyTask(inputs=Tokens(5), outputs=OneLabel(CLASSES), target=_labels(), padded=True),
+    TinyTask(
+        inputs=Tokens(5), outputs=OneLabel(CLASSES, pool="last"), target=_labels(), padded=True
+    ),
+    TinyTask(inputs=Signal(2), outputs=OneLabel(CLASSES), target=_labels(), causal=False),
+    TinyTask(inputs=Tokens(5), outputs=PairLabel(CLASSES), target=_labels(), padded=True),
+    TinyTask(inputs=Signal(2), outputs=StepLabels(CLASSES), target=_labels(LENGTH)),
+    TinyTask(inputs=Signal(2), outputs=Values(2, last=4), target=_values(4, 2)),
 )
 """One task for each kind of output and of inputs."""

@@ -16,7 +16,7 @@ from harness.contract.task import Task
 from harness.core.errors import UnsupportedError
 from harness.core.seeding import scope, stream
 from harness.testing.check import Check, CheckError, NotApplicableError, check
-from harness.testing.probes import LENGTH, WIDTH, Probe, positions
+from harness.testing.tiny_tasks import LENGTH, WIDTH, TinyTask, features_task
 
 
 @final
@@ -60,16 +60,16 @@ def bare(model: Model, task: Task, width: int, depth: int, dropout: float) -> Ne
 
 @final
 @dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
     """A model to be checked: its mixer, or its whole network, with one face for both."""
 
     recipe: Recipe
     causal: bool
 
     @property
-    def task(self) -> Probe:
+    def task(self) -> TinyTask:
         """The task that its networks are built for."""
-        return positions(self.causal)
+        return features_task(self.causal)
 
     def network(self, dtype: torch.dtype = torch.float64) -> Network:
         """Build it, always from the same draws: (b, l, d) to (b, l, d)."""
@@ -89,24 +89,24 @@ class Subject:
         return self.task.inputs.random(batch, length, rng).to(dtype)
 
 
-def both_ways(rule: Callable[[Subject], None]) -> Check:
+def causal_and_noncausal(rule: Callable[[ModelUnderTest], None]) -> Check:
     """Make a check that looks at a model built causal and built not."""
     return check(lambda recipe: _over(rule, recipe, (True, False)), rule)
 
 
-def causally(rule: Callable[[Subject], None]) -> Check:
+def causal_only(rule: Callable[[ModelUnderTest], None]) -> Check:
     """Make a check that looks at a model built causal."""
     return check(lambda recipe: _over(rule, recipe, (True,)), rule)
 
 
-def _over(rule: Callable[[Subject], None], recipe: Recipe, ways: tuple[bool, ...]) -> None:
+def _over(rule: Callable[[ModelUnderTest], None], recipe: Recipe, ways: tuple[bool, ...]) -> None:
     reasons = []
     for causal in ways:
-        subject = Subject(recipe, causal)
-        reason = recipe.skip(subject.task)
+        model = ModelUnderTest(recipe, causal)
+        reason = recipe.skip(model.task)
         try:
             if not reason:
-                rule(subject)
+                rule(model)
         except (UnsupportedError, NotApplicableError) as error:
             reason = str(error)
         except CheckError as error:

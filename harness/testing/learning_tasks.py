@@ -17,8 +17,7 @@ from harness.core.seeding import scope, stream
 from harness.data.file_task import FileTask
 from harness.data.shards import elsewhere
 from harness.testing.check import Check, CheckError, NotApplicableError, check
-from harness.testing.generators import disturb, positions
-from harness.testing.keys import keys
+from harness.testing.generators import advance_global_generators, global_states
 from harness.testing.tolerance import CHANCE, PERFECT
 
 BATCH = 4
@@ -34,7 +33,7 @@ def fingerprint(task: LearningTask) -> str:
         The hexadecimal SHA-256 of shapes, types and bytes; the same on every machine.
     """
     digest = hashlib.sha256()
-    for part in (drawn.to(CPU) for drawn in _drawn_anew(task)):
+    for part in (batch.to(CPU) for batch in _read_uncached(task)):
         for tensor in (part.inputs, part.targets, part.lengths):
             if tensor is not None:
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
@@ -43,13 +42,14 @@ def fingerprint(task: LearningTask) -> str:
     return digest.hexdigest()
 
 
-def _drawn_anew(task: LearningTask) -> Iterator[Batch]:
+def _read_uncached(task: LearningTask) -> Iterator[Batch]:
+    """Read a task's data as on a machine that has none in its cache yet."""
     FileTask.packaged.cache_clear()
     with TemporaryDirectory() as folder, elsewhere(Path(folder)):
-        yield from _parts(task)
+        yield from _beginning(task)
 
 
-def _parts(task: LearningTask) -> Iterator[Batch]:
+def _beginning(task: LearningTask) -> Iterator[Batch]:
     for split in SPLITS:
         first = task.first_examples(split)
         yield Batch(torch.tensor(len(first)), torch.tensor(0))
@@ -63,7 +63,7 @@ def _parts(task: LearningTask) -> Iterator[Batch]:
 def draws_only_from_its_stream(task: LearningTask) -> None:
     """The same stream gives the same bytes, whatever the global generators did."""
     first = fingerprint(task)
-    disturb()
+    advance_global_generators()
     if fingerprint(task) != first:
         raise CheckError(
             "Its data change when torch's, numpy's or Python's global generator moves; draw from "
@@ -74,11 +74,11 @@ def draws_only_from_its_stream(task: LearningTask) -> None:
 @check
 def leaves_global_generators_alone(task: LearningTask) -> None:
     """Reading its data moves or seeds neither torch's nor numpy's global generator."""
-    before = positions()
-    for _ in _drawn_anew(task):
+    before = global_states()
+    for _ in _read_uncached(task):
         pass
-    after = positions()
-    moved = [name for name, position in before.items() if after[name] != position]
+    after = global_states()
+    moved = [name for name, state in before.items() if after[name] != state]
     if moved:
         raise CheckError(f"Reading its data moves or seeds the global generator of {moved[0]}.")
 
@@ -86,7 +86,7 @@ def leaves_global_generators_alone(task: LearningTask) -> None:
 @check
 def inputs_are_what_it_says(task: LearningTask) -> None:
     """Inputs have the type and the axes of `inputs`, are finite and no longer than `max_length`."""
-    for where, batch in _looked_at(task):
+    for where, batch in _samples(task):
         example = task.inputs.random(1, 1, stream("conformance"))
         documents = (task.outputs.documents,) if task.outputs.documents > 1 else ()
         inputs, n = batch.inputs, len(batch)
@@ -121,8 +121,8 @@ def _check_lengths(where: str, batch: Batch, length: int) -> None:
 @check
 def targets_are_what_it_says(task: LearningTask) -> None:
     """Targets have the shape of `outputs`, labels are in range and values finite."""
-    for where, batch in _looked_at(task):
-        predictions = _blank(task, batch)
+    for where, batch in _samples(task):
+        predictions = _zero_predictions(task, batch)
         try:
             with warnings.catch_warnings(action="error"):
                 loss = task.outputs.loss(predictions, batch.targets).item()
@@ -136,8 +136,8 @@ def targets_are_what_it_says(task: LearningTask) -> None:
             raise CheckError(f"The targets of {where} are not finite, or none is labelled.")
 
 
-def _blank(task: LearningTask, batch: Batch) -> Tensor:
-    """Return predictions of the right shape that say nothing."""
+def _zero_predictions(task: LearningTask, batch: Batch) -> Tensor:
+    """Return predictions of the right shape, all zero."""
     documents = task.outputs.documents
     length = batch.inputs.shape[2 if documents > 1 else 1]
     lengths = None if batch.lengths is None else batch.lengths.flatten()
@@ -147,7 +147,7 @@ def _blank(task: LearningTask, batch: Batch) -> Tensor:
     return torch.zeros_like(predictions)
 
 
-def _looked_at(task: LearningTask) -> Iterator[tuple[str, Batch]]:
+def _samples(task: LearningTask) -> Iterator[tuple[str, Batch]]:
     """Yield what a network gets of each set, with its integers widened."""
     for split in SPLITS:
         yield f"the {split} split", task.first_examples(split)[:SAMPLE].to(CPU)
@@ -166,7 +166,7 @@ def further_sets_ask_the_same(task: LearningTask) -> None:
         few = batch[:BATCH].to(CPU)
         try:
             task.inputs.encoder(1)(few.inputs)
-            loss = task.outputs.loss(_blank(task, few), few.targets).item()
+            loss = task.outputs.loss(_zero_predictions(task, few), few.targets).item()
         except (IndexError, RuntimeError, ValueError) as error:
             raise CheckError(f"The set {name!r} is not what the task says: {error}") from error
         if not math.isfinite(loss):
@@ -189,14 +189,22 @@ def splits_share_no_example(task: LearningTask) -> None:
     """No input of one split stands in another, nor in the first training batches."""
     seen: dict[bytes, str] = {}
     parts = [(f"the {split} split", task.split(split)) for split in SPLITS[::-1]]
-    fresh = ("the training batches", next(task.train_batches(SAMPLE)))
-    for where, batch in [*parts, fresh]:
-        own = set(keys(batch))
+    batches = ("the training batches", next(task.train_batches(SAMPLE)))
+    for where, batch in [*parts, batches]:
+        own = set(_contents(batch))
         shared = [seen[key] for key in own if key in seen]
-        others = [other for other in shared if {where, other} != {"the train split", fresh[0]}]
+        others = [other for other in shared if {where, other} != {"the train split", batches[0]}]
         if others:
             raise CheckError(f"{len(others)} inputs of {where} stand in {others[0]} too.")
         seen |= dict.fromkeys(own, where)
+
+
+def _contents(batch: Batch) -> Iterator[bytes]:
+    """Hash the valid part of each input, up to the longest of its documents."""
+    for place, row in enumerate(batch.inputs):
+        ends = None if batch.lengths is None else batch.lengths[place]
+        valid = row if ends is None else row.narrow(ends.ndim, 0, max(1, int(ends.max())))
+        yield hashlib.blake2b(valid.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
 @check
@@ -217,7 +225,7 @@ def oracle_scores_perfectly(task: LearningTask) -> None:
 def chance_is_what_the_best_constant_scores(task: LearningTask) -> None:
     """The constant that fits the training split best scores `chance` on the test split."""
     constant, test = task.outputs.constant(task.split("train").targets), task.split("test")
-    score = _score(task, constant.expand_as(_blank(task, test)), test)
+    score = _score(task, constant.expand_as(_zero_predictions(task, test)), test)
     proportion = min(max(task.chance, 0.0), 1.0)
     error = math.sqrt(proportion * (1 - proportion) / len(test))
     if not abs(score - task.chance) <= CHANCE + 3 * error:
