@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from asv.util import load_json
 from typer.main import get_command
 
 from harness.cli import app
+from harness.testing.__main__ import main
 
 
 def pins(root: Path) -> list[str]:
@@ -110,16 +110,12 @@ def test_the_documentation_includes_the_example_itself(root: Path, name: str) ->
 
 
 @pytest.mark.parametrize(("kind", "name"), [("model", "leaky"), ("task", "flip")])
-def test_the_examples_keep_the_contract(root: Path, kind: str, name: str) -> None:
+def test_the_examples_keep_the_contract(
+    root: Path, kind: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     plugin = root / "docs" / "examples" / f"{name}.py"
-    checked = subprocess.run(
-        [sys.executable, "-m", "harness.testing", kind, name, "--plugin", plugin, "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert len(checked.stdout.splitlines()) >= 5
+    assert main([kind, name, "--plugin", str(plugin), "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 5
 
 
 def test_the_citation_names_this_version(root: Path) -> None:

@@ -67,23 +67,18 @@ def test_ctrl_c_keeps_finished_runs_ends_the_worker_and_says_how_to_resume(tmp_p
         assert gone(worker)
 
 
-def test_a_killed_sweep_that_is_started_again_repeats_nothing_finished(tmp_path):
-    with started(tmp_path, "faulty", "faulty[fault=nap]"):
+def test_a_killed_sweep_leaves_no_worker_behind_and_repeats_nothing_finished(tmp_path):
+    with started(tmp_path, "faulty", "faulty[fault=nap]") as (sweep, worker):
         (first,) = Store(tmp_path).records()
+        sweep.kill()
+        deadline = time.monotonic() + 60
+        while not gone(worker) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert gone(worker)
 
     again = subprocess.run(
         [*command(tmp_path, "faulty"), "--json"], capture_output=True, text=True, check=True
     )
 
     assert "Nothing to do: all 1 runs are stored" in again.stderr
-    assert Store(tmp_path).records()[0] == first
-
-
-def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
-    with started(tmp_path, "faulty", "faulty[fault=nap]") as (sweep, worker):
-        sweep.kill()
-        deadline = time.monotonic() + 60
-        while not gone(worker) and time.monotonic() < deadline:
-            time.sleep(0.1)
-
-        assert gone(worker)
+    assert Store(tmp_path).records() == [first]

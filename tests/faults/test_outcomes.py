@@ -1,8 +1,11 @@
-"""Whatever becomes of a run leaves a record with its outcome and reason, and the sweep goes on."""
+"""Whatever becomes of a run leaves a record with its outcome and reason, and the sweep goes on.
+
+A child that imports torch takes more than a second of a processor: one child plans all runs, and
+those that need no limits are done once for all tests.
+"""
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,45 +19,108 @@ PLUGIN = str(Path(__file__).parent / "faulty.py")
 PROTOCOL = Protocol(steps=3, batch=2, width=4, depth=1, evaluations=1)
 TASK = "synthetic/shift[length=16,shifts=2]"
 MIB = 2**20
+UNLIMITED = [(fault, 0) for fault in ("crash", "diverge", "kill", "exit", "chatter", "none")]
+"""Faults and seeds of runs that end by themselves."""
 
 
-def sweep(folder, *faults, limits=None):
-    runs = [RunSpec(task=TASK, model=f"faulty[fault={f}]", protocol=PROTOCOL) for f in faults]
-    return Sweep(
-        runs=tuple(runs), results=str(folder), plugins=(PLUGIN,), limits=limits or Limits()
-    )
+@pytest.fixture(scope="module")
+def planned():
+    """Plan every run of these tests; returns them by fault and seed."""
+    wanted = [*UNLIMITED, ("none", 1), ("nap", 0), ("nap", 1), ("hog", 0)]
+    asked = Sweep(runs=tuple(run_of(*each) for each in wanted), plugins=(PLUGIN,))
+    return dict(zip(wanted, plan(asked).runs, strict=True))
 
 
-def outcomes(asked, watch=lambda update: None):
-    return [(r.outcome, r.reason) for r in perform(asked, plan(asked).runs, watch)]
+def run_of(fault, seed=0):
+    return RunSpec(task=TASK, model=f"faulty[fault={fault}]", protocol=PROTOCOL, seed=seed)
+
+
+def perform_all(folder, runs, **limits):
+    """Do runs; returns each with its record and whether that was stored before."""
+    ends = []
+    asked = Sweep(runs=(), results=str(folder), plugins=(PLUGIN,), limits=Limits(**limits))
+    for _ in perform(asked, runs, lambda update: update.record and ends.append(update)):
+        pass
+    return ends
+
+
+def outcomes(ends):
+    return [(end.record.outcome, end.record.reason) for end in ends]
+
+
+@pytest.fixture(scope="module")
+def unlimited(planned, tmp_path_factory):
+    """Do the runs that need no limits; returns their folder and how they ended, by fault."""
+    folder = tmp_path_factory.mktemp("unlimited")
+    ends = perform_all(folder, [planned[each] for each in [*UNLIMITED, ("none", 1)]])
+    assert [record.outcome for record in Store(folder).records()] == [
+        end.record.outcome for end in ends
+    ]
+    return folder, dict(zip([*UNLIMITED, ("none", 1)], ends, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("fault", "limits", "outcome", "reason"),
+    ("fault", "outcome", "reason"),
     [
-        ("nap", Limits(timeout_s=2), "timed-out", "Stopped after 2 s"),
-        ("hog", Limits(memory_bytes=600 * MIB), "out-of-memory", "0.586 GiB"),
-        ("crash", Limits(), "failed", "KeyError"),
-        ("diverge", Limits(), "diverged", "The loss is nan at step 1 of 3"),
-        ("kill", Limits(), "killed", "SIGKILL"),
-        ("exit", Limits(), "failed", "code 3"),
+        ("crash", "failed", "KeyError"),
+        ("diverge", "diverged", "The loss is nan at step 1 of 3"),
+        ("kill", "killed", "SIGKILL"),
+        ("exit", "failed", "code 3"),
+        ("chatter", "ok", ""),
+        ("none", "ok", ""),
     ],
 )
-def test_a_fault_becomes_an_outcome_and_the_next_run_is_done(
-    tmp_path, fault, limits, outcome, reason
-):
-    # Nothing can be done in two seconds, so behind a nap comes another.
-    follower = "nap" if fault == "nap" else "none"
-    after = "timed-out" if fault == "nap" else "ok"
-    models = [f"faulty[fault={fault}]", f"faulty[fault={follower}]"]
-    asked = sweep(tmp_path, limits=limits)
-    runs = [RunSpec(task=TASK, model=m, protocol=PROTOCOL, seed=i) for i, m in enumerate(models)]
-    (lost, why), (then, _) = outcomes(replace(asked, runs=tuple(runs)))
+def test_a_fault_becomes_an_outcome_and_the_next_run_is_done(unlimited, fault, outcome, reason):
+    record = unlimited[1][fault, 0].record
 
-    assert lost == outcome
-    assert reason in why
-    assert then == after
-    assert [record.outcome for record in Store(tmp_path).records()] == [outcome, after]
+    assert record.outcome == outcome
+    assert reason in record.reason
+    assert bool(record.reason) == bool(reason)
+
+
+def test_a_finished_run_is_not_repeated_and_a_killed_one_is(planned, unlimited):
+    ends = perform_all(unlimited[0], [planned["kill", 0], planned["none", 0]])
+
+    assert [end.stored for end in ends] == [False, True]
+
+
+def test_one_seed_gives_identical_scores_and_another_seed_differs(planned, unlimited, tmp_path):
+    first, other = (unlimited[1]["none", seed].record.learned for seed in (0, 1))
+    [again] = [end.record.learned for end in perform_all(tmp_path, [planned["none", 0]])]
+
+    assert first.scores == again.scores
+    assert first.curve == again.curve
+    assert first.scores != other.scores
+
+
+def test_a_run_that_hangs_is_stopped_and_larger_limits_alone_give_it_another_try(planned, tmp_path):
+    naps = [planned["nap", 0], planned["nap", 1]]
+
+    assert (
+        outcomes(perform_all(tmp_path, naps, timeout_s=0.5))
+        == [("timed-out", "Stopped after 0.5 s.")] * 2
+    )
+    assert [end.stored for end in perform_all(tmp_path, naps[:1], timeout_s=0.2)] == [True]
+    assert [end.stored for end in perform_all(tmp_path, naps[:1], timeout_s=2)] == [False]
+
+
+def test_a_run_that_takes_all_memory_is_refused_it_and_the_next_run_has_enough(planned, tmp_path):
+    ends = perform_all(tmp_path, [planned["hog", 0], planned["none", 0]], memory_bytes=600 * MIB)
+
+    (outcome, reason), then = outcomes(ends)
+    assert outcome == "out-of-memory"
+    assert "0.586 GiB" in reason
+    assert then == ("ok", "")
+
+
+def test_an_address_space_that_is_evaded_is_bounded_by_the_parent(planned, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.runner.executors.local.SLACK", 0.3)
+
+    ends = perform_all(tmp_path, [planned["hog", 0]], memory_bytes=300 * MIB)
+
+    [(outcome, reason)] = outcomes(ends)
+    assert outcome == "out-of-memory"
+    assert "resident of 0.293 GiB allowed" in reason
 
 
 def test_what_lies_in_the_present_folder_takes_no_modules_place_in_a_child(tmp_path, monkeypatch):
@@ -62,13 +128,13 @@ def test_what_lies_in_the_present_folder_takes_no_modules_place_in_a_child(tmp_p
     (tmp_path / "torch.py").write_text("raise RuntimeError('this is no torch')")
     monkeypatch.chdir(tmp_path)
 
-    assert outcomes(sweep(tmp_path / "results", "none")) == [("ok", "")]
+    [run] = plan(Sweep(runs=(run_of("none"),), plugins=(PLUGIN,))).runs
+
+    assert outcomes(perform_all(tmp_path / "results", [run])) == [("ok", "")]
 
 
-def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(tmp_path):
-    asked = sweep(tmp_path, "nap", "none")
-
-    def kill_the_first_worker():
+def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(planned, tmp_path):
+    def kill_the_worker():
         me = psutil.Process()
         workers = []
         while not workers:
@@ -76,66 +142,10 @@ def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(tmp_path):
             time.sleep(0.05)
         workers[0].kill()
 
-    planned = plan(asked).runs
-    thread = threading.Thread(target=kill_the_first_worker)
+    thread = threading.Thread(target=kill_the_worker)
     thread.start()
-    results = [(record.outcome, record.reason) for record in perform(asked, planned)]
+    [(outcome, reason)] = outcomes(perform_all(tmp_path, [planned["nap", 0]]))
     thread.join()
 
-    assert results[0][0] == "killed"
-    assert "SIGKILL" in results[0][1]
-    assert results[1][0] == "ok"
-
-
-def test_what_a_plugin_prints_does_not_garble_the_lines(tmp_path):
-    assert outcomes(sweep(tmp_path, "chatter")) == [("ok", "")]
-
-
-def test_an_address_space_that_is_evaded_is_bounded_by_the_parent(tmp_path, monkeypatch):
-    asked = sweep(tmp_path, "hog", limits=Limits(memory_bytes=300 * MIB))
-    monkeypatch.setattr("harness.runner.executors.local.SLACK", 0.3)
-
-    ((outcome, reason),) = outcomes(asked)
-
-    assert outcome == "out-of-memory"
-    assert "resident of 0.293 GiB allowed" in reason
-
-
-def test_a_finished_run_is_not_repeated_and_a_killed_one_is(tmp_path):
-    asked = sweep(tmp_path, "kill", "none")
-    list(perform(asked, plan(asked).runs))
-    stored = []
-
-    list(perform(asked, plan(asked).runs, stored.append))
-
-    ends = [update for update in stored if update.record is not None]
-    assert [end.stored for end in ends] == [False, True]
-
-
-def test_larger_limits_give_a_timed_out_run_another_try(tmp_path):
-    short = sweep(tmp_path, "nap", limits=Limits(timeout_s=0.5))
-    list(perform(short, plan(short).runs))
-    shorter = replace(short, limits=Limits(timeout_s=0.2))
-    longer = replace(short, limits=Limits(timeout_s=1))
-
-    def repeated(asked):
-        ends = []
-        list(perform(asked, plan(asked).runs, lambda u: ends.append(u) if u.record else None))
-        return not ends[-1].stored
-
-    assert not repeated(shorter)
-    assert repeated(longer)
-
-
-def test_one_seed_gives_identical_scores_and_another_seed_differs(tmp_path):
-    runs = [RunSpec(task=TASK, model="faulty", protocol=PROTOCOL, seed=seed) for seed in (0, 1)]
-    found = []
-    for folder in ("a", "b"):
-        asked = Sweep(runs=tuple(runs), results=str(tmp_path / folder), plugins=(PLUGIN,))
-        found.append([r.learned for r in perform(asked, plan(asked).runs)])
-    (first, other), (again, other_again) = found
-
-    assert first.scores == again.scores
-    assert first.curve == again.curve
-    assert other.scores == other_again.scores
-    assert first.scores != other.scores
+    assert outcome == "killed"
+    assert "SIGKILL" in reason

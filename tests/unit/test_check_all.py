@@ -3,20 +3,23 @@
 import msgspec
 import pytest
 
-from harness.plugins import check_all as checkup
-from harness.plugins.check_all import Verdict, check_all, verdict
+from harness.plugins import check_all as module
+from harness.plugins.check_all import HEADING, Verdict, check_all, verdict
 from harness.plugins.registry import Entry, Registry
 
 GOOD = Entry(name="chance", kind="model", module="baselines.chance", path=None, origin="ssm-bench")
 WRECK = Entry(name="wreck", kind="task", module="x", path=None, origin="here", error="SyntaxError")
 
 
-def test_a_good_plugin_has_no_complaints():
-    found = verdict("model", "chance", ())
+def test_every_model_and_task_is_looked_at_and_a_broken_one_is_told(monkeypatch):
+    monkeypatch.setattr(module, "registry", lambda _: Registry((GOOD, WRECK)))
 
-    assert found.complaints == []
-    assert found.counts["passed"] > 0 == found.counts["failed"]
-    assert found.seconds > 0
+    good, wreck = check_all()
+
+    assert (good.name, good.complaints) == ("chance", [])
+    assert good.counts["passed"] > 0 == good.counts["failed"]
+    assert good.seconds > 0
+    assert (wreck.kind, wreck.complaints) == ("task", ["It is broken: SyntaxError"])
 
 
 def test_a_plugin_that_cannot_be_imported_is_a_complaint(tmp_path):
@@ -29,15 +32,6 @@ def test_a_plugin_that_cannot_be_imported_is_a_complaint(tmp_path):
     assert found.counts["passed"] == 0
 
 
-def test_every_model_and_task_is_looked_at_and_a_broken_one_is_told(monkeypatch):
-    monkeypatch.setattr(checkup, "registry", lambda _: Registry((GOOD, WRECK)))
-
-    good, wreck = check_all()
-
-    assert (good.name, good.complaints) == ("chance", [])
-    assert (wreck.kind, wreck.complaints) == ("task", ["It is broken: SyntaxError"])
-
-
 @pytest.mark.parametrize("complaints", [[], ["adds-up: It does not."]])
 def test_a_verdict_is_a_row_with_its_complaints_below(complaints):
     made = Verdict(
@@ -48,5 +42,5 @@ def test_a_verdict_is_a_row_with_its_complaints_below(complaints):
 
     assert row.split() == ["model", "s4d", "3", "1", "2", "1.2"]
     assert [line.strip() for line in below] == complaints
-    assert len(row) == len(checkup.HEADING)
+    assert len(row) == len(HEADING)
     assert msgspec.json.decode(made.as_json())["counts"]["failed"] == 1
