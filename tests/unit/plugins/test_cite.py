@@ -21,7 +21,7 @@ BIB = """@article{one,
 def plugin(tmp_path):
     """Return a function that writes a plugin with a reference beside a bibliography."""
 
-    def write(reference, bib=BIB, annotation=": ClassVar[str]"):
+    def write(reference, annotation=": ClassVar[str]", bib=BIB):
         (tmp_path / "papers.bib").write_text(bib)
         path = tmp_path / "mine.py"
         path.write_text(
@@ -64,7 +64,7 @@ def test_an_unknown_model_is_told_with_the_near_miss():
 
 def test_an_entry_that_is_never_closed_is_told(plugin):
     with pytest.raises(SpecError, match="never closed"):
-        cite(["mine"], (plugin("three", "@misc{three, title = {Three}"),))
+        cite(["mine"], (plugin("three", bib="@misc{three, title = {Three}"),))
 
 
 OURS = [entry for entry in registry().of("model").values() if entry.origin == "ssm-bench"]
