@@ -87,7 +87,8 @@ def read(path: Path, name: str) -> tuple[Colours, UInt8[np.ndarray, " n"]]:
     Raises:
         SpecError: A file does not consist of such records, or there is none.
     """
-    files = dict(sorted(members(path, f"*/{name}.bin")))
+    found = members(path, f"*/{name}.bin")
+    files = dict(sorted((member, file.read()) for member, file in found))
     for member, content in files.items():
         if not content or len(content) % RECORD or max(content[::RECORD]) > 9:
             raise SpecError(

@@ -4,16 +4,18 @@ import gzip
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from io import BufferedReader, RawIOBase
 from pathlib import Path, PureWindowsPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from harness.core.errors import SpecError
 
 GZIP = b"\x1f\x8b"
 """What every gzip file begins with."""
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -29,10 +31,11 @@ class ArchiveError(SpecError):
     """An archive cannot be read, told in one sentence."""
 
 
-def members(path: Path, pattern: str = "*") -> Iterator[tuple[str, bytes]]:
-    """Yield the regular files of an archive, in the archive's order, one in memory at a time.
+def members(path: Path, pattern: str = "*") -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the regular files of an archive, in the archive's order, as streams.
 
-    Folders, links and devices are passed over.
+    Folders, links and devices are passed over. Of a tar.gz file all sums are checked when the last
+    member is passed; of a zip file, a member's when its end is read.
 
     Args:
         path: A zip, tar or tar.gz file; its content says which, not its name.
@@ -40,58 +43,84 @@ def members(path: Path, pattern: str = "*") -> Iterator[tuple[str, bytes]]:
             whole name, from which a leading `./` is taken.
 
     Yields:
-        Names with forward slashes, and contents.
+        Names with forward slashes, and files, each open until the next is asked for.
 
     Raises:
-        ArchiveError: The archive is broken, cut short or missing, or a name points out of it.
+        ArchiveError: The archive is broken, cut short or missing, or a name points out of it;
+            raised by reading a file too.
     """
-    try:
-        with path.open("rb") as file:
-            found = _zipped if zipfile.is_zipfile(file) else _tarred
-            file.seek(0)
-            yield from found(file, path, pattern)
-    except BROKEN as error:
-        said = str(error) or type(error).__name__
-        raise ArchiveError(
-            f"The archive {path} cannot be read ({said}); remove it, so that it is fetched again."
-        ) from error
+
+    def wanted(name: str) -> bool:
+        as_windows = PureWindowsPath(name)
+        if as_windows.anchor or ".." in as_windows.parts:
+            raise ArchiveError(
+                f"The archive {path} has a member {name!r}, which points out of it; do not use it."
+            )
+        return fnmatchcase(name.removeprefix("./"), pattern)
+
+    with _one_sentence(path), path.open("rb") as file:
+        opened = _zipped if zipfile.is_zipfile(file) else _tarred
+        file.seek(0)
+        for name, content in opened(file, wanted):
+            with BufferedReader(_Member(name, content, path), CHUNK) as member:
+                yield name.removeprefix("./"), member
 
 
-def _zipped(file: BinaryIO, path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
+def _zipped(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             # On Unix the upper half holds the mode; a link is a small file that names another.
             link = info.external_attr >> 28 == 0o12
-            name = _safe(info.filename, path)
-            if not (info.is_dir() or link) and fnmatchcase(name, pattern):
-                yield name, archive.read(info)
+            if wanted(info.filename) and not (info.is_dir() or link):
+                with archive.open(info) as content:
+                    yield info.filename, content
 
 
-def _tarred(file: BinaryIO, path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
+def _tarred(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
     packed = file.read(2) == GZIP
     file.seek(0)
     # gzip's own reader checks lengths and sums, which tarfile's would not.
     plain = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
     with tarfile.open(fileobj=plain, mode="r|") as archive:
-        for info in archive:
-            name = _safe(info.name, path)
-            if info.isreg() and fnmatchcase(name, pattern):
+        while info := archive.next():
+            # Millions of members would take gigabytes.
+            archive.members.clear()  # type: ignore[attr-defined]
+            if wanted(info.name) and info.isreg():
                 content = archive.extractfile(info)
                 assert content is not None
-                yield name, content.read()
+                yield info.name, content
     while plain.read(CHUNK):
         pass  # the sum stands at the end
 
 
-def _safe(name: str, path: Path) -> str:
-    """Return a member's name.
+class _Member(RawIOBase):
+    """The bytes of a member, whose reading fails in one sentence."""
 
-    Raises:
-        ArchiveError: It is absolute, or climbs.
-    """
-    as_windows = PureWindowsPath(name)
-    if as_windows.anchor or ".." in as_windows.parts:
+    mode = "rb"
+
+    def __init__(self, name: str, content: IO[bytes], path: Path) -> None:
+        self.name, self.content, self.path = name, content, path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with _one_sentence(self.path):
+            part = self.content.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def readall(self) -> bytes:
+        with _one_sentence(self.path):
+            return self.content.read()
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BROKEN as error:
+        reason = str(error) or type(error).__name__
         raise ArchiveError(
-            f"The archive {path} has a member {name!r}, which points out of it; do not use it."
-        )
-    return name.removeprefix("./")
+            f"The archive {path} cannot be read ({reason}); remove it, so that it is fetched again."
+        ) from error

@@ -4,22 +4,15 @@ Source: Long Range Arena (Tay et al. 2020, arXiv 2011.04006) after the ACL Antho
 et al. 2013).
 """
 
-import gzip
-import tarfile
-import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
-from harness.api import SpecError
+from harness.api import SpecError, members
 
 COLUMNS = 5
 """The label, two identifiers, two texts."""
 LABELS = (0.0, 1.0)
-GZIP = b"\x1f\x8b"
-"""What every gzip file begins with."""
-CHUNK = 1 << 20
 
 
 class Pair(NamedTuple):
@@ -41,10 +34,11 @@ def pairs(path: Path, table: str) -> Iterator[Pair]:
         table: Its name without folders.
 
     Raises:
-        SpecError: The table is not there, or a line is none of a pair.
+        SpecError: The table is not there, a line is none of a pair, or the archive is broken, which
+            may show only after all lines.
     """
     number = 0
-    for number, line in enumerate(lines(path, table), 1):
+    for number, line in enumerate(_lines(path, table), 1):
         label, *rest = line.rstrip(b"\r\n").split(b"\t")
         if len(rest) != COLUMNS - 1 or (value := _number(label)) not in LABELS:
             raise SpecError(
@@ -56,47 +50,20 @@ def pairs(path: Path, table: str) -> Iterator[Pair]:
         raise SpecError(f"There is no {table} in {path}, or nothing is in it; fetch it again.")
 
 
-def lines(path: Path, name: str) -> Iterator[bytes]:
-    """Yield the lines of a file, or of the first member of an archive that has its name.
+def _lines(path: Path, table: str) -> Iterator[bytes]:
+    """Yield the lines of a table, or of the first member of an archive that has its name.
 
-    An archive is read to its end, where the sum stands that says whether all bytes were right.
-
-    Args:
-        path: The file itself, a tar archive, or one that is packed with gzip.
-        name: Of the file, without folders.
-
-    Raises:
-        SpecError: The archive is broken or cut short; perhaps only after all lines.
+    The archive is gone through to its end, where its sum stands.
     """
-    if path.name == name:
+    if path.name == table:
         with path.open("rb") as file:
             yield from file
         return
-    try:
-        with path.open("rb") as file:
-            packed = file.read(len(GZIP)) == GZIP
-            file.seek(0)
-            # gzip's own reader checks lengths and sums, which tarfile's would not.
-            plain = gzip.GzipFile(fileobj=file) if packed else file
-            yield from _member(plain, name)
-            while plain.read(CHUNK):
-                pass
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise SpecError(
-            f"The archive {path} cannot be read ({str(error) or type(error).__name__}); remove it, "
-            "so that it is fetched again."
-        ) from error
-
-
-def _member(tar: BufferedIOBase, name: str) -> Iterator[bytes]:
-    """Yield the lines of the first member of that name, whatever its folder."""
-    with tarfile.open(fileobj=cast("BinaryIO", tar), mode="r|") as archive:
-        for info in archive:
-            if info.isreg() and info.name.rpartition("/")[2] == name:
-                content = archive.extractfile(info)
-                assert content is not None
-                yield from content
-                return
+    found = False
+    for name, member in members(path, f"*{table}"):
+        if not found and name.rpartition("/")[2] == table:
+            found = True
+            yield from member
 
 
 def _number(text: bytes) -> float:

@@ -27,10 +27,10 @@ def reviews(path: Path, part: Literal["train", "test"]) -> tuple[list[bytes], np
         SpecError: There are none.
     """
     texts, labels = [], []
-    for name, content in members(path, f"aclImdb/{part}/*/*.txt"):
+    for name, file in members(path, f"aclImdb/{part}/*/*.txt"):
         label = LABELS.get(name.split("/")[2])  # a third folder holds unlabelled reviews
         if label is not None:
-            texts.append(content)
+            texts.append(file.read())
             labels.append(label)
     if not texts:
         raise SpecError(f"The archive {path} has no reviews at aclImdb/{part}; it must be IMDb's.")

@@ -6,12 +6,11 @@ Axes: b batch, l samples.
 """
 
 import hashlib
-import io
 import wave
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -54,11 +53,11 @@ def contents(archive: Path) -> Contents:
     """
     lengths: dict[str, int] = {}
     lists: dict[str, frozenset[str]] = {}
-    for name, data in members(archive):
+    for name, file in members(archive):
         if name in {VALIDATION, TEST}:
-            lists[name] = frozenset(data.decode().split())
+            lists[name] = frozenset(file.read().decode().split())
         elif is_clip(name):
-            lengths[name] = len(samples(name, data))
+            lengths[name] = len(samples(name, file))
     for wanted in (VALIDATION, TEST):
         named = lists.get(wanted)
         if named is None:
@@ -85,10 +84,10 @@ def clips(archive: Path, wanted: Sequence[Sequence[str]]) -> list[Int16[Tensor, 
     """
     groups = [np.zeros((len(names), SAMPLES), np.int16) for names in wanted]
     places = {name: (i, row) for i, names in enumerate(wanted) for row, name in enumerate(names)}
-    for name, data in members(archive, "*.wav"):
+    for name, file in members(archive, "*.wav"):
         if name in places:
             group, row = places[name]
-            clip = samples(name, data)[:SAMPLES]
+            clip = samples(name, file)[:SAMPLES]
             groups[group][row, : len(clip)] = clip
     return [torch.from_numpy(group) for group in groups]
 
@@ -98,14 +97,14 @@ def is_clip(name: str) -> bool:
     return name.endswith(".wav") and not name.startswith("_background_noise_/")
 
 
-def samples(name: str, data: bytes) -> Int16[np.ndarray, " l"]:
+def samples(name: str, file: BinaryIO) -> Int16[np.ndarray, " l"]:
     """Read a wav file.
 
     Raises:
         SpecError: It is not one channel of 16-bit samples at 16 kHz.
     """
     try:
-        with wave.open(io.BytesIO(data)) as sound:
+        with wave.open(file) as sound:
             found = (sound.getnchannels(), sound.getsampwidth(), sound.getframerate())
             if found == FORMAT:
                 return np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.int16)

@@ -271,7 +271,9 @@ def test_the_archive_is_not_unpacked(fetched: Site) -> None:
     assert not {".wav", ".txt"} & endings
 
 
-def test_samples_are_read_as_signed_16_bit() -> None:
+def test_samples_are_read_as_signed_16_bit(tmp_path: Path) -> None:
     signal = np.array([0, 1, -1, 2**15 - 1, -(2**15)], "<i2")
 
-    np.testing.assert_array_equal(samples("a/b.wav", wav(signal)), signal)
+    (tmp_path / "b.wav").write_bytes(wav(signal))
+    with (tmp_path / "b.wav").open("rb") as file:
+        np.testing.assert_array_equal(samples("a/b.wav", file), signal)

@@ -2,16 +2,19 @@
 
 import gzip
 import io
+import random
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.api import SpecError
-from harness.data.archives import ArchiveError, members
+from harness.api import SpecError, members
+from harness.data.archives import ArchiveError
 
 FILES = {"set/b.txt": b"second", "set/a.txt": b"first", "set/deep/c.bin": bytes(3000)}
 
@@ -32,6 +35,10 @@ def packed(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
+def contents(path: Path, pattern: str = "*") -> list[tuple[str, bytes]]:
+    return [(name, file.read()) for name, file in members(path, pattern)]
+
+
 @pytest.mark.parametrize("kind", ["w", "w:gz", "zip"])
 def test_members_come_in_the_archives_order_whatever_its_file_is_called(
     kind: str, tmp_path: Path
@@ -39,7 +46,7 @@ def test_members_come_in_the_archives_order_whatever_its_file_is_called(
     path = tmp_path / "archive"
     packed(path, FILES) if kind == "zip" else tar(path, FILES, kind)
 
-    assert list(members(path)) == list(FILES.items())
+    assert contents(path) == list(FILES.items())
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -60,7 +67,60 @@ def test_a_pattern_picks_by_the_whole_name(pattern: str, names: list[str], tmp_p
 def test_a_leading_dot_is_no_part_of_a_name(tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tar.gz", {"./list.txt": b"words"})
 
-    assert list(members(path, "list.txt")) == [("list.txt", b"words")]
+    assert contents(path, "list.txt") == [("list.txt", b"words")]
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "zip"])
+def test_a_member_is_read_line_by_line_or_in_part_or_not_at_all(kind: str, tmp_path: Path) -> None:
+    path, lines = tmp_path / "archive", b"first\nsecond\n\nlast"
+    files = {"a": lines, "b": bytes(3000), "c": lines, "d": lines}
+    packed(path, files) if kind == "zip" else tar(path, files, kind)
+    found = members(path)
+
+    assert list(next(found)[1]) == [b"first\n", b"second\n", b"\n", b"last"]
+    next(found)
+    _, file = next(found)
+    assert file.read(3) == b"fir"
+    assert next(found)[1].readline() == b"first\n"
+    assert file.closed
+    assert list(found) == []
+
+
+@pytest.mark.parametrize("make", [tar, packed])
+def test_what_is_streamed_is_never_whole_in_memory(make, tmp_path: Path) -> None:
+    size = 64 << 20
+    path = make(tmp_path / "archive", {"zeros": bytes(size)})
+    tracemalloc.start()
+    try:
+        [(_, file)] = ((name, file) for name, file in members(path) if count(file) == size)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert file.closed
+    assert most < size / 16
+
+
+def count(file: BinaryIO) -> int:
+    return sum(len(part) for part in iter(lambda: file.read(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    ("make", "damaged"),
+    [
+        (tar, lambda whole: whole[: len(whole) // 2]),
+        (packed, lambda whole: whole[:1000] + bytes(16) + whole[1016:]),
+    ],
+    ids=["a tar.gz file cut short", "a zip file that was changed"],
+)
+def test_reading_a_member_that_is_not_whole_is_one_sentence(make, damaged, tmp_path: Path) -> None:
+    path = make(tmp_path / "archive", {"noise": random.Random(0).randbytes(2_000_000)})
+    path.write_bytes(damaged(path.read_bytes()))
+    found = members(path)
+    _, file = next(found)
+
+    with pytest.raises(ArchiveError, match=r"archive cannot be read \(.*; remove it"):
+        count(file)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "C:\\x", "a\\..\\..\\b"])
@@ -95,7 +155,7 @@ def test_links_and_folders_of_a_zip_are_passed_over(tmp_path: Path) -> None:
         archive.writestr(plain, "content")
         archive.mkdir("folder")
 
-    assert list(members(path)) == [("plain", b"content")]
+    assert contents(path) == [("plain", b"content")]
 
 
 @given(st.integers(1, 99))
@@ -110,7 +170,7 @@ def test_an_archive_cut_short_anywhere_is_one_sentence(
         path.write_bytes(whole[: len(whole) * percent // 100])
 
         with pytest.raises(SpecError) as caught:
-            list(members(path))
+            contents(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -126,7 +186,7 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(content)
 
         with pytest.raises(ArchiveError, match="cannot be read"):
-            list(members(path))
+            contents(path)
 
 
 def test_a_file_that_is_no_archive_or_is_not_there_is_one_sentence(tmp_path: Path) -> None:
