@@ -1,6 +1,5 @@
 """What all tests share: few threads, deterministic hypothesis, no cache of the user's touched."""
 
-import gc
 import os
 
 # Before torch loads: two processes of tests on two cores must not fight over them.
@@ -59,8 +58,5 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """
     monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("SSM_BENCH_MIRROR", raising=False)
-    gc.freeze()  # the collection below need not look at all that is alive by now, torch above all
     with served() as site:
         yield site
-    gc.collect()  # requests leaves the connection of a failed download to the garbage collector
-    gc.unfreeze()

@@ -21,11 +21,15 @@ class Site:
     """Paths in the order in which they were asked for."""
     ranges: list[str] = field(default_factory=list)
     """The `Range` of each request, empty if it had none."""
+    refusals: list[int] = field(default_factory=list)
+    """Status codes of the next answers, which are refusals and count as not asked."""
     breaks: list[int] = field(default_factory=list)
     """After how many bytes the next answers break off."""
     etag: str = '"one"'
     """What the server calls the present state of its files."""
     knows_ranges: bool = True
+    tells_length: bool = True
+    """Whether answers say how long they are."""
     shift: int = 0
     """How many bytes behind what was asked for the rest of a file begins."""
     address: str = ""
@@ -62,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with a whole file, with the rest of one, or with part of what was promised."""
         site, asked = self.site, self.headers.get("Range", "")
         path = self.path.lstrip("/")
+        if site.refusals:
+            self.send_error(site.refusals.pop(0))
+            return
         site.asked.append(path)
         site.ranges.append(asked)
         content = site.files.get(path)
@@ -76,7 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("ETag", site.etag)
         self.send_header("Last-Modified", email.utils.formatdate(0, usegmt=True))
-        self.send_header("Content-Length", str(len(content) - start))
+        if site.tells_length:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         self.wfile.write(content[start:][: site.breaks.pop(0) if site.breaks else None])
 

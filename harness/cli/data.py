@@ -95,10 +95,10 @@ def path(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Print the folder where data lie, or those of one task."""
-    from harness.data.fetch import data_folder
+    from harness.data.cache import data_dir
     from harness.data.inventory import asked, place
 
-    found = [place(one) for _, one in asked([task], tuple(plugin))] if task else [data_folder()]
+    found = [place(one) for _, one in asked([task], tuple(plugin))] if task else [data_dir()]
     typer.echo("\n".join(map(str, dict.fromkeys(found))))
 
 

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from harness.core import codec
 from harness.core.messages import Plan, Progress
-from harness.core.notify import say
+from harness.core.notify import inform
 from harness.core.record import FAILURES, Record
 from harness.runner.sweep import Sweep, Update, perform
 
@@ -94,7 +94,7 @@ class SweepDisplay:
             # Whatever is written beside the bars' own console, the bars are drawn over.
             self.console.print(news.said, markup=False, highlight=False, soft_wrap=True)
         elif news.said:
-            say(news.said)
+            inform(news.said)
         self.bars.doing = news.doing
         note = "" if news.loss is None else f"loss {news.loss:.4g}"
         self.bars.update(steps, completed=news.step, total=news.steps, note=note)

@@ -1,4 +1,9 @@
-"""Tells what goes on to whoever waits: a person at a terminal, or who listens to a run."""
+"""Tells what goes on to whoever waits: a person at a terminal, or who receives a run's notices.
+
+Rich takes as long to import as many a measurement, so it is imported where something is told.
+"""
+
+# ruff: noqa: PLC0415
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,60 +13,93 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-Listener = Callable[[str, bool], None]
-"""Called with words and whether they are to stay. Those that are not to stay say what is waited for
-just now; they are empty when the wait is over."""
+Receiver = Callable[[str, bool], None]
+"""Called with a text and whether it is to stay. One that is not to stay says what is waited for at
+the moment; it is empty when the wait is over."""
 
-_listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
+_receiver: ContextVar[Receiver | None] = ContextVar("_receiver", default=None)
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Let another hear what a person would be told here."""
-    token = _listener.set(listener)
+def redirect(receiver: Receiver) -> Iterator[None]:
+    """Let a receiver have what a person would be shown here."""
+    token = _receiver.set(receiver)
     try:
         yield
     finally:
-        _listener.reset(token)
+        _receiver.reset(token)
 
 
-def terminal() -> "Console":
-    """Return standard error, for what a person shall see; mute if another listens instead."""
-    from rich.console import Console  # noqa: PLC0415 - only where something is told
-
-    return Console(stderr=True, quiet=_listener.get() is not None)
-
-
-def say(sentence: str) -> None:
+def inform(sentence: str) -> None:
     """Tell a sentence that stays."""
-    if listener := _listener.get():
-        listener(sentence, True)
-    terminal().print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-
-def tell(words: str) -> None:
-    """Tell a listener what is waited for; a person sees what the terminal shows of it."""
-    if listener := _listener.get():
-        listener(words, False)
+    _send(sentence, stays=True)
+    _terminal().print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Callable[[str], None]]:
+def status(text: str) -> Iterator[Callable[[str], None]]:
     """Tell what is waited for, on a terminal as long as the wait lasts.
 
     Yields:
-        What changes the words.
+        What changes the text.
     """
-    from rich.markup import escape  # noqa: PLC0415 - as above
+    from rich.markup import escape
 
-    with terminal().status(escape(what)) as status:
+    with _terminal().status(escape(text)) as spinner, _wait():
 
-        def change(words: str) -> None:
-            status.update(escape(words))
-            tell(words)
+        def change(text: str) -> None:
+            spinner.update(escape(text))
+            _send(text)
 
-        tell(what)
-        try:
-            yield change
-        finally:
-            tell("")
+        _send(text)
+        yield change
+
+
+@contextmanager
+def progress(name: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
+    """Tell how many bytes of a file have come, on a terminal as a bar that goes when all have.
+
+    Args:
+        name: What the file is called.
+        total: Its bytes; None if nobody says how many.
+        done: Bytes that were there before.
+
+    Yields:
+        What adds bytes.
+    """
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    console = _terminal()
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bars.add_task(name, total=total, completed=done)
+    [bar] = bars.tasks
+
+    def add(size: int) -> None:
+        bars.advance(bar.id, size)
+        share = f"{bar.percentage:.0f} %" if total else decimal(int(bar.completed))
+        _send(f"fetching {name}: {share}")
+
+    with bars, _wait():
+        yield add
+
+
+@contextmanager
+def _wait() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _send("")
+
+
+def _send(text: str, *, stays: bool = False) -> None:
+    if receiver := _receiver.get():
+        receiver(text, stays)
+
+
+def _terminal() -> "Console":
+    """Return standard error, for what a person shall see; mute if a receiver has it instead."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=_receiver.get() is not None)

@@ -1,100 +1,139 @@
-"""Fetches the files that a stored task's data come from, once, and checks every byte of them."""
+"""Fetches the files that a task's data come from, once, and checks every byte of them."""
 
-import fcntl
+import hashlib
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-import platformdirs
+from rich.filesize import decimal
 
-from harness.contract.remote_file import RemoteFile
+from harness.contract.remote_file import CHECKSUM, RemoteFile
 from harness.core.errors import SpecError
-from harness.core.notify import say
+from harness.core.notify import inform, progress
+from harness.data.cache import data_dir, lock, writing
 
-DATA = "SSM_BENCH_DATA"
-"""Environment variable: the folder for data; the user's cache folder if it is not set."""
 MIRROR = "SSM_BENCH_MIRROR"
 """Environment variable: an address that stands in for all others, laid out like the data folder."""
 RECORD = ".sha256"
 """Ending of the file that holds the checksum of a file for which nobody published one."""
-DIGEST = re.compile(r"[0-9a-fA-F]{64}(?=\s|$)")
-"""What such a file begins with."""
+CHUNK = 1 << 16
+TIMEOUT_S = 30
+"""How long a server may be silent."""
 
 
 class FetchError(SpecError):
     """A file could not be fetched, told in one sentence."""
 
 
-class KeepError(SpecError):
-    """Something cannot be kept in the data folder, told in one sentence."""
-
-
-def fetched(files: tuple[RemoteFile, ...]) -> Path:
+def fetch(files: tuple[RemoteFile, ...]) -> Path:
     """Return the folder in which all files lie, after fetching those that are missing.
 
-    A file gets its name only when all its bytes have arrived and have the right checksum. What an
-    interrupted download left is gone on with. A file that was put there by hand is checked like
-    any. Two processes that want the same file wait for each other. Where nobody published a
-    checksum, that of the first file is recorded and holds as long as the file is there.
+    A file gets its name only when all its bytes have arrived and have the right checksum. An
+    interrupted download is resumed. A file that was put there by hand is checked like any. Two
+    processes that want the same file wait for each other. Where nobody published a checksum, that
+    of the first file is recorded and holds as long as the file is there.
 
     Raises:
         FetchError: A file is neither there nor to be had; the message says where to put it.
-        KeepError: The folder cannot be written to, or is full.
+        CacheError: The folder cannot be written to, or is full.
     """
-    folder = data_folder()
     for file in files:
-        path = folder / file.name
-        if fault(file, folder) is not None or _unrecorded(file, path):
-            with locked(path.with_name(".lock")):
-                if fault(file, folder) is not None:
-                    _fetch(file, path)
-                if _unrecorded(file, path):
-                    _record(path)
-    return folder
-
-
-def data_folder() -> Path:
-    """Return where data are kept; the folder need not exist yet."""
-    chosen = os.environ.get(DATA)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("ssm-bench", appauthor=False)
-
-
-def fault(file: RemoteFile, folder: Path) -> str | None:
-    """Return what is wrong with a file in a folder, in a clause; None if nothing is."""
-    path = folder / file.name
-    if path.is_dir():
-        return "is a folder, not a file"
-    if not path.is_file():
-        return "is not there"
-    return _differs(path, file.size, file.checksum or recorded(path))
-
-
-def recorded(path: Path) -> str | None:
-    """Return the checksum that was recorded when a file was first used; None if none was.
-
-    It holds for that file alone: if the file is gone, so is what was recorded.
-    """
-    if not path.is_file():
-        return None
-    try:
-        text = path.with_name(path.name + RECORD).read_text("ascii", "replace")
-    except FileNotFoundError:
-        return None
-    found = DIGEST.match(text)
-    return f"sha256:{found[0].lower()}" if found else None
+        if fault(file) is not None or _checksum(file) is None:
+            with lock(_path(file).with_name(".lock")):
+                if fault(file) is not None:
+                    _download(file)
+                if _checksum(file) is None:
+                    _record(_path(file))
+    return data_dir()
 
 
 def missing(files: tuple[RemoteFile, ...]) -> list[RemoteFile]:
     """Return the files that are not there, without reading those that are."""
-    folder = data_folder()
-    return [file for file in files if not (folder / file.name).is_file()]
+    return [file for file in files if not _path(file).is_file()]
 
 
-def candidates(file: RemoteFile) -> tuple[str, ...]:
-    """Return the addresses at which a file is looked for, in this order."""
+def fault(file: RemoteFile) -> str | None:
+    """Return what is wrong with a file in the data folder, in a clause; None if nothing is."""
+    path = _path(file)
+    if path.is_dir():
+        return "is a folder, not a file"
+    return _mismatch(path, file.size, _checksum(file)) if path.is_file() else "is not there"
+
+
+def _path(file: RemoteFile) -> Path:
+    return data_dir() / file.name
+
+
+def _mismatch(path: Path, size: int | None, checksum: str | None) -> str | None:
+    """Say in a clause how a file differs from what it should be; None if it does not."""
+    if size is not None and (found := path.stat().st_size) != size:
+        return f"has {found:,} bytes, not {size:,}"
+    if checksum is None:
+        return None
+    method, _, wanted = checksum.partition(":")
+    try:
+        digest = _digest(path, method)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if digest == wanted.lower() else f"has the {method} {digest}, not {wanted}"
+
+
+def _digest(path: Path, method: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, method).hexdigest()
+
+
+def _checksum(file: RemoteFile) -> str | None:
+    """Return the published checksum, or the one that was recorded when the file was first used.
+
+    What was recorded holds for that file alone: if the file is gone, so is its record.
+    """
+    path = _path(file)
+    record = path.with_name(path.name + RECORD)
+    if file.checksum or not (path.is_file() and record.is_file()):
+        return file.checksum
+    first, *_ = [*record.read_text("ascii", "replace").split(), ""]
+    return f"sha256:{first}" if CHECKSUM.fullmatch(f"sha256:{first}") else None
+
+
+def _record(path: Path) -> None:
+    """Write the checksum of a file beside it, whole or not at all, and tell it."""
+    digest, record = _digest(path, "sha256"), path.with_name(path.name + RECORD)
+    part = record.with_name(record.name + ".part")
+    with writing(record):
+        part.write_text(f"{digest}  {path.name}\n")
+        part.replace(record)
+    inform(
+        f"Nobody publishes a checksum of {path.name}; its SHA-256 is {digest} here, and the file "
+        "must have it as long as it is there."
+    )
+
+
+def _download(file: RemoteFile) -> None:
+    """Download a file from the first address that has it, and give it its name."""
+    path, checksum, complaints = _path(file), _checksum(file), []
+    if path.is_dir():
+        raise FetchError(f"{path} is a folder where the file {file.name} belongs; move it away.")
+    part = path.with_name(path.name + ".part")
+    for url in _addresses(file):
+        complaint = _attempt(url, part, file, checksum)
+        if complaint is None:
+            with writing(path):
+                if checksum is None:  # what may be recorded is of a file that is gone
+                    path.with_name(path.name + RECORD).unlink(missing_ok=True)
+                part.replace(path)
+            return
+        complaints.append(f"{url} ({complaint})")
+    size = "of unknown size" if file.size is None else f"{file.size:,} bytes"
+    other = f", or delete {path.name}{RECORD} if that was recorded for a wrong file"
+    raise FetchError(
+        f"The file {file.name} ({size}) could not be fetched from "
+        f"{' or '.join(complaints)}; put it at {path} by hand, or set {MIRROR} to an address "
+        f"that has it{'' if checksum == file.checksum else other}."
+    )
+
+
+def _addresses(file: RemoteFile) -> tuple[str, ...]:
+    """Return where a file is looked for, in this order."""
     mirror = os.environ.get(MIRROR)
     if not mirror:
         return file.urls
@@ -102,115 +141,68 @@ def candidates(file: RemoteFile) -> tuple[str, ...]:
     return tuple(f"{mirror.rstrip('/')}/{name}" for name in names)
 
 
-def locked(path: Path) -> BinaryIO:
-    """Open a file that one process at a time holds; closing it lets the next one have it.
-
-    Raises:
-        KeepError: Its folder cannot be written to.
-    """
-    with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("ab")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return lock
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Tell in a sentence that something cannot be written.
-
-    Raises:
-        KeepError: The disk is full, or forbids it, or fails.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # of a server: those of the system have a number
-            raise
-        raise KeepError(
-            f"{path} cannot be written ({error.strerror}); make room there, or set {DATA} to "
-            "another folder."
-        ) from error
-
-
-def _unrecorded(file: RemoteFile, path: Path) -> bool:
-    return file.checksum is None and recorded(path) is None
-
-
-def _record(path: Path) -> None:
-    """Write the checksum of a file beside it, whole or not at all, and tell it."""
-    from harness.data.download import summed  # noqa: PLC0415 - no library without a download
-
-    digest, record = summed(path, "sha256"), path.with_name(path.name + RECORD)
-    part = record.with_name(record.name + ".part")
-    with writing(record):
-        part.write_text(f"{digest}  {path.name}\n")
-        part.replace(record)
-    say(
-        f"Nobody publishes a checksum of {path.name}; its SHA-256 is {digest} here, and the file "
-        "must have it as long as it is there."
-    )
-
-
-def _differs(path: Path, size: int | None, checksum: str | None) -> str | None:
-    """Say in a clause how a file differs from what it should be; None if it does not."""
-    if size is not None and (found := path.stat().st_size) != size:
-        return f"has {found:,} bytes, not {size:,}"
-    if checksum is None:
-        return None
-    from harness.data.download import summed  # noqa: PLC0415 - as above
-
-    method, _, wanted = checksum.partition(":")
-    try:
-        digest = summed(path, method)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if digest == wanted.lower() else f"has the {method} {digest}, not {wanted}"
-
-
-def _fetch(file: RemoteFile, path: Path) -> None:
-    """Download a file from the first address that has it, and give it its name."""
-    if path.is_dir():
-        raise FetchError(f"{path} is a folder where the file {file.name} belongs; move it away.")
-    part, complaints = path.with_name(path.name + ".part"), []
-    record = None if file.checksum else recorded(path)
-    for url in candidates(file):
-        fault = _attempted(url, part, file, record)
-        if fault is None:
-            with writing(path):
-                if record is None:  # what may be recorded is of a file that is gone
-                    path.with_name(path.name + RECORD).unlink(missing_ok=True)
-                part.replace(path)
-            return
-        complaints.append(f"{url} ({fault})")
-    size = "of unknown size" if file.size is None else f"{file.size:,} bytes"
-    other = f", or delete {path.name}{RECORD} if that was recorded for a wrong file"
-    raise FetchError(
-        f"The file {file.name} ({size}) could not be fetched from "
-        f"{' or '.join(complaints)}; put it at {path} by hand, or set {MIRROR} to an address "
-        f"that has it{other if record else ''}."
-    )
-
-
-def _attempted(url: str, part: Path, file: RemoteFile, record: str | None) -> str | None:
+def _attempt(url: str, part: Path, file: RemoteFile, checksum: str | None) -> str | None:
     """Download a file from an address; say in a clause what went wrong, None if nothing did."""
-    from harness.data.download import Download  # noqa: PLC0415 - as above
-
-    download = Download(url, part, file)
+    begun = part.stat().st_size if part.is_file() else 0
     try:
         with writing(part):
-            download.run()
-        if (found := _differs(part, file.size, file.checksum or record)) is None:
+            if file.size is None or begun < file.size:
+                _get(url, part, begun, file)
+            _tag(part).unlink(missing_ok=True)
+        if (complaint := _mismatch(part, file.size, checksum)) is None:
             return None
         part.unlink()
-        fault = f"what came {found}"
+        complaint = f"what came {complaint}"
     except OSError as error:
-        fault = _first_line(error)
-    if download.have and not part.exists():  # what an earlier download left is to blame
-        return _attempted(url, part, file, record)
-    return fault
+        first_line = str(error).strip().partition("\n")[0].rstrip(".")
+        complaint = f"{type(error).__name__}: {first_line}"
+    if begun and not part.exists():  # what an earlier download left is to blame
+        return _attempt(url, part, file, checksum)
+    return complaint
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {text}"
+def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
+    """Download what is missing of a file behind the first part, which outlives an interruption.
+
+    The rest is asked for only where that is safe: with `If-Range` a server sends the whole file if
+    it is no longer the one that the first part came from, and so does a server that knows no
+    ranges. A refusal leaves the first part alone, for another time or another address may have the
+    rest, unless what is refused is that range.
+
+    Raises:
+        OSError: The server cannot be reached, refuses, or stops half-way.
+    """
+    import requests  # noqa: PLC0415 - most runs download nothing
+
+    size = "of unknown size" if file.size is None else decimal(file.size)
+    inform(f"Fetching {file.name} ({size}) from {url}")
+    headers = {"Accept-Encoding": "identity"}  # the bytes themselves
+    source, _, mark = (_tag(part).read_text() if _tag(part).is_file() else "").partition("\n")
+    if begun and mark and source == url:
+        headers |= {"Range": f"bytes={begun}-", "If-Range": mark}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+        total, said = file.size, answer.headers
+        rest = said.get("Content-Range", "").startswith(f"bytes {begun}-")
+        if answer.status_code == 416 or (answer.status_code == 206 and not rest):
+            part.unlink(missing_ok=True)
+            raise OSError("the server answered with another range than it was asked for")
+        answer.raise_for_status()
+        if answer.status_code != 206:
+            begun = 0
+            part.write_bytes(b"")  # before its tag says where it comes from
+            mark = said.get("ETag", "")
+            # A weak tag does not promise the same bytes.
+            mark = said.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
+            _tag(part).write_text(f"{url}\n{mark}")
+            if total is None and (length := said.get("Content-Length", "")).isdigit():
+                total = int(length)
+                inform(f"It has {total:,} bytes.")
+        with part.open("ab") as out, progress(file.name, total, begun) as add:
+            for chunk in answer.iter_content(CHUNK):
+                out.write(chunk)
+                add(len(chunk))
+
+
+def _tag(part: Path) -> Path:
+    """Return the file that says which address and which state of it the first part came from."""
+    return part.with_name(part.name + ".tag")

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.contract.batch import Batch
 from harness.contract.task import Split
 from harness.data.cached_task import CachedTask
-from harness.data.fetch import fetched
+from harness.data.fetch import fetch
 from harness.data.shards import parsed
 
 
@@ -51,5 +51,5 @@ class FileTask(CachedTask):
         return whole
 
     def _parts(self, split: Split) -> Iterator[Batch]:
-        loaded = self.load(split, fetched(self.files()))
+        loaded = self.load(split, fetch(self.files()))
         yield from [loaded] if isinstance(loaded, Batch) else loaded

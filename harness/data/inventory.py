@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.contract.remote_file import RemoteFile
 from harness.contract.task import SPLITS, Split, Task
-from harness.data.fetch import data_folder, fault, fetched, missing
-from harness.data.shards import found_on, pieces_folder, read, splits_on
+from harness.data.cache import data_dir, shard_dir
+from harness.data.fetch import fault, fetch, missing
+from harness.data.shards import found_on, read, splits_on
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
 
@@ -70,8 +71,8 @@ def _bytes_of(path: Path) -> int:
 def place(task: Task) -> Path:
     """Return the folder in which a task's files or pieces lie, or would."""
     if files := task.files():
-        return (data_folder() / files[0].name).parent
-    return pieces_folder() / task.cache_name
+        return (data_dir() / files[0].name).parent
+    return shard_dir() / task.cache_name
 
 
 def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
@@ -83,7 +84,7 @@ def provide(task: Task, splits: tuple[Split, ...]) -> Iterator[int]:
     Raises:
         SpecError: A file is not to be had, or the disk is full.
     """
-    fetched(task.files())
+    fetch(task.files())
     for split in splits:
         for piece in task.shards(split):
             yield len(piece())
@@ -94,9 +95,9 @@ def faults(name: str, task: Task) -> Iterator[str]:
 
     What is not there is not wrong.
     """
-    folder = data_folder()
+    folder = data_dir()
     for file in task.files():
-        wrong = fault(file, folder) if (folder / file.name).exists() else None
+        wrong = fault(file) if (folder / file.name).exists() else None
         if wrong is not None:
             yield f"{folder / file.name} {wrong}; `ssm-bench data fetch '{name}'` fetches it again."
     for path in found_on(task.cache_name):

@@ -5,7 +5,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -15,30 +14,14 @@ import torch
 from torch import Tensor
 
 from harness.contract.batch import Batch
-from harness.core.notify import waiting
+from harness.core.notify import status
 from harness.data.archives import BROKEN
-from harness.data.fetch import DATA, KeepError, data_folder, locked, writing
+from harness.data.cache import DATA, CacheError, lock, shard_dir, writing
 
 FIELDS = ("inputs", "targets", "lengths")
 COUNT = "count"
 """The file in the folder of a parsed split that says how many pieces it has."""
 DAY_S = 86_400
-_elsewhere: ContextVar[Path | None] = ContextVar("_elsewhere", default=None)
-
-
-@contextmanager
-def elsewhere(folder: Path) -> Iterator[None]:
-    """Keep pieces in another folder for a while, so that a check sees them made anew."""
-    token = _elsewhere.set(folder)
-    try:
-        yield
-    finally:
-        _elsewhere.reset(token)
-
-
-def pieces_folder() -> Path:
-    """Return the folder in which pieces are kept."""
-    return _elsewhere.get() or data_folder()
 
 
 def kept(name: str, draw: Callable[[], Batch], said: str) -> Batch:
@@ -55,11 +38,11 @@ def kept(name: str, draw: Callable[[], Batch], said: str) -> Batch:
         The batch in the smallest integer types that hold it; floating-point types as drawn.
 
     Raises:
-        KeepError: It cannot be written.
+        CacheError: It cannot be written.
     """
-    path = pieces_folder() / f"{name}.npz"
+    path = shard_dir() / f"{name}.npz"
     if (found := read(path)) is None:
-        with waiting(said):
+        with status(said):
             batch = draw()
         with _in_place(path) as part:
             _write(part, batch)
@@ -79,19 +62,19 @@ def parsed(name: str, parse: Callable[[], Iterator[Batch]], said: str) -> list[C
         said: What a person is told who waits.
 
     Raises:
-        KeepError: The pieces cannot be written.
+        CacheError: The pieces cannot be written.
     """
-    folder = pieces_folder() / name
-    lock = folder.with_name(f".{folder.name}.lock")
+    folder = shard_dir() / name
+    own = folder.with_name(f".{folder.name}.lock")
     if not (paths := whole(folder)):
-        with locked(lock):
+        with lock(own):
             if not (paths := whole(folder)):
                 _parse(folder, parse, said)
                 paths = whole(folder)
 
     def piece(path: Path) -> Batch:
         if (found := read(path)) is None:
-            with locked(lock):
+            with lock(own):
                 if (found := read(path)) is None:  # else another process has mended it
                     _parse(folder, parse, said)
                     found = _reread(path)
@@ -112,13 +95,13 @@ def whole(folder: Path) -> list[Path]:
 
 def splits_on(cache_name: str) -> dict[Path, bool]:
     """Return the folders of a task's parsed splits, each with whether all its shards are there."""
-    folders = filter(Path.is_dir, _made(pieces_folder() / cache_name)) if cache_name else ()
+    folders = filter(Path.is_dir, _made(shard_dir() / cache_name)) if cache_name else ()
     return {folder: bool(whole(folder)) for folder in folders}
 
 
 def found_on(cache_name: str) -> list[Path]:
     """Return the shards under a name, drawn or parsed."""
-    folders = [pieces_folder() / cache_name, *splits_on(cache_name)] if cache_name else ()
+    folders = [shard_dir() / cache_name, *splits_on(cache_name)] if cache_name else ()
     return [path for folder in folders for path in _made(folder) if path.suffix == ".npz"]
 
 
@@ -133,7 +116,7 @@ def _made(folder: Path) -> list[Path]:
 def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], said: str) -> None:
     parts = parse()
     first = next(parts)  # downloads with a bar of its own, so before there is another line
-    with _in_place(folder) as part, waiting(said) as change:
+    with _in_place(folder) as part, status(said) as change:
         count = 0
         for count, batch in enumerate(chain([first], parts), 1):
             change(f"{said}, piece {count}")
@@ -146,7 +129,7 @@ def read(path: Path) -> Batch | None:
     """Read a piece; None if there is none, or if it is broken and must be made again.
 
     Raises:
-        KeepError: It is there, but this user may not read it.
+        CacheError: It is there, but this user may not read it.
     """
     try:
         # numpy leaves open what it could not read, if it opened the file itself.
@@ -154,7 +137,7 @@ def read(path: Path) -> Batch | None:
             tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return Batch(tensors["inputs"], tensors["targets"], tensors.get("lengths"))
     except PermissionError as error:
-        raise KeepError(
+        raise CacheError(
             f"{path} may not be read; change its permissions, or set {DATA} to another folder."
         ) from error
     except (KeyError, TypeError, ValueError, *BROKEN):
@@ -164,7 +147,7 @@ def read(path: Path) -> Batch | None:
 def _reread(path: Path) -> Batch:
     """Read a piece that was just written."""
     if (found := read(path)) is None:
-        raise KeepError(
+        raise CacheError(
             f"{path} cannot be read although it was just written; look at the disk, or set {DATA} "
             "to another folder."
         )

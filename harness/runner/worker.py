@@ -26,7 +26,7 @@ from harness.core import codec
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
-from harness.core.notify import listening
+from harness.core.notify import redirect
 from harness.core.record import Measured
 from harness.core.seeding import scope, stream
 from harness.costs.frontier import SETTLING
@@ -135,7 +135,7 @@ def run(job: Job, send: Send) -> Result:
         task: Task = build("task", job.planned.spec.task, child.plugins)
         if job.limits.memory_bytes:
             memory.limit(job.limits.memory_bytes)
-        with listening(child.on_message):
+        with redirect(child.on_message):
             task.perform(child)
         result = child.result
     except UnsupportedError as error:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
-from harness.data.fetch import FetchError, data_folder, fault
+from harness.data.fetch import FetchError, fault
 from harness.measure.clock import now
 from harness.plugins.loading import build
 from harness.plugins.registry import Kind, registry
@@ -73,7 +73,7 @@ def run_checks(
 def _absent(recipe: Any) -> str:
     """Say in a sentence which files of a task's are not here; nothing if it lacks none."""
     files = recipe.files() if recipe.kind == "task" else ()
-    names = ", ".join(file.name for file in files if fault(file, data_folder()))
+    names = ", ".join(file.name for file in files if fault(file))
     return f"Not fetched: {names}; run `ssm-bench data fetch {recipe.name}`." if names else ""
 
 

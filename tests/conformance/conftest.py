@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.data.fetch import data_folder, fault
+from harness.data.fetch import fault
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def need_files() -> Callable[[Any], None]:
 
     def check(task: Any) -> None:
         files = task.files() if task.kind == "task" else ()
-        missing = [file.name for file in files if fault(file, data_folder())]
+        missing = [file.name for file in files if fault(file)]
         if missing:
             pytest.skip(f"{', '.join(missing)} not fetched")
 

@@ -14,9 +14,9 @@ import torch
 
 from harness.api import IGNORED, Batch, PregeneratedTask, StepLabels, Tokens
 from harness.contract.batch import STRIDE
+from harness.data.cache import CacheError, use_shard_dir
 from harness.data.cached_task import ALIKE, drawn_batches, joined
-from harness.data.fetch import KeepError
-from harness.data.shards import elsewhere, read
+from harness.data.shards import read
 from harness.training.run import heaviest
 
 
@@ -44,7 +44,7 @@ class Ragged(PregeneratedTask):
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     Ragged.drawn.clear()
-    with elsewhere(tmp_path):
+    with use_shard_dir(tmp_path):
         yield tmp_path
 
 
@@ -133,7 +133,7 @@ def test_a_piece_that_never_can_be_read_is_one_sentence(
 
     monkeypatch.setattr(np, "load", fails)
 
-    with pytest.raises(KeepError, match=said):
+    with pytest.raises(CacheError, match=said):
         Ragged().split("validation")
 
 
@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(KeepError, match=r"No space left on device\); make room there"):
+    with pytest.raises(CacheError, match=r"No space left on device\); make room there"):
         Ragged().split("test")
 
     assert [path for path in folder.rglob("*") if path.is_file()] == []
@@ -306,5 +306,5 @@ def test_what_was_interrupted_days_ago_is_swept_and_what_is_fresh_is_left(folder
 def test_a_folder_that_cannot_be_made_is_one_sentence(folder: Path) -> None:
     (folder / "drawn").write_text("a file where the folder should be")
 
-    with pytest.raises(KeepError, match="SSM_BENCH_DATA"):
+    with pytest.raises(CacheError, match="SSM_BENCH_DATA"):
         Ragged().split("validation")

@@ -13,7 +13,7 @@ import torch
 
 from harness.api import Batch, FileTask, OneLabel, RemoteFile, Split, Tokens
 from harness.data import shards as pieces
-from harness.data.fetch import data_folder
+from harness.data.cache import data_dir
 from tests.served import Site
 
 
@@ -93,7 +93,7 @@ def test_a_file_is_fetched_and_parsed_once(task: Letters, site: Site) -> None:
 
 def test_what_was_parsed_does_without_the_file(task: Letters) -> None:
     task.split("test")
-    (data_folder() / "letters.txt").unlink()
+    (data_dir() / "letters.txt").unlink()
 
     assert text(task.split("test")) == "abcd"
 
@@ -109,7 +109,7 @@ def test_an_epoch_shows_every_piece_in_another_order(task: Letters) -> None:
 
 def test_a_broken_piece_is_parsed_again(task: Letters) -> None:
     task.split("test")
-    [_, last] = sorted(data_folder().rglob("*.npz"))
+    [_, last] = sorted(data_dir().rglob("*.npz"))
     last.write_bytes(last.read_bytes()[:20])
 
     assert text(task.split("test")) == "abcd"
@@ -119,7 +119,7 @@ def test_a_broken_piece_is_parsed_again(task: Letters) -> None:
 @pytest.mark.parametrize("lost", ["00000.npz", "00001.npz", "count"])
 def test_a_split_that_lacks_something_is_parsed_again(task: Letters, lost: str) -> None:
     task.split("test")
-    [path] = data_folder().glob(f"parsed/*/test/{lost}")
+    [path] = data_dir().glob(f"parsed/*/test/{lost}")
     path.unlink()
 
     assert text(task.split("test")) == "abcd"
@@ -128,7 +128,7 @@ def test_a_split_that_lacks_something_is_parsed_again(task: Letters, lost: str) 
 
 def test_two_that_find_a_broken_piece_parse_once(task: Letters, meeting) -> None:
     [first, second] = task.shards("test")
-    [path] = data_folder().glob("parsed/*/test/00001.npz")
+    [path] = data_dir().glob("parsed/*/test/00001.npz")
     path.write_bytes(b"")
     meeting("read")
 
@@ -149,8 +149,8 @@ def test_a_parsing_that_was_interrupted_leaves_nothing(
         patch.setattr(Letters, "load", breaks)
         with pytest.raises(KeyboardInterrupt):
             task.split("test")
-    assert list((data_folder() / "parsed").rglob("*.*z*")) == []
-    assert list((data_folder() / "parsed").rglob("*.part")) == []
+    assert list((data_dir() / "parsed").rglob("*.*z*")) == []
+    assert list((data_dir() / "parsed").rglob("*.part")) == []
 
     assert text(task.split("test")) == "abcd"
 
@@ -181,4 +181,4 @@ def test_what_comes_with_a_package_is_read_once_a_process_and_not_kept(task: Let
 
     assert Letters.parsed == ["train"]
     assert sum(len(batch) for batch in batches) == 8
-    assert not (data_folder() / "parsed").exists()
+    assert not (data_dir() / "parsed").exists()

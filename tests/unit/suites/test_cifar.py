@@ -21,8 +21,6 @@ from suites.images.scifar import MEAN, STD, SequentialCifar
 from suites.lra.image import Image, grey_original, grey_s4
 from tests.served import Site
 
-# requests leaves the connection of a failed download to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:.*socket:pytest.PytestUnraisableExceptionWarning")
 TASKS = [Image(), Image(variant="original"), SequentialCifar()]
 SPLITS: dict[Split, int] = {"train": 90, "validation": 10, "test": 20}
 PER_FILE = 20

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from harness.api import PairLabel, RemoteFile, SpecError, Split, Tokens
-from harness.data.fetch import FetchError, data_folder, fault
+from harness.data.cache import data_dir
+from harness.data.fetch import FetchError, fault
 from harness.testing import NotApplicableError, checks_for
 from suites.lra import retrieval
 from suites.lra._documents import END, UNKNOWN
@@ -20,8 +21,6 @@ from suites.lra._pairs import pairs
 from suites.lra.retrieval import TABLES, Retrieval
 from tests.served import Site
 
-# requests leaves the connection of a failed download to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:.*socket:pytest.PytestUnraisableExceptionWarning")
 TASKS = [Retrieval(length=60), Retrieval(length=60, variant="original")]
 NAME = "lra/lra_release.gz"
 SIZES: dict[Split, int] = {"train": 24, "validation": 8, "test": 10}
@@ -171,8 +170,8 @@ def test_a_file_of_unknown_size_and_checksum_is_fetched_and_its_checksum_recorde
     assert f"Fetching {NAME} (of unknown size)" in told
     assert f"It has {len(content):,} bytes." in told
     assert f"its SHA-256 is {hashlib.sha256(content).hexdigest()}" in told
-    (data_folder() / NAME).write_bytes(content[:-1])
-    assert (fault(file, data_folder()) or "").startswith("has the sha256")
+    (data_dir() / NAME).write_bytes(content[:-1])
+    assert (fault(file) or "").startswith("has the sha256")
 
 
 def test_an_interrupted_download_of_unknown_size_is_gone_on_with(

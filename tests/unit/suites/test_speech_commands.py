@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from harness.api import SpecError, Split
-from harness.data.fetch import data_folder
+from harness.data.cache import data_dir
 from harness.testing import NotApplicableError, checks_for
 from suites.speech import _recordings
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
@@ -266,7 +266,7 @@ def test_an_archive_that_is_not_the_original_is_one_sentence(
 def test_the_archive_is_not_unpacked(fetched: Site) -> None:
     SpeechCommands35().split("test")
 
-    endings = {path.suffix for path in data_folder().rglob("*")}
+    endings = {path.suffix for path in data_dir().rglob("*")}
     assert {".gz", ".npz"} <= endings
     assert not {".wav", ".txt"} & endings
 

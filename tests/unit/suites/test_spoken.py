@@ -17,7 +17,7 @@ from scipy.signal import resample_poly, stft
 
 from harness.api import Split, UnsupportedError
 from harness.core.seeding import stream
-from harness.data.shards import elsewhere
+from harness.data.cache import use_shard_dir
 from suites.speech import _voices
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
 from suites.speech._synthesiser import Utterance, resampled, spoken
@@ -41,7 +41,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the splits small and keep them nowhere for long."""
     monkeypatch.setattr(SpokenWords, "examples", {"train": 70, "validation": 35, "test": 35})
     monkeypatch.setattr(SpokenWords, "shard_size", 35)
-    with elsewhere(tmp_path):
+    with use_shard_dir(tmp_path):
         yield
 
 
@@ -194,7 +194,7 @@ def spectrum(clips: torch.Tensor) -> np.ndarray:
 @pytest.mark.slow
 def test_the_shortcuts_reach_what_is_stated(tmp_path: Path) -> None:
     task = SpokenWords()
-    with elsewhere(tmp_path):
+    with use_shard_dir(tmp_path):
         test = task.split("test")
         train = [task.prepare(piece()) for piece in task.shards("train")]
     inputs = torch.cat([batch.inputs for batch in train])

@@ -31,8 +31,6 @@ from suites.lra._documents import (
 from suites.lra.text import Text
 from tests.served import Site
 
-# requests leaves the connection of a failed download to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:.*socket:pytest.PytestUnraisableExceptionWarning")
 NAME = "aclImdb_v1.tar.gz"
 TASKS = [Text(), Text(variant="original"), Text(length=20), Text(variant="original", length=20)]
 SIZES: dict[Split, int] = {"train": 36, "validation": 4, "test": 20}

@@ -21,7 +21,7 @@ from harness.api import (
 from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError
 from harness.core.seeding import scope
-from harness.data.shards import elsewhere
+from harness.data.cache import use_shard_dir
 from harness.nn.backbone import Backbone
 from harness.training.evaluate import evaluate, interval
 from harness.training.loop import evaluation_steps, fit, optimizer_groups, prepared, schedule
@@ -195,7 +195,7 @@ def test_a_split_is_scored_batch_by_batch_and_as_it_would_be_at_once(tmp_path):
     task, protocol = Halves(), replace(PROTOCOL, steps=5, evaluations=2)
     worker, spec = trainer(protocol, task=task), RunSpec(task="t", model="m", protocol=protocol)
     Halves.made.clear()
-    with elsewhere(tmp_path):
+    with use_shard_dir(tmp_path):
         found, _ = train_and_score(worker.network.module, task, ScaleModel(), spec, listen)
         most, splits = max(Halves.made), {name: task.split(name) for name in found.scores}
 

@@ -1,4 +1,4 @@
-"""Downloads: checked, whole or absent, gone on with, and every failure one sentence that helps."""
+"""Downloads: checked, whole or absent, resumed, and every failure one sentence that helps."""
 
 import hashlib
 import subprocess
@@ -10,15 +10,10 @@ from threading import Thread
 import pytest
 
 from harness.api import RemoteFile, SpecError
-from harness.data import download
-from harness.data.fetch import FetchError, KeepError, fault, fetched
-from tests import served
+from harness.data.cache import CacheError
+from harness.data.fetch import FetchError, fault, fetch, missing
 from tests.served import Site
 
-# requests leaves the connection of a failed download to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*socket:pytest.PytestUnraisableExceptionWarning",
-)
 CONTENT = b"forty-two bytes of data, more or less, yes"
 NOWHERE = "http://127.0.0.1:1/file.bin"
 
@@ -31,22 +26,6 @@ def folder(site: Site, tmp_path: Path) -> Path:
 @pytest.fixture
 def file(site: Site) -> RemoteFile:
     return site.put("set/file.bin", CONTENT)
-
-
-@pytest.fixture
-def refusals(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return status codes, to be filled, with which the server answers before it serves again."""
-    codes: list[int] = []
-    answer = served._Handler.do_GET
-
-    def refusing(handler) -> None:
-        if codes:
-            handler.send_error(codes.pop(0))
-        else:
-            answer(handler)
-
-    monkeypatch.setattr(served._Handler, "do_GET", refusing)
-    return codes
 
 
 def files_in(folder: Path) -> list[str]:
@@ -68,15 +47,18 @@ def begun(folder: Path, file: RemoteFile) -> None:
 
 
 def test_a_missing_file_is_fetched_into_the_data_folder(folder: Path, file: RemoteFile) -> None:
-    assert fetched((file,)) == folder
+    assert (missing((file,)), fault(file)) == ([file], "is not there")
 
+    assert fetch((file,)) == folder
+
+    assert (missing((file,)), fault(file)) == ([], None)
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
     assert files_in(folder) == ["file.bin"]
 
 
 def test_a_file_that_is_there_is_not_fetched_again(site: Site, file: RemoteFile) -> None:
     for _ in range(3):
-        fetched((file,))
+        fetch((file,))
 
     assert site.asked == ["set/file.bin"]
 
@@ -84,7 +66,7 @@ def test_a_file_that_is_there_is_not_fetched_again(site: Site, file: RemoteFile)
 def test_a_file_put_there_by_hand_counts(folder: Path, file: RemoteFile) -> None:
     by_hand(folder, CONTENT)
 
-    assert fetched((replace(file, urls=(NOWHERE,)),)) == folder
+    assert fetch((replace(file, urls=(NOWHERE,)),)) == folder
     assert files_in(folder) == ["file.bin"]
 
 
@@ -92,26 +74,18 @@ def test_a_file_put_there_by_hand_counts(folder: Path, file: RemoteFile) -> None
 def test_a_damaged_file_is_fetched_again(damaged: bytes, folder: Path, file: RemoteFile) -> None:
     by_hand(folder, damaged)
 
-    fetched((file,))
+    fetch((file,))
 
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_file_that_cannot_be_read_is_fetched_again(
-    folder: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_hand(folder, CONTENT)
-    path, digest = folder / "set" / "file.bin", download.summed
+def test_a_file_that_cannot_be_read_is_fetched_again(folder: Path, file: RemoteFile) -> None:
+    path, file = folder / "set" / "file.bin", replace(file, size=None)
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/proc/self/mem")  # a file whose first byte nobody can read
 
-    def failing(asked: Path, method: str) -> str:
-        if asked == path:
-            raise OSError(5, "Input/output error")
-        return digest(asked, method)
-
-    monkeypatch.setattr(download, "summed", failing)
-
-    assert fault(file, folder) == "cannot be read (Input/output error)"
-    fetched((file,))
+    assert fault(file) == "cannot be read (Input/output error)"
+    fetch((file,))
     assert path.read_bytes() == CONTENT
 
 
@@ -119,7 +93,7 @@ def test_a_wrong_checksum_leaves_no_file_and_says_both(folder: Path, file: Remot
     wanted, found = (hashlib.sha256(x).hexdigest() for x in (b"something else", CONTENT))
 
     with pytest.raises(FetchError) as caught:
-        fetched((replace(file, checksum=f"sha256:{wanted}"),))
+        fetch((replace(file, checksum=f"sha256:{wanted}"),))
 
     assert f"sha256 {found}, not {wanted}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -128,7 +102,7 @@ def test_a_wrong_checksum_leaves_no_file_and_says_both(folder: Path, file: Remot
 
 def test_a_wrong_size_leaves_no_file_and_says_both(folder: Path, file: RemoteFile) -> None:
     with pytest.raises(FetchError, match="has 42 bytes, not 1,042"):
-        fetched((replace(file, size=1042),))
+        fetch((replace(file, size=1042),))
 
     assert files_in(folder) == []
 
@@ -136,9 +110,9 @@ def test_a_wrong_size_leaves_no_file_and_says_both(folder: Path, file: RemoteFil
 def test_an_md5_will_do(file: RemoteFile) -> None:
     right, wrong = (f"md5:{hashlib.md5(x).hexdigest()}" for x in (CONTENT, b"other"))
 
-    fetched((replace(file, checksum=right),))
+    fetch((replace(file, checksum=right),))
     with pytest.raises(FetchError, match="md5"):
-        fetched((replace(file, checksum=wrong, urls=(NOWHERE,)),))
+        fetch((replace(file, checksum=wrong, urls=(NOWHERE,)),))
 
 
 @pytest.mark.parametrize("text", ["", "sha256:12", "sha1:" + "0" * 40, "0" * 64])
@@ -156,30 +130,30 @@ def test_an_unpublished_checksum_is_recorded_once_and_holds(
     folder: Path, file: RemoteFile, capfd: pytest.CaptureFixture[str]
 ) -> None:
     unpublished, digest = replace(file, checksum=None), hashlib.sha256(CONTENT).hexdigest()
-    fetched((unpublished,))
+    fetch((unpublished,))
     assert digest in capfd.readouterr().err
     assert (folder / "set" / "file.bin.sha256").read_text() == f"{digest}  file.bin\n"
 
-    fetched((unpublished,))
+    fetch((unpublished,))
     assert capfd.readouterr().err == ""
 
     (folder / "set" / "file.bin").write_bytes(CONTENT.upper())
     with pytest.raises(FetchError, match=r"or delete file\.bin\.sha256 if"):
-        fetched((replace(unpublished, urls=(NOWHERE,)),))
+        fetch((replace(unpublished, urls=(NOWHERE,)),))
 
 
 def test_a_recorded_checksum_goes_with_its_file(site: Site, folder: Path, file: RemoteFile) -> None:
     unpublished, path = replace(file, checksum=None, size=None), folder / "set" / "file.bin"
     site.files["set/file.bin"] = b"<html>Come back later.</html>"
-    fetched((unpublished,))
+    fetch((unpublished,))
     site.files["set/file.bin"] = CONTENT
     path.unlink()
 
-    fetched((unpublished,))
+    fetch((unpublished,))
 
     assert path.read_bytes() == CONTENT
     path.write_bytes(b"changed")
-    fetched((unpublished,))
+    fetch((unpublished,))
     assert path.read_bytes() == CONTENT, "what is recorded is the second file's"
 
 
@@ -191,40 +165,34 @@ def test_a_record_that_is_no_checksum_is_written_again(
     record = folder / "set" / "file.bin.sha256"
     record.write_text(text)
 
-    fetched((replace(file, checksum=None, urls=(NOWHERE,)),))
+    fetch((replace(file, checksum=None, urls=(NOWHERE,)),))
 
     assert record.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  file.bin\n"
 
 
 def test_an_answer_cut_short_that_tells_no_length_is_noticed_by_its_size(
-    site: Site, folder: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
+    site: Site, folder: Path, file: RemoteFile
 ) -> None:
-    send = served._Handler.send_header
-
-    def without_length(handler, name: str, value: str) -> None:
-        if name != "Content-Length":
-            send(handler, name, value)
-
-    monkeypatch.setattr(served._Handler, "send_header", without_length)
+    site.tells_length = False
     site.breaks.append(20)
 
     with pytest.raises(FetchError, match="has 20 bytes, not 42"):
-        fetched((replace(file, checksum=None),))
+        fetch((replace(file, checksum=None),))
     assert files_in(folder) == []
 
 
-def test_an_interrupted_download_is_gone_on_with(site: Site, folder: Path) -> None:
+def test_an_interrupted_download_is_resumed(site: Site, folder: Path) -> None:
     content = b"%07d " * 40_000 % tuple(range(40_000))
     file = site.put("set/file.bin", content)
     site.breaks.append(200_000)
     with pytest.raises(FetchError, match="could not be fetched"):
-        fetched((file,))
+        fetch((file,))
     first = (folder / "set" / "file.bin.part").read_bytes()
     assert "file.bin" not in files_in(folder)
     assert content.startswith(first)
     assert 100_000 < len(first) <= 200_000
 
-    fetched((file,))
+    fetch((file,))
 
     assert site.ranges == ["", f"bytes={len(first)}-"]
     assert (folder / "set" / "file.bin").read_bytes() == content
@@ -245,7 +213,7 @@ def test_a_download_starts_again_where_it_cannot_go_on(
         site.knows_ranges = False
         newer = replace(newer, urls=file.urls)
 
-    fetched((replace(newer, name=file.name),))
+    fetch((replace(newer, name=file.name),))
 
     assert (folder / "set" / "file.bin").read_bytes() == other
 
@@ -256,7 +224,7 @@ def test_a_download_that_ended_before_it_was_checked_is_not_repeated(
     by_hand(folder, CONTENT)
     (folder / "set" / "file.bin").rename(folder / "set" / "file.bin.part")
 
-    fetched((file,))
+    fetch((file,))
 
     assert site.asked == []
     assert files_in(folder) == ["file.bin"]
@@ -264,15 +232,15 @@ def test_a_download_that_ended_before_it_was_checked_is_not_repeated(
 
 @pytest.mark.parametrize("code", [403, 404, 429, 503])
 def test_a_refusal_leaves_what_an_earlier_download_left(
-    code: int, refusals: list[int], site: Site, folder: Path, file: RemoteFile
+    code: int, site: Site, folder: Path, file: RemoteFile
 ) -> None:
     begun(folder, file)
-    refusals.append(code)
+    site.refusals.append(code)
     with pytest.raises(FetchError, match=str(code)):
-        fetched((file,))
+        fetch((file,))
     assert (folder / "set" / "file.bin.part").read_bytes() == CONTENT[:10]
 
-    fetched((file,))
+    fetch((file,))
 
     assert site.ranges == ["bytes=10-"]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
@@ -283,7 +251,7 @@ def test_an_address_without_the_file_leaves_what_another_began(
 ) -> None:
     begun(folder, file)
 
-    fetched((replace(file, urls=(f"{site.address}/missing", *file.urls)),))
+    fetch((replace(file, urls=(f"{site.address}/missing", *file.urls)),))
 
     assert site.asked == ["missing", "set/file.bin"]
     assert site.ranges == ["", "bytes=10-"]
@@ -301,19 +269,19 @@ def test_what_an_earlier_download_left_is_thrown_away_if_it_is_wrong(
     begun(folder, file)
     (folder / "set" / "file.bin.part").write_bytes(left)
 
-    fetched((file,))
+    fetch((file,))
 
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
     assert files_in(folder) == ["file.bin"]
 
 
 def test_what_a_server_has_no_rest_of_is_asked_for_as_a_whole(
-    refusals: list[int], site: Site, folder: Path, file: RemoteFile
+    site: Site, folder: Path, file: RemoteFile
 ) -> None:
     begun(folder, file)
-    refusals.append(416)
+    site.refusals.append(416)
 
-    fetched((file,))
+    fetch((file,))
 
     assert site.ranges == [""]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
@@ -323,7 +291,7 @@ def test_a_wrong_file_is_fetched_once_from_each_address(site: Site, file: Remote
     site.files |= {"set/file.bin": b"wrong", "other": b"wrong too"}
 
     with pytest.raises(FetchError, match=r"has 5 bytes.* or .*has 9 bytes"):
-        fetched((replace(file, urls=(*file.urls, f"{site.address}/other")),))
+        fetch((replace(file, urls=(*file.urls, f"{site.address}/other")),))
 
     assert site.asked == ["set/file.bin", "other"]
 
@@ -333,8 +301,9 @@ def test_a_folder_where_the_file_belongs_is_one_sentence_and_no_download(
 ) -> None:
     (folder / "set" / "file.bin").mkdir(parents=True)
 
+    assert fault(file) == "is a folder, not a file"
     with pytest.raises(FetchError, match=r"is a folder where the file set/file\.bin belongs"):
-        fetched((file,))
+        fetch((file,))
     assert site.asked == []
 
 
@@ -342,7 +311,7 @@ def test_addresses_are_tried_in_order(site: Site, folder: Path, file: RemoteFile
     site.files["spoiled"] = CONTENT.upper()
     paths = ("missing", "spoiled", "set/file.bin", "never")
 
-    fetched((replace(file, urls=tuple(f"{site.address}/{path}" for path in paths)),))
+    fetch((replace(file, urls=tuple(f"{site.address}/{path}" for path in paths)),))
 
     assert site.asked == ["missing", "spoiled", "set/file.bin"]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
@@ -355,7 +324,7 @@ def test_the_error_says_what_from_where_and_where_to_put_it(
     url = NOWHERE if path == ":nowhere" else f"{site.address}/missing"
 
     with pytest.raises(FetchError) as caught:
-        fetched((replace(file, urls=(url,)),))
+        fetch((replace(file, urls=(url,)),))
 
     sentence = str(caught.value)
     assert "\n" not in sentence
@@ -363,13 +332,11 @@ def test_the_error_says_what_from_where_and_where_to_put_it(
         assert part in sentence
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(
-    tmp_path: Path, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, file: RemoteFile) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
 
-    with pytest.raises(KeepError, match="SSM_BENCH_DATA"):
-        fetched((file,))
+    with pytest.raises(CacheError, match="SSM_BENCH_DATA"):
+        fetch((file,))
 
 
 @pytest.mark.parametrize("layout", ["copies/set/file.bin", "copies/file.bin"])
@@ -379,7 +346,7 @@ def test_a_mirror_stands_in_for_every_address(
     site.files = {layout: CONTENT}
     monkeypatch.setenv("SSM_BENCH_MIRROR", f"{site.address}/copies/")
 
-    fetched((replace(file, urls=("https://example.invalid/deep/path?download=1",)),))
+    fetch((replace(file, urls=("https://example.invalid/deep/path?download=1",)),))
 
     assert site.asked[-1] == layout
     assert files_in(folder) == ["file.bin"]
@@ -388,7 +355,7 @@ def test_a_mirror_stands_in_for_every_address(
 def test_two_that_want_the_same_file_fetch_it_once(
     site: Site, folder: Path, file: RemoteFile
 ) -> None:
-    threads = [Thread(target=fetched, args=((file,),)) for _ in range(4)]
+    threads = [Thread(target=fetch, args=((file,),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -402,7 +369,7 @@ def test_two_that_want_an_unpublished_file_record_it_once(
     site: Site, folder: Path, file: RemoteFile, capfd: pytest.CaptureFixture[str]
 ) -> None:
     unpublished = replace(file, checksum=None)
-    threads = [Thread(target=fetched, args=((unpublished,),)) for _ in range(4)]
+    threads = [Thread(target=fetch, args=((unpublished,),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -412,10 +379,10 @@ def test_two_that_want_an_unpublished_file_record_it_once(
     assert files_in(folder) == ["file.bin", "file.bin.sha256"]
 
 
-def test_without_files_no_download_library_is_loaded() -> None:
+def test_without_a_download_no_library_for_it_is_loaded() -> None:
     script = (
-        "import sys, harness.data.fetch as f; f.fetched(()); "
-        "sys.exit('pooch' in sys.modules or 'requests' in sys.modules)"
+        "import sys, harness.api; from harness.data.fetch import fetch; fetch(()); "
+        "sys.exit(bool({'requests', 'rich.progress'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
@@ -425,7 +392,7 @@ def test_without_a_chosen_folder_data_go_to_the_users_cache(
 ) -> None:
     monkeypatch.delenv("SSM_BENCH_DATA")
 
-    assert fetched(()).name == "ssm-bench"
+    assert fetch(()).name == "ssm-bench"
 
 
 def test_a_server_that_answers_with_another_range_is_not_believed(
@@ -434,7 +401,7 @@ def test_a_server_that_answers_with_another_range_is_not_believed(
     begun(folder, file)
     site.shift = 3
 
-    fetched((file,))
+    fetch((file,))
 
     assert site.ranges == ["bytes=10-", ""]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
