@@ -35,22 +35,22 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
     from rich.filesize import decimal
     from rich.table import Table
 
-    from harness.data.inventory import asked, stock
+    from harness.data.inventory import data_status, select_tasks
 
-    stocks = [stock(*found) for found in asked(tasks or [], tuple(plugin))]
+    found = [data_status(*task) for task in select_tasks(tasks or [], tuple(plugin))]
     if json:
-        typer.echo(msgspec.json.encode(stocks).decode())
+        typer.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("task", "needs", "here", "kept", "folder", box=None)
-    for have in stocks:
+    table = Table("task", "needs", "here", "cached", "folder", box=None)
+    for have in found:
         known = decimal(sum(file.size or 0 for file in have.files))
         size = "size unknown" if any(file.size is None for file in have.files) else known
         files, there = len(have.files), len(have.files) - len(have.missing)
         noun = "file" if files == 1 else "files"
         needs = f"{files} {noun}, {size}" if files else "no download"
         here = f"{there} of {files}" if files else ""
-        kept = f"{have.pieces} pieces, {decimal(have.piece_bytes)}" if have.pieces else ""
-        table.add_row(have.task, needs, here, kept, have.folder if there or kept else "")
+        cached = f"{have.shards} shards, {decimal(have.shard_bytes)}" if have.shards else ""
+        table.add_row(have.task, needs, here, cached, have.folder if there or cached else "")
     Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
 
 
@@ -60,32 +60,32 @@ def fetch(
     split: Annotated[str, typer.Option(help="Only train, validation or test.")] = "",
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Download what tasks need, and draw or parse what is kept of it, so that runs need not."""
+    """Download what tasks need, and draw or parse what is cached of it, so that runs need not."""
     from harness.contract.task import SPLITS
-    from harness.data.inventory import asked, provide
+    from harness.data.inventory import ensure, select_tasks
 
     if split and split not in SPLITS:
         raise unknown("split", split, list(SPLITS))
     wanted = tuple(s for s in SPLITS if split in {"", s})
-    for name, task in asked(tasks, tuple(plugin)):
-        made = list(provide(task, wanted))
-        said = f"{sum(made):,} examples in {len(made)} pieces" if made else "needs nothing"
-        typer.echo(f"{name}: {said}")
+    for name, task in select_tasks(tasks, tuple(plugin)):
+        sizes = list(ensure(task, wanted))
+        outcome = f"{sum(sizes):,} examples in {len(sizes)} shards" if sizes else "needs nothing"
+        typer.echo(f"{name}: {outcome}")
 
 
 @data.command()
 def verify(tasks: Tasks = None, plugin: Plugins = []) -> None:  # noqa: B006
-    """Hash files and read kept pieces again; exit 1 if one is not what it should be."""
-    from harness.data.inventory import asked, faults, stock
+    """Hash files and read cached shards again; exit 1 if one is not what it should be."""
+    from harness.data.inventory import data_status, faults, select_tasks
 
     wrong, looked = 0, 0
-    for name, task in asked(tasks or [], tuple(plugin)):
+    for name, task in select_tasks(tasks or [], tuple(plugin)):
         for fault in faults(name, task):
             wrong += 1
             typer.echo(f"{name}: {fault}")
-        have = stock(name, task)
-        looked += len(have.files) - len(have.missing) + have.pieces
-    typer.echo(f"Looked at {looked} files and pieces; {wrong} are wrong.")
+        have = data_status(name, task)
+        looked += len(have.files) - len(have.missing) + have.shards
+    typer.echo(f"Looked at {looked} files and shards; {wrong} are wrong.")
     sys.exit(1 if wrong else 0)
 
 
@@ -96,10 +96,11 @@ def path(
 ) -> None:
     """Print the folder where data lie, or those of one task."""
     from harness.data.cache import data_dir
-    from harness.data.inventory import asked, place
+    from harness.data.inventory import location, select_tasks
 
-    found = [place(one) for _, one in asked([task], tuple(plugin))] if task else [data_dir()]
-    typer.echo("\n".join(map(str, dict.fromkeys(found))))
+    tasks = select_tasks([task], tuple(plugin)) if task else []
+    folders = dict.fromkeys(location(each) for _, each in tasks) or [data_dir()]
+    typer.echo("\n".join(map(str, folders)))
 
 
 @data.command()

@@ -71,7 +71,7 @@ def unchanged(batch: Batch) -> Batch:
 class Rows:
     """A split as it lies in memory, small, which becomes what networks take batch by batch."""
 
-    kept: Batch
+    examples: Batch
     prepare: Callable[[Batch], Batch] = unchanged
     """Turns some of the examples into what networks take."""
 
@@ -80,8 +80,8 @@ class Rows:
 
         Padding that is common to a batch is left out.
         """
-        for start in range(0, len(self.kept), size):
-            yield self.prepare(self.kept[start : start + size]).trimmed()
+        for start in range(0, len(self.examples), size):
+            yield self.prepare(self.examples[start : start + size]).trimmed()
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -76,11 +76,11 @@ class Task(ABC):
 
     @property
     def cache_name(self) -> str:
-        """The folder of the pieces that it keeps, below that of all; empty if it keeps none."""
+        """The folder of the shards that it caches, below that of all; empty if it caches none."""
         return ""
 
     def shards(self, split: Split) -> list[Callable[[], Batch]]:  # noqa: ARG002
-        """Return what reads each piece of a split, and makes and keeps it if it is not there."""
+        """Return what reads each shard of a split, and makes and caches it if it is not there."""
         return []
 
     def averages(self) -> Mapping[str, Mapping[str, float | None]]:

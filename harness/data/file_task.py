@@ -7,16 +7,17 @@ from pathlib import Path
 
 from harness.contract.batch import Batch
 from harness.contract.task import Split
+from harness.data.cache import shard_dir
 from harness.data.cached_task import CachedTask
 from harness.data.fetch import fetch
-from harness.data.shards import parsed
+from harness.data.shards import load_or_parse
 
 
 class FileTask(CachedTask):
     """A task whose data lie in files or in an installed package.
 
-    Files that are fetched are parsed once: what `load` makes of them is kept in pieces. What comes
-    with a package is read once a process.
+    Files that are fetched are parsed once: what `load` makes of them is cached in shards. What
+    comes with a package is read once a process.
     """
 
     @abstractmethod
@@ -24,7 +25,7 @@ class FileTask(CachedTask):
         """Read a split from the folder where `files` lie.
 
         Returns:
-            The split; or, if it is large, its pieces one after the other, in one pass. All in types
+            The split; or, if it is large, its shards one after the other, in one pass. All in types
             that take little room, such as bytes, of which `prepare` makes what networks take.
         """
 
@@ -38,18 +39,20 @@ class FileTask(CachedTask):
         return f"parsed/{self.key}"
 
     def shards(self, split: Split) -> list[Callable[[], Batch]]:
-        """Return what reads each piece of a split, after fetching and parsing what is missing."""
+        """Return what reads each shard of a split, after fetching and parsing what is missing."""
         if not self.files():
-            return [partial(self.packaged, split)]
-        said = f"reading {self.name}: {split}"
-        return parsed(f"{self.cache_name}/{split}", partial(self._parts, split), said)
+            return [partial(_packaged, self, split, shard_dir())]
+        message = f"reading {self.name}: {split}"
+        return load_or_parse(f"{self.cache_name}/{split}", partial(_loaded, self, split), message)
 
-    @lru_cache(maxsize=8)  # noqa: B019 - a task is a small frozen value, few a process
-    def packaged(self, split: Split) -> Batch:
-        """Read a split that needs no download."""
-        [whole] = self._parts(split)
-        return whole
 
-    def _parts(self, split: Split) -> Iterator[Batch]:
-        loaded = self.load(split, fetch(self.files()))
-        yield from [loaded] if isinstance(loaded, Batch) else loaded
+@lru_cache(maxsize=8)
+def _packaged(task: FileTask, split: Split, _: Path) -> Batch:
+    """Read a split that needs no download, once for each folder that shards are cached in."""
+    [batch] = _loaded(task, split)
+    return batch
+
+
+def _loaded(task: FileTask, split: Split) -> Iterator[Batch]:
+    loaded = task.load(split, fetch(task.files()))
+    yield from [loaded] if isinstance(loaded, Batch) else loaded

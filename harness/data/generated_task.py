@@ -1,4 +1,4 @@
-"""Tasks whose examples are drawn: afresh for each batch, or once, in pieces, and kept on disk."""
+"""Tasks whose examples are drawn: afresh for each batch, or once, in shards that are cached."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +10,8 @@ import torch
 from harness.contract.batch import Batch
 from harness.contract.task import LearningTask, Split
 from harness.core.seeding import stream
-from harness.data.cached_task import CachedTask, joined
-from harness.data.shards import kept
+from harness.data.cached_task import CachedTask
+from harness.data.shards import load_or_generate
 
 
 class GeneratedTask(LearningTask):
@@ -44,14 +44,14 @@ class GeneratedTask(LearningTask):
 
 
 class PregeneratedTask(CachedTask):
-    """A task with finite splits that are drawn from its own stream and kept.
+    """A task with finite splits that are drawn from its own stream and cached.
 
-    Each piece has a stream of its own, so a split is the same in whatever order, by however many
-    processes and after however many interruptions its pieces were drawn.
+    Each shard has a stream of its own, so a split is the same in whatever order, by however many
+    processes and after however many interruptions its shards were drawn.
     """
 
     shard_size: ClassVar[int] = 1000
-    """Examples that are drawn and kept together."""
+    """Examples that are drawn and cached together."""
 
     @property
     @abstractmethod
@@ -72,10 +72,10 @@ class PregeneratedTask(CachedTask):
         return self.examples[split]
 
     def shards(self, split: Split) -> list[Callable[[], Batch]]:
-        """Return what reads each piece of a split, and draws and keeps it if it is not there."""
+        """Return what reads each shard of a split, and draws and caches it if it is not there."""
         count = self.count(split)
         sizes = [min(self.shard_size, count - start) for start in range(0, count, self.shard_size)]
-        return [partial(self._kept, split, number, sizes) for number in range(len(sizes))]
+        return [partial(self._shard, split, number, sizes) for number in range(len(sizes))]
 
     def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:  # noqa: ARG002
         """Draw n examples of a split; the default draws all splits alike."""
@@ -86,13 +86,13 @@ class PregeneratedTask(CachedTask):
         return self.prepare(self.sample(n, rng))
 
     def first_examples(self, split: Split) -> Batch:
-        """Return a split's first piece."""
-        return self.prepare(joined([self.shards(split)[0]()]))
+        """Return a split's first shard."""
+        return self.prepare(self.shards(split)[0]())
 
-    def _kept(self, split: Split, number: int, sizes: list[int]) -> Batch:
+    def _shard(self, split: Split, number: int, sizes: list[int]) -> Batch:
         n = sizes[number]
-        return kept(
+        return load_or_generate(
             f"{self.cache_name}/{split}-{number:04d}x{n}",
             lambda: self.draw(split, n, stream(self.name, self.version, split, number)),
-            f"drawing {self.name}: {split} piece {number + 1} of {len(sizes)}",
+            f"drawing {self.name}: {split} shard {number + 1} of {len(sizes)}",
         )

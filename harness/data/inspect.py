@@ -11,7 +11,7 @@ from harness.contract.labels import IGNORED
 from harness.contract.task import SPLITS, LearningTask, Split
 from harness.core.errors import SpecError
 from harness.core.seeding import stream
-from harness.data.inventory import wanting
+from harness.data.inventory import to_fetch
 from harness.measure.clock import now
 
 MOST = 1000
@@ -65,60 +65,47 @@ def inspect(name: str, task: LearningTask, n: int) -> Inspection:
     Raises:
         SpecError: The files of a stored task are not there.
     """
-    if files := wanting(task):
+    if files := to_fetch(task):
         raise SpecError(f"{files[0].name} is not there; run `ssm-bench data fetch '{name}'`.")
     sizes = {split: task.count(split) for split in SPLITS}
-    batch, seconds = sampled(task, n or min(MOST, sizes["test"]))
-    real = batch.targets.is_floating_point()
+    n = n or min(MOST, sizes["test"])
+    start = now()
+    drawn = task.new_examples(n, stream(task.name, task.version, "inspect"))
+    seconds = now() - start
+    batch = next(task.rows("test").batches(n)) if drawn is None else drawn
+    targets, outputs, lengths = batch.targets, task.outputs, batch.lengths
+    if lengths is None:
+        lengths = torch.tensor(batch.inputs.shape[2 if outputs.documents > 1 else 1])
+    real = targets.is_floating_point()
     return Inspection(
         task=name,
         version=task.version,
         sizes=sizes,
         looked_at=len(batch),
-        per_second=None if seconds is None else len(batch) / seconds,
-        labels=None if real else histogram(batch.targets),
-        values=spread(batch.targets) if real else None,
-        lengths=lengths_of(task, batch),
-        metric=task.outputs.metric,
+        per_second=None if drawn is None else len(batch) / seconds,
+        labels=None if real else _histogram(targets),
+        values=_spread(targets) if real else None,
+        lengths=_spread(lengths),
+        metric=outputs.metric,
         chance=task.chance,
         stated=dict(task.shortcuts),
-        found=reached(task, batch),
+        found=_reached(task, batch),
     )
 
 
-def sampled(task: LearningTask, n: int) -> tuple[Batch, float | None]:
-    """Draw n examples from a stream of their own, or read the first n of the test split.
-
-    Returns:
-        The examples, and the seconds that drawing them took; None if they were read.
-    """
-    start = now()
-    drawn = task.new_examples(n, stream(task.name, task.version, "inspect"))
-    if drawn is not None:
-        return drawn, now() - start
-    return next(task.rows("test").batches(n)), None
-
-
-def histogram(targets: Tensor) -> dict[int, int]:
+def _histogram(targets: Tensor) -> dict[int, int]:
     """Count each label, without positions that carry none."""
     labels, counts = targets[targets != IGNORED].unique(return_counts=True)
     return dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
-def lengths_of(task: LearningTask, batch: Batch) -> Spread:
-    """Sum up the lengths of a batch's sequences."""
-    if batch.lengths is not None:
-        return spread(batch.lengths)
-    return spread(torch.tensor([batch.inputs.shape[2 if task.outputs.documents > 1 else 1]]))
-
-
-def spread(numbers: Tensor) -> Spread:
+def _spread(numbers: Tensor) -> Spread:
     """Sum up the numbers of a tensor of any shape."""
     flat = numbers.double().flatten()
     return Spread(flat.mean().item(), flat.median().item(), flat.min().item(), flat.max().item())
 
 
-def reached(task: LearningTask, batch: Batch) -> dict[str, float]:
+def _reached(task: LearningTask, batch: Batch) -> dict[str, float]:
     """Score what the task's shortcuts answer to a batch, from its inputs alone."""
     hidden = Batch(batch.inputs, torch.zeros_like(batch.targets), batch.lengths)
     outputs, scores = task.outputs, {}

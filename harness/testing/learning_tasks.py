@@ -15,7 +15,6 @@ from harness.contract.batch import Batch
 from harness.contract.task import SPLITS, LearningTask
 from harness.core.seeding import scope, stream
 from harness.data.cache import use_shard_dir
-from harness.data.file_task import FileTask
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import advance_global_generators, global_states
 from harness.testing.tolerance import CHANCE, PERFECT
@@ -44,7 +43,6 @@ def fingerprint(task: LearningTask) -> str:
 
 def _read_uncached(task: LearningTask) -> Iterator[Batch]:
     """Read a task's data as on a machine that has none in its cache yet."""
-    FileTask.packaged.cache_clear()
     with TemporaryDirectory() as folder, use_shard_dir(Path(folder)):
         yield from _beginning(task)
 

@@ -13,7 +13,7 @@ from harness.contract.task import Evaluation, LearningTask
 from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError, UnsupportedError
 from harness.core.record import Learned, Memory
-from harness.data.cached_task import ALIKE
+from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
 from harness.measure.device import peak
 from harness.training.evaluate import evaluate, interval
@@ -60,7 +60,7 @@ def heaviest(batches: Iterator[Batch]) -> Batch:
     first = next(batches)
     if first.lengths is None:
         return first
-    return max([first, *islice(batches, ALIKE - 1)], key=lambda batch: batch.inputs.numel())
+    return max([first, *islice(batches, BUCKET - 1)], key=lambda batch: batch.inputs.numel())
 
 
 def evaluated(

@@ -80,9 +80,9 @@ class Retrieval(FileTask):
     """LRA's whole archive, some 8 GB of which the tables are a part; or copies of the three tables,
     kept by others."""
 
-    mixed: ClassVar[int] = 10
+    shuffle_buffer: ClassVar[int] = 10
     shard_size: ClassVar[int] = 1000
-    """Pairs that are kept together; ten such pieces are shuffled, as many pairs as LRA's code."""
+    """Pairs that are cached together; ten such shards are shuffled, as many pairs as LRA's code."""
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=8, width=64, depth=2)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ class SlowToDraw(PregeneratedTask):
     """Name the token."""
 
     fault: Literal["none", "nap", "break"] = "none"
-    """What happens when a short piece, a split's last one, is drawn."""
+    """What happens when a short shard, a split's last one, is drawn."""
 
     examples: ClassVar = {"train": 8, "validation": 8, "test": 12}
     shard_size: ClassVar[int] = 8

@@ -127,7 +127,7 @@ def test_long_documents_are_cut_to_their_length(variant: str, last: int) -> None
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_split_is_kept_in_pieces_of_bytes_and_every_pair_is_trained_on(
+def test_a_split_is_cached_in_shards_of_bytes_and_every_pair_is_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Retrieval, "shard_size", 7)
@@ -135,8 +135,8 @@ def test_a_split_is_kept_in_pieces_of_bytes_and_every_pair_is_trained_on(
     epoch = task.train_batches(6)
     seen = [row for _ in range(4) for row in next(epoch).inputs[:, 0]]
 
-    pieces = sorted(tmp_path.glob("parsed/*/train/*.npz"))
-    assert len(pieces) == 4
+    shards = sorted(tmp_path.glob("parsed/*/train/*.npz"))
+    assert len(shards) == 4
     assert task.shards("train")[0]().inputs.dtype == torch.uint8
     starts = {bytes((row[:12] - 1).clamp(min=0).tolist()) for row in seen}
     assert starts == {document("train", i, 0).encode()[:12] for i in range(24)}
@@ -174,7 +174,7 @@ def test_a_file_of_unknown_size_and_checksum_is_fetched_and_its_checksum_recorde
     assert (fault(file) or "").startswith("has the sha256")
 
 
-def test_an_interrupted_download_of_unknown_size_is_gone_on_with(
+def test_an_interrupted_download_of_unknown_size_is_resumed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = random.Random(0).randbytes(300_000)

@@ -196,7 +196,7 @@ def test_the_shortcuts_reach_what_is_stated(tmp_path: Path) -> None:
     task = SpokenWords()
     with use_shard_dir(tmp_path):
         test = task.split("test")
-        train = [task.prepare(piece()) for piece in task.shards("train")]
+        train = [task.prepare(shard()) for shard in task.shards("train")]
     inputs = torch.cat([batch.inputs for batch in train])
     labels = torch.cat([batch.targets for batch in train]).numpy()
     found = []

@@ -171,7 +171,7 @@ def test_the_parameters_that_scored_best_are_left_in_the_network():
 
 @dataclass(frozen=True, kw_only=True)
 class Halves(PregeneratedTask):
-    """y = x, kept as bytes; how many examples are made real numbers at once is noted."""
+    """y = x, cached as bytes; how many examples are made real numbers at once is noted."""
 
     made: ClassVar[list[int]] = []
     examples: ClassVar = {"train": 64, "validation": 40, "test": 50}

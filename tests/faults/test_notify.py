@@ -61,10 +61,10 @@ def test_a_run_tells_what_it_draws_and_one_that_finds_it_drawn_tells_nothing(tmp
     assert outcomes == ["ok", "ok"]
     name = "drawing slow-to-draw:"
     assert told[1][::2] == [
-        f"{name} train piece 1 of 1",
-        f"{name} validation piece 1 of 1",
-        f"{name} test piece 1 of 2",
-        f"{name} test piece 2 of 2",
+        f"{name} train shard 1 of 1",
+        f"{name} validation shard 1 of 1",
+        f"{name} test shard 1 of 2",
+        f"{name} test shard 2 of 2",
     ]
     assert set(told[1][1::2]) == {""}, "each wait ends"
     assert told[2] == []
@@ -89,20 +89,20 @@ def test_a_terminal_shows_what_is_drawn(tmp_path):
         os.close(theirs)
         shown, deadline = b"", time.monotonic() + 120
         try:
-            while b"test piece 2 of 2" not in shown and time.monotonic() < deadline:
+            while b"test shard 2 of 2" not in shown and time.monotonic() < deadline:
                 shown += os.read(ours, 1 << 16)
         finally:
             sweep.kill()
             os.close(ours)
 
-    assert "drawing slow-to-draw: test piece 2 of 2" in shown.decode()
+    assert "drawing slow-to-draw: test shard 2 of 2" in shown.decode()
 
 
 def test_words_about_a_wait_take_no_room_from_the_bars():
     console = Console(file=StringIO(), width=80)
     display, spec = SweepDisplay(console, 8), RunSpec(task="lra/listops", model="s4d")
     planned = Planned(spec=spec, task="lra/listops", model="s4d", task_version=1, learns=True)
-    words = "drawing [train] piece 57 of 96, which may take a while, as pieces do"
+    words = "drawing [train] shard 57 of 96, which may take a while, as shards do"
 
     def shown(progress):
         display(Update(1, 8, planned, progress=progress))

@@ -1,29 +1,30 @@
-"""Files that are fetched are parsed once; what is kept of them is whole or not there."""
+"""Files that are fetched are parsed once; what is cached of them is whole or not there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from threading import Barrier
+from threading import Event
 from typing import ClassVar
 
 import pytest
 import torch
 
 from harness.api import Batch, FileTask, OneLabel, RemoteFile, Split, Tokens
-from harness.data import shards as pieces
 from harness.data.cache import data_dir
 from tests.served import Site
 
 
 @dataclass(frozen=True, kw_only=True)
 class Letters(FileTask):
-    """The letters of a file, three a piece; how often it is parsed is counted."""
+    """The letters of a file, three a shard; how often it is parsed is noted."""
 
     shift: int = 0
     file: ClassVar[RemoteFile]
     parsed: ClassVar[list[str]] = []
+    wait: ClassVar[Callable[[], object]]
+    """Called when parsing begins."""
     inputs = property(lambda self: Tokens(256))
     outputs = property(lambda self: OneLabel(256))
     max_length = property(lambda self: 1)
@@ -35,9 +36,18 @@ class Letters(FileTask):
 
     def load(self, split: Split, folder: Path) -> Iterator[Batch]:
         self.parsed.append(split)
+        type(self).wait()
         letters = torch.tensor(list((folder / self.file.name).read_bytes())) + self.shift
         for part in letters[: None if split == "train" else 4].split(3):
             yield Batch(part[:, None], part)
+
+
+class Interrupted(Letters):
+    """Parsing is broken off."""
+
+    def load(self, split: Split, folder: Path) -> Iterator[Batch]:
+        yield Batch(torch.zeros(3, 1), torch.zeros(3))
+        raise KeyboardInterrupt
 
 
 class Packaged(Letters):
@@ -55,7 +65,7 @@ class Packaged(Letters):
 @pytest.fixture
 def task(site: Site, monkeypatch: pytest.MonkeyPatch) -> Letters:
     Letters.parsed.clear()
-    FileTask.packaged.cache_clear()
+    monkeypatch.setattr(Letters, "wait", lambda: None, raising=False)
     monkeypatch.setattr(Letters, "file", site.put("letters.txt", b"abcdefgh"), raising=False)
     return Letters()
 
@@ -64,23 +74,24 @@ def text(batch: Batch) -> str:
     return bytes(batch.targets.tolist()).decode()
 
 
-@pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch):
-    """Return what lets two threads meet when both have called a function of `pieces` once."""
+def by_two(task: Letters, monkeypatch: pytest.MonkeyPatch, read: Callable[[], str]) -> list[str]:
+    """Have two threads read, of which the second begins while the first one parses."""
+    parsing, second = Event(), Event()
 
-    def meet(name: str) -> None:
-        look, both, calls = getattr(pieces, name), Barrier(2, timeout=30), [1, 2]
+    def wait() -> None:
+        parsing.set()
+        second.wait(30)
+        second.clear()
+        second.wait(0.2)  # until the second one must have come to where it waits
 
-        def looked(path: Path):
-            found = look(path)
-            if calls:
-                calls.pop()
-                both.wait()
-            return found
+    def begin() -> str:
+        parsing.wait(30)
+        second.set()
+        return read()
 
-        monkeypatch.setattr(pieces, name, looked)
-
-    return meet
+    monkeypatch.setattr(type(task), "wait", wait)
+    with ThreadPoolExecutor(2) as threads:
+        return [done.result() for done in (threads.submit(read), threads.submit(begin))]
 
 
 def test_a_file_is_fetched_and_parsed_once(task: Letters, site: Site) -> None:
@@ -98,7 +109,7 @@ def test_what_was_parsed_does_without_the_file(task: Letters) -> None:
     assert text(task.split("test")) == "abcd"
 
 
-def test_an_epoch_shows_every_piece_in_another_order(task: Letters) -> None:
+def test_an_epoch_shows_every_shard_in_another_order(task: Letters) -> None:
     shown = "".join(text(batch) for batch in islice(task.train_batches(1), 16))
 
     assert sorted(shown[:8]) == sorted(shown[8:]) == list("abcdefgh")
@@ -107,7 +118,7 @@ def test_an_epoch_shows_every_piece_in_another_order(task: Letters) -> None:
     assert Letters.parsed == ["train"]
 
 
-def test_a_broken_piece_is_parsed_again(task: Letters) -> None:
+def test_a_broken_shard_is_parsed_again(task: Letters) -> None:
     task.split("test")
     [_, last] = sorted(data_dir().rglob("*.npz"))
     last.write_bytes(last.read_bytes()[:20])
@@ -126,41 +137,32 @@ def test_a_split_that_lacks_something_is_parsed_again(task: Letters, lost: str) 
     assert Letters.parsed == ["test", "test"]
 
 
-def test_two_that_find_a_broken_piece_parse_once(task: Letters, meeting) -> None:
+def test_two_that_find_a_broken_shard_parse_once(
+    task: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [first, second] = task.shards("test")
     [path] = data_dir().glob("parsed/*/test/00001.npz")
     path.write_bytes(b"")
-    meeting("read")
 
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(lambda _: text(second()), range(2))) == ["d", "d"]
+    assert by_two(task, monkeypatch, lambda: text(second())) == ["d", "d"]
     assert text(first()) == "abc"
     assert Letters.parsed == ["test", "test"]
 
 
-def test_a_parsing_that_was_interrupted_leaves_nothing(
+def test_of_two_that_want_the_same_split_one_waits_for_the_other(
     task: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(self, split, folder):
-        yield Batch(torch.zeros(3, 1), torch.zeros(3))
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Letters, "load", breaks)
-        with pytest.raises(KeyboardInterrupt):
-            task.split("test")
-    assert list((data_dir() / "parsed").rglob("*.*z*")) == []
-    assert list((data_dir() / "parsed").rglob("*.part")) == []
-
-    assert text(task.split("test")) == "abcd"
-
-
-def test_of_two_that_want_the_same_split_one_waits_for_the_other(task: Letters, meeting) -> None:
-    meeting("whole")
-
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(lambda _: text(task.split("test")), range(2))) == ["abcd", "abcd"]
+    assert by_two(task, monkeypatch, lambda: text(task.split("test"))) == ["abcd", "abcd"]
     assert Letters.parsed == ["test"]
+
+
+def test_a_parsing_that_was_interrupted_leaves_nothing(task: Letters) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().split("test")
+
+    left = [path for path in (data_dir() / "parsed").rglob("*") if path.is_file()]
+    assert [path.suffix for path in left] == [".lock"]
+    assert text(task.split("test")) == "abcd"
 
 
 def test_other_options_and_other_files_have_folders_of_their_own(
@@ -173,7 +175,7 @@ def test_other_options_and_other_files_have_folders_of_their_own(
     assert text(Letters(shift=1).split("test")) == "BCDE"
 
 
-def test_what_comes_with_a_package_is_read_once_a_process_and_not_kept(task: Letters) -> None:
+def test_what_comes_with_a_package_is_read_once_a_process_and_not_cached(task: Letters) -> None:
     packaged = Packaged()
     for _ in range(3):
         assert packaged.split("train").targets.tolist() == [0, 1, 2, 3, 4]

@@ -1,0 +1,53 @@
+"""What takes long to draw is drawn once, shard by shard, from streams of their own."""
+
+from pathlib import Path
+
+import torch
+
+from harness.api import stream
+from tests.unit.data.tasks import Ragged, Samples
+
+
+def test_a_split_is_drawn_in_shards_and_read_back_as_it_was(folder: Path) -> None:
+    first, second = Ragged().split("test"), Ragged().split("test")
+
+    assert Ragged.drawn == [4, 3]
+    assert len(first) == 7
+    assert first.to(torch.device("cpu")).inputs.dtype == torch.int64
+    for one, other in zip(vars(first).values(), vars(second).values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_an_interrupted_drawing_goes_on_where_it_stopped(folder: Path) -> None:
+    task = Ragged()
+    before = task.split("test")
+    [*_, last] = sorted(folder.rglob("*.npz"))
+    last.write_bytes(last.read_bytes()[:50])
+    Ragged.drawn.clear()
+
+    assert torch.equal(task.split("test").inputs, before.inputs)
+    assert Ragged.drawn == [3]
+
+
+def test_shards_lie_where_they_always_lay(folder: Path) -> None:
+    task = Ragged()
+    task.split("test")
+
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.npz"))]
+    assert names == [f"drawn/{task.key}/test-0000x4.npz", f"drawn/{task.key}/test-0001x3.npz"]
+
+
+def test_new_examples_belong_to_no_split_and_are_not_cached(folder: Path) -> None:
+    batch = Samples().new_examples(5, stream("new"))
+
+    assert len(batch) == 5
+    assert batch.inputs.dtype == torch.float32
+    assert list(folder.iterdir()) == []
+
+
+def test_the_first_examples_are_those_of_the_first_shard(folder: Path) -> None:
+    first = Samples().first_examples("test")
+
+    assert Ragged.drawn == []
+    assert len(list(folder.rglob("*.npz"))) == 1
+    assert torch.equal(first.inputs, Samples().split("test").inputs[:4])
