@@ -59,12 +59,12 @@ class CifarTask(FileTask, ABC):
 
     @property
     @abstractmethod
-    def drawn(self) -> bool:
+    def random_validation(self) -> bool:
         """Whether the images that validate are drawn, or are the last tenth."""
 
     @abstractmethod
     def reduced(self, images: Colours) -> UInt8[np.ndarray, "n 1024 ..."]:
-        """Return the bytes of the images that are kept, of which `prepare` makes inputs."""
+        """Return the bytes of the images that are cached, of which `prepare` makes inputs."""
 
     def files(self) -> tuple[RemoteFile, ...]:
         """The binary archive."""
@@ -74,8 +74,9 @@ class CifarTask(FileTask, ABC):
         """Read the images of a split."""
         images, labels = read(folder / ARCHIVE.name, "test_batch" if split == "test" else "data_*")
         if split != "test":
-            order = drawn_order(len(labels), SEED) if self.drawn else np.arange(len(labels))
-            most = len(labels) * 9 // 10
+            count = len(labels)
+            order = random_order(count, SEED) if self.random_validation else np.arange(count)
+            most = count * 9 // 10
             rows = np.sort(order[:most] if split == "train" else order[most:])
             images, labels = images[rows], labels[rows]
         return Batch(torch.from_numpy(self.reduced(images)), torch.from_numpy(labels))
@@ -101,7 +102,7 @@ def read(path: Path, name: str) -> tuple[Colours, UInt8[np.ndarray, " n"]]:
     return records[:, 1:].reshape(-1, 3, PIXELS).swapaxes(1, 2), records[:, 0]
 
 
-def drawn_order(count: int, seed: int) -> Int64[np.ndarray, " n"]:
+def random_order(count: int, seed: int) -> Int64[np.ndarray, " n"]:
     """Return the numbers below `count` as torch's `random_split` orders them under a seed.
 
     Torch swaps each place with one that lies behind it, chosen by a word of the Mersenne Twister;

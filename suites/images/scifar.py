@@ -28,7 +28,7 @@ class SequentialCifar(CifarTask):
         return Signal(3)
 
     @property
-    def drawn(self) -> bool:
+    def random_validation(self) -> bool:
         """As the S4 repository does, with its seed."""
         return True
 

@@ -38,7 +38,7 @@ class Image(CifarTask):
         return Signal(1) if self.variant == "s4" else Tokens(256)
 
     @property
-    def drawn(self) -> bool:
+    def random_validation(self) -> bool:
         """As each code does."""
         return self.variant == "s4"
 

@@ -35,14 +35,16 @@ def line(words: Int[Tensor, " s"], n: int) -> Cells:
     return cells(words.expand(n, 1, -1), torch.ones(n, 1, dtype=torch.bool))
 
 
-def joined(pieces: Sequence[Cells], padding: int) -> tuple[Int[Tensor, "n l"], Int[Tensor, " n"]]:
-    """Write pieces one behind the other, row by row, without gaps.
+def concatenate(
+    parts: Sequence[Cells], padding: int
+) -> tuple[Int[Tensor, "n l"], Int[Tensor, " n"]]:
+    """Write parts one behind the other, row by row, without gaps.
 
     Returns:
         The texts, padded on the right, and the number of tokens of each.
     """
-    tokens = torch.cat([tokens.flatten(1) for tokens, _ in pieces], 1)
-    used = torch.cat([used.flatten(1) for _, used in pieces], 1)
+    tokens = torch.cat([tokens.flatten(1) for tokens, _ in parts], 1)
+    used = torch.cat([used.flatten(1) for _, used in parts], 1)
     sizes = used.sum(1)
     rows = tokens[used].split(sizes.tolist())
     return pad_sequence(list(rows), batch_first=True, padding_value=padding), sizes

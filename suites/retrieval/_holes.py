@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from suites.retrieval._cells import cells, joined, sign, table
+from suites.retrieval._cells import cells, concatenate, sign, table
 
 
 @final
@@ -84,7 +84,8 @@ class Holes:
         markers = torch.arange(self.blank + 1, self.tokens).expand(len(text), -1)[..., None]
         blanks = torch.full((len(text), self.count, self.span), self.blank)
         words = table((marked, ~inside | (place == 0)), sign(self.space, holed | ~holed))
-        return joined([words, table(cells(markers, every), cells(blanks, every))], self.space)[0]
+        answers = table(cells(markers, every), cells(blanks, every))
+        return concatenate([words, answers], self.space)[0]
 
     def filled(self, tokens: list[int]) -> list[int]:
         """Find, hole by hole, the one whole word with the letters that are left."""

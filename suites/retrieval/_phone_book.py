@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from suites.retrieval._cells import cells, joined, line, sign, table
+from suites.retrieval._cells import cells, concatenate, line, sign, table
 
 DIGITS, SYLLABLES = 10, 64
 ASK = "What are the phone numbers for"
@@ -108,7 +108,7 @@ def written(
     fixed = (line(words(text), n) for text in (ASK, BELOW, f"\n {ASK}", ABOVE))
     first, below, again, above = fixed
     texts = first, asking, below, table(*book, sign(BREAK, present)), again, asking, above, answer
-    return joined(texts, END)
+    return concatenate(texts, END)
 
 
 def drawn_names(size: Size, n: int, count: int, rng: torch.Generator) -> Int[Tensor, "n e s"]:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from harness.api import Batch, FileTask, Protocol, RemoteFile, Signal, Split, Values
-from suites.signals._deals import by_recordings, by_windows
 from suites.signals._recordings import from_neighbours
+from suites.signals._splits import split_recordings, split_windows
 from suites.signals._ts import cases
 
 SAMPLES = 4000
@@ -34,7 +34,7 @@ class VitalSign(FileTask, ABC):
     """
 
     divided: Literal["windows", "recordings"] = "windows"
-    """What is dealt to training, validation and test: windows, or whole recordings."""
+    """What training, validation and test share out: windows, or whole recordings."""
 
     quantity: ClassVar[str]
     """As the archive calls it."""
@@ -88,14 +88,15 @@ class VitalSign(FileTask, ABC):
         found = [case for path in paths for case in cases(path, CHANNELS, SAMPLES)]
         windows = np.stack([window for window, _ in found])
         targets = torch.tensor([target for _, target in found]).view(-1, 1, 1)
-        dealt = by_windows(len(found)) if self.divided == "windows" else by_recordings(windows)
-        return Batch(torch.from_numpy(windows), targets)[torch.from_numpy(dealt[split])]
+        whole = self.divided == "recordings"
+        rows = (split_recordings(windows) if whole else split_windows(len(found)))[split]
+        return Batch(torch.from_numpy(windows), targets)[torch.from_numpy(rows)]
 
     def shortcut_predictions(self, batch: Batch) -> Mapping[str, torch.Tensor]:
         """Answer as the training windows do with which a window shares samples."""
         train = self.split("train")
-        known, targets, asked = (
+        known, targets, queries = (
             x.numpy() for x in (train.inputs, train.targets.flatten(), batch.inputs)
         )
-        answer = from_neighbours(known, targets, asked)
+        answer = from_neighbours(known, targets, queries)
         return {"overlapping windows": torch.from_numpy(answer).float().view(-1, 1, 1)}

@@ -1,6 +1,6 @@
 """Which windows were cut from one recording, found from the samples that they share.
 
-Axes: n and m windows, l samples, c channels, e pairs, p places.
+Axes: n and m windows, l samples, c channels, e pairs, p positions.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ WEIGHTS = np.cumprod(np.full(PROBE, 0x9E37_79B9_7F4A_7C15, np.uint64))
 def overlaps(windows: Float32[np.ndarray, "n l c"]) -> Int64[np.ndarray, "e 2"]:
     """Find all pairs of windows of which the second begins within the first.
 
-    The beginning of each window is looked for at every place of all others by its hash; then the
+    The beginning of each window is looked for at every offset of all others by its hash; then the
     whole overlap is compared, so a pair shares `LEAST` samples or more, and all of them. A window
     that begins with equal samples, as of a sensor that fell off, is not looked for; what lies on
     either side of it still overlaps.
@@ -32,9 +32,9 @@ def overlaps(windows: Float32[np.ndarray, "n l c"]) -> Int64[np.ndarray, "e 2"]:
     for first, window in enumerate(windows):
         found = hashes(window[: length - LEAST + PROBE])
         left, right = (np.searchsorted(heads[sought], found, side) for side in ("left", "right"))
-        for place in np.flatnonzero(left < right):
-            for second in sought[left[place] : right[place]]:
-                same = np.array_equal(window[place:], windows[second, : length - place])
+        for offset in np.flatnonzero(left < right):
+            for second in sought[left[offset] : right[offset]]:
+                same = np.array_equal(window[offset:], windows[second, : length - offset])
                 if same and second != first:
                     pairs.append((first, second))
     return np.array(pairs, np.int64).reshape(-1, 2)
@@ -58,17 +58,17 @@ def recordings(pairs: Int64[np.ndarray, "e 2"], count: int) -> Int64[np.ndarray,
 def from_neighbours(
     known: Float32[np.ndarray, "n l c"],
     targets: Float32[np.ndarray, " n"],
-    asked: Float32[np.ndarray, "m l c"],
+    queries: Float32[np.ndarray, "m l c"],
 ) -> Float64[np.ndarray, " m"]:
     """Answer windows with the mean target of the known windows that overlap them, or else of all.
 
     What this reaches on a test split is what leaks into it from the training split.
     """
-    pairs = overlaps(np.concatenate([known, asked]))
+    pairs = overlaps(np.concatenate([known, queries]))
     either = np.concatenate([pairs, pairs[:, ::-1]])
     across = (either[:, 0] < len(known)) & (either[:, 1] >= len(known))
-    source, place = either[across].T
-    place = place - len(known)
-    votes = np.bincount(place, minlength=len(asked))
-    sums = np.bincount(place, targets[source], minlength=len(asked))
+    source, query = either[across].T
+    query = query - len(known)
+    votes = np.bincount(query, minlength=len(queries))
+    sums = np.bincount(query, targets[source], minlength=len(queries))
     return np.where(votes > 0, sums / np.maximum(votes, 1), targets.mean(dtype=np.float64))

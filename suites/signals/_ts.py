@@ -40,10 +40,11 @@ def cases(
                 raise broken(path, number, str(error)) from error
 
 
-def broken(path: Path, number: int, said: str) -> SpecError:
+def broken(path: Path, number: int, reason: str) -> SpecError:
     """Build the error for a line."""
     return SpecError(
-        f"Line {number} of {path} is broken ({said}); remove the file, so that it is fetched again."
+        f"Line {number} of {path} is broken ({reason}); remove the file, so that it is fetched "
+        "again."
     )
 
 

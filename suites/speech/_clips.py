@@ -27,7 +27,7 @@ WORDS = tuple(ALL.split())
 
 @dataclass(frozen=True, kw_only=True)
 class ClipTask(CachedTask, ABC):
-    """Which word is said? Clips are kept as 16-bit samples; a class says how they are scaled."""
+    """Which word is said? Clips are cached as 16-bit samples; a class says how they are scaled."""
 
     protocol: ClassVar[Protocol] = Protocol(steps=400, batch=16, width=32, depth=2)
 

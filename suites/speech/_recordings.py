@@ -1,4 +1,4 @@
-"""What the tasks on Speech Commands share: one archive, parsed once into pieces of mixed clips.
+"""What the tasks on Speech Commands share: one archive, parsed once into shards of shuffled clips.
 
 Axes: b batch, l samples.
 """
@@ -17,10 +17,10 @@ from harness.api import Batch, FileTask, RemoteFile, Split
 from suites.speech._clips import ClipTask
 from suites.speech._commands import ARCHIVE, Contents, clips, contents, shuffled
 
-PIECE = 1000
-"""Clips kept together, 32 MB."""
-GROUP = 28
-"""Pieces read in one pass over the archive: a few passes, and never more than 0.9 GB in memory."""
+SHARD_SIZE = 1000
+"""Clips cached together, 32 MB."""
+SHARDS_PER_PASS = 28
+"""Shards read in one pass over the archive: a few passes, and never more than 0.9 GB in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class RecordedTask(ClipTask, FileTask, ABC):
     """Standardise, or divide by 2^15 once more before, as S4's code does."""
 
     @abstractmethod
-    def parts(self, found: Contents) -> Mapping[Split, list[str]]:
+    def split_names(self, found: Contents) -> Mapping[Split, list[str]]:
         """Return the names of each split's clips."""
 
     def files(self) -> tuple[RemoteFile, ...]:
@@ -46,22 +46,22 @@ class RecordedTask(ClipTask, FileTask, ABC):
         return (ARCHIVE,)
 
     def depends_on(self) -> object:
-        """Return the archive; both scales share their pieces."""
+        """Return the archive; both scales share their shards."""
         return [[file.name, file.checksum] for file in self.files()]
 
     def load(self, split: Split, folder: Path) -> Iterator[Batch]:
-        """Yield pieces of 16-bit samples, their clips in the order of hashes of their names.
+        """Yield shards of 16-bit samples, their clips in the order of hashes of their names.
 
         The archive has them word by word, which no model could be trained on. It is gone through
         several times, so that memory does not depend on its size.
         """
         archive = folder / ARCHIVE.name
-        names = shuffled(self.parts(contents(archive))[split])
-        pieces = [names[start : start + PIECE] for start in range(0, len(names), PIECE)]
-        for start in range(0, len(pieces), GROUP):
-            group = pieces[start : start + GROUP]
-            for piece, samples in zip(group, clips(archive, group), strict=True):
-                words = [name.partition("/")[0] for name in piece]
+        names = shuffled(self.split_names(contents(archive))[split])
+        shards = [names[start : start + SHARD_SIZE] for start in range(0, len(names), SHARD_SIZE)]
+        for start in range(0, len(shards), SHARDS_PER_PASS):
+            group = shards[start : start + SHARDS_PER_PASS]
+            for shard, samples in zip(group, clips(archive, group), strict=True):
+                words = [name.partition("/")[0] for name in shard]
                 labels = [self.vocabulary.index(word) for word in words]
                 yield Batch(samples, torch.tensor(labels))
 
@@ -76,8 +76,8 @@ class RecordedTask(ClipTask, FileTask, ABC):
     def spread(self) -> tuple[float, float]:
         """Return mean and standard deviation of all training samples, in 16-bit units."""
         count = total = squares = 0
-        for piece in self.shards("train"):
-            samples = piece().inputs.numpy().astype(np.int32)
+        for shard in self.shards("train"):
+            samples = shard().inputs.numpy().astype(np.int32)
             count += samples.size
             total += int(samples.sum(dtype=np.int64))
             squares += int(np.square(samples).sum(dtype=np.int64))

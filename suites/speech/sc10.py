@@ -37,19 +37,21 @@ class SpeechCommands10(RecordedTask):
         """The ten words are about equally frequent."""
         return 0.1
 
-    def parts(self, found: Contents) -> Mapping[Split, list[str]]:
+    def split_names(self, found: Contents) -> Mapping[Split, list[str]]:
         """Deal out the clips of a whole second, word by word."""
         whole = [name for name, length in found.lengths.items() if length == SAMPLES]
         words = [shuffled([n for n in whole if n.startswith(f"{word}/")]) for word in COMMANDS]
-        train, rest = dealt(words, 0.7)
-        validation, test = dealt(rest, 0.5)
+        train, rest = stratified(words, 0.7)
+        validation, test = stratified(rest, 0.5)
         return {
             split: [name for word in words for name in word]
             for split, words in zip(get_args(Split), (train, validation, test), strict=True)
         }
 
 
-def dealt(classes: Sequence[list[str]], share: float) -> tuple[list[list[str]], list[list[str]]]:
+def stratified(
+    classes: Sequence[list[str]], share: float
+) -> tuple[list[list[str]], list[list[str]]]:
     """Take a share of all, rounded down, from classes as evenly as whole numbers allow.
 
     Returns:

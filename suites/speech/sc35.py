@@ -29,7 +29,7 @@ class SpeechCommands35(RecordedTask):
         """The commonest word. About, since words are not equally frequent."""
         return 0.04
 
-    def parts(self, found: Contents) -> Mapping[Split, list[str]]:
+    def split_names(self, found: Contents) -> Mapping[Split, list[str]]:
         """Follow the lists; what stands on neither trains."""
         validation, test = found.lists[VALIDATION], found.lists[TEST]
         train = found.lengths.keys() - validation - test

@@ -23,7 +23,7 @@ from suites.speech._voices import LEVEL, recorded
 class SpokenWords(ClipTask, PregeneratedTask):
     """A second with one word in it; 64 voices, none of them in two splits.
 
-    Each word is said equally often in every piece. A word of usual loudness has a root mean square
+    Each word is said equally often in every shard. A word of usual loudness has a root mean square
     of 1.
     """
 

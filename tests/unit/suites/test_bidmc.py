@@ -12,8 +12,8 @@ from sklearn.model_selection import train_test_split
 
 from harness.api import SpecError
 from suites.signals._bidmc import SAMPLES
-from suites.signals._deals import by_recordings, by_windows
 from suites.signals._recordings import LEAST, from_neighbours, overlaps, recordings
+from suites.signals._splits import split_recordings, split_windows
 from suites.signals._ts import cases
 from suites.signals.bidmc_hr import HeartRate
 from suites.signals.bidmc_rr import RespiratoryRate
@@ -103,17 +103,17 @@ def test_chance_is_the_error_of_the_training_mean(mirrored) -> None:
 
 
 @pytest.mark.parametrize("count", [7, 60, 7949])
-def test_windows_are_dealt_as_the_published_code_deals_them(count) -> None:
+def test_windows_are_split_as_the_published_code_splits_them(count) -> None:
     train, held = train_test_split(np.arange(count), test_size=0.3, random_state=0)
     validation, test = train_test_split(held, test_size=0.5, random_state=1)
 
-    dealt = by_windows(count)
+    rows_of = split_windows(count)
 
     for split, rows in zip(SPLITS, (train, validation, test), strict=True):
-        np.testing.assert_array_equal(dealt[split], rows)
+        np.testing.assert_array_equal(rows_of[split], rows)
 
 
-def test_recordings_are_dealt_whole_and_share_no_sample(mirrored, made) -> None:
+def test_recordings_are_split_whole_and_share_no_sample(mirrored, made) -> None:
     _, origin, _ = made
     task = HeartRate(divided="recordings")
 
@@ -130,11 +130,11 @@ def test_recordings_are_dealt_whole_and_share_no_sample(mirrored, made) -> None:
 
 def test_in_the_published_deal_overlapping_training_windows_tell_the_answer() -> None:
     windows, origin = drawn(10)
-    dealt, targets = by_windows(60), origin.astype(np.float32)
+    rows, targets = split_windows(60), origin.astype(np.float32)
 
-    told = from_neighbours(windows[dealt["train"]], targets[dealt["train"]], windows[dealt["test"]])
+    told = from_neighbours(windows[rows["train"]], targets[rows["train"]], windows[rows["test"]])
 
-    assert (told == targets[dealt["test"]]).mean() > 0.9
+    assert (told == targets[rows["test"]]).mean() > 0.9
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -143,7 +143,7 @@ def test_where_a_recording_falls_does_not_depend_on_the_order_of_the_files(seed)
     windows, _ = WINDOWS
     order = np.random.default_rng(seed).permutation(len(windows))
 
-    before, after = by_recordings(windows), by_recordings(windows[order])
+    before, after = split_recordings(windows), split_recordings(windows[order])
 
     for split in SPLITS:
         assert sorted(order[after[split]]) == before[split].tolist()
@@ -203,7 +203,7 @@ def test_windows_that_share_nothing_are_not_taken_for_recordings() -> None:
     windows, _ = drawn(12, windows=1)
 
     with pytest.raises(SpecError, match=r"of 12 windows 12 share no .* use divided=windows"):
-        by_recordings(windows)
+        split_recordings(windows)
 
 
 @pytest.mark.parametrize(

@@ -123,14 +123,16 @@ def test_the_division_is_that_of_a_random_split_with_seed_42() -> None:
 
 
 @given(count=st.integers(1, 2000), seed=st.integers(0, 2**31))
-def test_the_drawn_order_is_torchs_permutation_under_that_seed(count: int, seed: int) -> None:
+def test_the_random_order_is_torchs_permutation_under_that_seed(count: int, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
 
-    assert _cifar.drawn_order(count, seed).tolist() == torch.randperm(count, generator=rng).tolist()
+    assert (
+        _cifar.random_order(count, seed).tolist() == torch.randperm(count, generator=rng).tolist()
+    )
 
 
 def test_of_the_published_50000_images_45000_train_and_5000_validate() -> None:
-    order = _cifar.drawn_order(50_000, 42)
+    order = _cifar.random_order(50_000, 42)
     train, validation = torch.utils.data.random_split(
         range(50_000), (45_000, 5_000), generator=torch.Generator().manual_seed(42)
     )

@@ -22,7 +22,7 @@ from suites.speech import _recordings
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
 from suites.speech._commands import ARCHIVE, Contents, samples
 from suites.speech._recordings import RecordedTask
-from suites.speech.sc10 import SpeechCommands10, dealt
+from suites.speech.sc10 import SpeechCommands10, stratified
 from suites.speech.sc35 import SpeechCommands35
 from tests.served import Site, served
 
@@ -83,13 +83,13 @@ def packed(files: Mapping[str, bytes]) -> bytes:
 
 @contextmanager
 def offered(files: Mapping[str, bytes], folder: Path) -> Iterator[Site]:
-    """Let the tasks believe that an archive of these files is the original, and pieces be small."""
+    """Let the tasks believe that an archive of these files is the original, and shards be small."""
     with served() as site, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSM_BENCH_DATA", str(folder))
         patch.delenv("SSM_BENCH_MIRROR", raising=False)
         patch.setattr(_recordings, "ARCHIVE", site.put(ARCHIVE.name, packed(files)))
-        patch.setattr(_recordings, "PIECE", 20)
-        patch.setattr(_recordings, "GROUP", 3)
+        patch.setattr(_recordings, "SHARD_SIZE", 20)
+        patch.setattr(_recordings, "SHARDS_PER_PASS", 3)
         RecordedTask.spread.cache_clear()
         yield site
         RecordedTask.spread.cache_clear()
@@ -116,7 +116,7 @@ def test_every_check_that_applies_passes_on_small_data(task: RecordedTask, fetch
 
 def raw(task: RecordedTask, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all 16-bit samples and labels of a split."""
-    parts = [piece() for piece in task.shards(split)]
+    parts = [shard() for shard in task.shards(split)]
     return torch.cat([p.inputs for p in parts]), torch.cat([p.targets for p in parts])
 
 
@@ -153,12 +153,12 @@ def test_clips_are_cut_to_a_second_or_filled_up_with_zeros(fetched: Site) -> Non
         assert not clip[length:].any()
 
 
-def test_a_piece_holds_many_words_and_a_split_is_the_same_again(fetched: Site) -> None:
+def test_a_shard_holds_many_words_and_a_split_is_the_same_again(fetched: Site) -> None:
     task = SpeechCommands35()
-    pieces = [piece() for piece in task.shards("train")]
+    shards = [shard() for shard in task.shards("train")]
 
-    assert [len(piece) for piece in pieces] == [20] * 5 + [5]
-    assert min(len(set(piece.targets.tolist())) for piece in pieces[:-1]) > 10
+    assert [len(shard) for shard in shards] == [20] * 5 + [5]
+    assert min(len(set(shard.targets.tolist())) for shard in shards[:-1]) > 10
     assert task.key == SpeechCommands35(scale="s4-code").key
     assert torch.equal(task.split("test").inputs, SpeechCommands35().split("test").inputs)
 
@@ -211,7 +211,7 @@ def test_ten_words_are_dealt_out_whole_seconds_only(fetched: Site) -> None:
 def test_clips_are_dealt_out_in_the_numbers_of_scikit_learn(sizes: list[int]) -> None:
     classes = [[f"{word}/{i}" for i in range(size)] for word, size in enumerate(sizes)]
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    taken, left = dealt(classes, 0.7)
+    taken, left = stratified(classes, 0.7)
     ours = [len(names) for names in taken]
     theirs, rest = train_test_split(labels, train_size=0.7, random_state=0, stratify=labels)
 
@@ -230,8 +230,8 @@ def test_the_published_sizes_follow_from_the_archives() -> None:
         "validation_list.txt": frozenset(names[:9981]),
         "testing_list.txt": frozenset(names[-11_005:]),
     }
-    parts10 = SpeechCommands10().parts(Contents(ten, lists))
-    parts35 = SpeechCommands35().parts(Contents(all_words, lists))
+    parts10 = SpeechCommands10().split_names(Contents(ten, lists))
+    parts35 = SpeechCommands35().split_names(Contents(all_words, lists))
 
     assert [len(part) for part in parts10.values()] == [24_482, 5246, 5247]
     assert [len(part) for part in parts35.values()] == [84_843, 9981, 11_005]

@@ -1,4 +1,4 @@
-"""Deals windows to training, validation and test, one by one or a whole recording at a time.
+"""Splits windows into training, validation and test, one by one or a whole recording at a time.
 
 Axes: n windows, l samples, c channels.
 """
@@ -22,8 +22,8 @@ Rows = Mapping[Split, Int64[np.ndarray, " _"]]
 """Numbers of windows."""
 
 
-def by_windows(count: int) -> Rows:
-    """Deal windows as the S4 repository does: 70 % train; half of the rest validate, half test.
+def split_windows(count: int) -> Rows:
+    """Split windows as the S4 repository does: 70 % train; half of the rest validate, half test.
 
     That is scikit-learn's `train_test_split` with the random states 0 and 1.
     """
@@ -39,8 +39,8 @@ def by_windows(count: int) -> Rows:
     }
 
 
-def by_recordings(windows: Float32[np.ndarray, "n l c"]) -> Rows:
-    """Deal whole recordings, in the order of their smallest hash, until 15 % of all windows test.
+def split_recordings(windows: Float32[np.ndarray, "n l c"]) -> Rows:
+    """Split whole recordings, in the order of their smallest hash, until 15 % of all windows test.
 
     The next 15 % validate. So a recording falls into the same split whatever the order of a file.
 
