@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, final
 
-import torch
 from torch import nn
 
 from baselines.ops.recurrent_layer import RecurrentLayer
-from harness.api import Model, Trunk
+from harness.api import Model, Trunk, private_torch
 
 
 @final
@@ -28,4 +27,5 @@ class GRU(Model):
     def build(self, *, width: int, length: int, causal: bool) -> RecurrentLayer:  # noqa: ARG002
         """Build the layer; it needs no length."""
         network = partial(nn.GRU, width, width, batch_first=True)
-        return RecurrentLayer(network, torch.gru, torch.gru_cell, 1, causal=causal)
+        loop, cell = private_torch("torch.gru"), private_torch("torch.gru_cell")
+        return RecurrentLayer(network, loop, cell, 1, causal=causal)

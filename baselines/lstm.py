@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, final
 
-import torch
 from torch import nn
 
 from baselines.ops.recurrent_layer import RecurrentLayer
-from harness.api import Model, Trunk
+from harness.api import Model, Trunk, private_torch
 
 
 @final
@@ -27,4 +26,5 @@ class LSTM(Model):
     def build(self, *, width: int, length: int, causal: bool) -> RecurrentLayer:  # noqa: ARG002
         """Build the layer; it needs no length."""
         network = partial(nn.LSTM, width, width, batch_first=True)
-        return RecurrentLayer(network, torch.lstm, torch.lstm_cell, 2, causal=causal)
+        loop, cell = private_torch("torch.lstm"), private_torch("torch.lstm_cell")
+        return RecurrentLayer(network, loop, cell, 2, causal=causal)

@@ -27,6 +27,7 @@ from harness.contract.task import (
 )
 from harness.core.config import Protocol
 from harness.core.errors import SpecError, UnsupportedError
+from harness.core.private_torch import private_torch
 from harness.core.seeding import stream
 from harness.data.archives import members
 from harness.data.cached_task import CachedTask
@@ -75,6 +76,7 @@ __all__ = [
     "members",
     "one_hot",
     "own_tensors",
+    "private_torch",
     "stream",
     "tensor_bytes",
     "tensor_versions",

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from harness.api import private_torch
+
 BLOCK = 1 << 17
 """Numbers that are mapped together: what is made on the way stays in the cache."""
 
@@ -42,9 +44,10 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         y, z = ctx.saved_tensors
         grad_y, grad_z = _blank(y), _blank(z)
+        silu_backward = private_torch("torch.ops.aten.silu_backward")
         for out_y, out_z, g, a, b in _blocks(grad_y, grad_z, grad, y, z):
             torch.mul(g, F.silu(b), out=out_y)
-            out_z.copy_(torch.ops.aten.silu_backward(g * a, b))
+            out_z.copy_(silu_backward(g * a, b))
         return grad_y, grad_z
 
 

@@ -1,11 +1,10 @@
 """When something that is made of parameters has to be made again."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 from torch import Tensor, nn
 
-ADDRESS, VERSION = Tensor.data_ptr, attrgetter("_version")
+from harness.core.private_torch import private_torch
 
 
 def own_tensors(module: nn.Module) -> list[Tensor]:
@@ -13,8 +12,9 @@ def own_tensors(module: nn.Module) -> list[Tensor]:
 
     `parameters` takes a quarter of a short step, as it looks for parts and for what they share.
     """
-    held = (*module._parameters.values(), *module._buffers.values())  # noqa: SLF001 - no other name
-    return [tensor for tensor in held if tensor is not None]
+    parameters = private_torch("torch.nn.Module()._parameters")(module)
+    buffers = private_torch("torch.nn.Module()._buffers")(module)
+    return [tensor for tensor in (*parameters.values(), *buffers.values()) if tensor is not None]
 
 
 def tensor_versions(tensors: Sequence[Tensor]) -> list[int]:
@@ -24,4 +24,5 @@ def tensor_versions(tensors: Sequence[Tensor]) -> list[int]:
     through `p.data` or a numpy view of it torch does not count, so it stays unseen.
     """
     # As flat as can be: behind a large product a pair for each tensor took twice the time.
-    return [*map(ADDRESS, tensors), *map(VERSION, tensors)]
+    version = private_torch("torch.Tensor()._version")
+    return [*map(Tensor.data_ptr, tensors), *map(version, tensors)]
