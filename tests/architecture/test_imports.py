@@ -16,6 +16,9 @@ from importlinter.contracts.independence import IndependenceContract
 from importlinter.contracts.layers import LayersContract
 from importlinter.contracts.protected import ProtectedContract
 
+from harness.core.config import RunSpec
+from harness.runner.sweep import Sweep, perform, plan
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("harness", "suites", "baselines")
 CONTRACTS = {
@@ -146,3 +149,22 @@ def test_the_parent_of_runs_holds_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_contract_loads_nothing_but_torch() -> None:
+    code = (
+        "import sys, harness.api, tests.architecture.loaded as loaded\n"
+        "heavy = set(loaded.FOR_NOTHING) & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("task", ["synthetic/shift[length=16]", "scaling/forward[length=1024]"])
+def test_a_run_that_trains_nothing_loads_nothing_for_it(task: str, tmp_path: Path) -> None:
+    plugin = str(Path(__file__).with_name("loaded.py"))
+    runs = (RunSpec(task=task, model="loaded"),)
+    sweep = Sweep(runs=runs, results=str(tmp_path), plugins=(plugin,), changes={"budget_s": 0.1})
+    [record] = perform(sweep, plan(sweep).runs)
+    assert (record.outcome, record.reason, record.path) == ("ok", "", "")
