@@ -19,7 +19,6 @@ from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.draws import log_uniform
 from baselines.ops.gates import softplus
 from baselines.ops.selective_scan import Form, Selective, scan_form, selective_scan
-from harness.api import tensor_versions
 
 SelectionState = tuple[Float[Tensor, "b p c"], Float[Tensor, "b c n"]]
 """The last inputs of the convolution, and the state of the scan."""
@@ -74,7 +73,6 @@ class Selection(nn.Module):
         self.B = None if form.selects[1] else nn.Parameter(torch.ones(channels, states))
         self.C = None if form.selects[2] else nn.Parameter(torch.randn(channels, states))
         self.D = nn.Parameter(torch.ones(channels))
-        self._rates: tuple[object, Tensor] = None, self.D
 
     def forward(
         self, x: Float[Tensor, "b l c"], state: SelectionState | None = None
@@ -103,7 +101,7 @@ class Selection(nn.Module):
         x, past = causal_conv_step(x, self.conv.weight[:, 0], self.conv.bias, past)
         logit, B, C = self.selected(x := F.silu(x))
         dt, gain = F.softplus(logit, threshold=40).expand_as(x), self.gain()
-        decay = (dt[..., None] * self._present_rates()).exp_()
+        decay = (dt[..., None] * -self.A_log.exp()).exp_()
         after = decay.mul_(before).addcmul_((dt * x)[..., None], B[..., None, :])
         read = C[..., None, :] if gain is None else C[..., None, :] * gain
         return torch.addcmul((after * read).sum(-1), self.D, x), (past, after)
@@ -140,11 +138,3 @@ class Selection(nn.Module):
     def scan_form(self) -> Form:
         """Say which form scans a whole sequence."""
         return scan_form(self.D, plain=self.gain() is None)
-
-    @torch.no_grad()
-    def _present_rates(self) -> Float[Tensor, "c n"]:
-        """Return A for steps, computed anew only when its parameter has changed."""
-        present = tensor_versions([self.A_log])
-        if self._rates[0] != present:
-            self._rates = present, -self.A_log.exp()
-        return self._rates[1]
