@@ -20,7 +20,7 @@ from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.draws import log_uniform
 from baselines.ops.reversal import reversed_valid
 from baselines.ops.ssd import ssd, ssd_step
-from harness.api import Mixer, Model, RMSNorm, SpecError, Trunk, UnsupportedError, tensor_bytes
+from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
 
 TAPS = 4
 Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -78,7 +78,7 @@ class Mamba2Layer(Mixer):
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(heads))
-        self.norm = RMSNorm(inner, eps=1e-5)
+        self.norm = nn.RMSNorm(inner, eps=1e-5)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     def forward(

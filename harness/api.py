@@ -33,8 +33,7 @@ from harness.data.archives import members
 from harness.data.cached_task import CachedTask
 from harness.data.file_task import FileTask
 from harness.data.generated_task import GeneratedTask, PregeneratedTask
-from harness.nn.norms import RMSNorm
-from harness.nn.parameter_versions import own_tensors, tensor_versions
+from harness.nn.single_position import own_tensors, tensor_versions
 
 __all__ = [
     "IGNORED",
@@ -57,7 +56,6 @@ __all__ = [
     "ParameterGroup",
     "PregeneratedTask",
     "Protocol",
-    "RMSNorm",
     "Recipe",
     "RemoteFile",
     "Runner",

@@ -4,8 +4,7 @@ Axes: b batch, l length, d width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,21 +19,6 @@ Its tensors may share memory, and their axes are the component's own business: c
 `copy.deepcopy`, which keeps what is shared."""
 
 
-def without_gradient(face: Callable[..., Any]) -> Callable[..., Any]:
-    """Switch gradients off around a face, lest a caller's graph grow with every position.
-
-    Where they are off already, as inside another face, the switch is spared: at each token it would
-    cost as much as a small operator.
-    """
-    guarded = torch.no_grad()(face)
-
-    @wraps(face)
-    def called(*given: Any) -> Any:
-        return guarded(*given) if torch.is_grad_enabled() else face(*given)
-
-    return called
-
-
 class Stepper(nn.Module, ABC):
     """Something with two faces that agree: a whole sequence at once, or a step at a time.
 
@@ -46,7 +30,7 @@ class Stepper(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for face in {"step", "advance", "prefill"} & vars(cls).keys():
-            setattr(cls, face, without_gradient(vars(cls)[face]))
+            setattr(cls, face, torch.no_grad()(vars(cls)[face]))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first position.

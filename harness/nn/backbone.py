@@ -4,8 +4,7 @@ A block adds to its input what the mixer and the position-wise map make of it, t
 trunk has one, what a feed-forward map makes of that. Axes: b batch, l length, d width.
 """
 
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import cast, final
 
 from torch import Tensor, nn
@@ -15,31 +14,24 @@ from harness.contract.model import Model
 from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
 from harness.nn.norms import NORMS
-from harness.nn.position_wise import Dropout, feed_forward, position_wise
-
-Call = Callable[..., Tensor]
-"""How a module is called: with its hooks, or `bare`."""
+from harness.nn.position_wise import feed_forward, position_wise
+from harness.nn.single_position import drop
 
 
 @final
 class Block(nn.Module):
-    """One mixer in its residual branch, and the feed-forward branch after it.
-
-    A step does not call its modules but their `forward`: behind a large product a module's call
-    costs more than what it computes for one position. Hooks therefore see sequences only.
-    """
+    """One mixer in its residual branch, and the feed-forward branch after it."""
 
     def __init__(
         self, mixer: Mixer, ffn: nn.Module | None, trunk: Trunk, width: int, dropout: float
     ) -> None:
         super().__init__()
-        self.prenorm = trunk.prenorm
+        self.prenorm, self.dropout = trunk.prenorm, dropout
         self.mixer = mixer
         self.mixer_norm = NORMS[trunk.norm](width)
         self.mix = position_wise(trunk, width, dropout)
         self.ffn = ffn
         self.ffn_norm = NORMS[trunk.norm](width) if ffn else None
-        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (b, l, d) features."""
@@ -48,41 +40,27 @@ class Block(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map (b, d) features of one position."""
-        mixed, state = self.mixer.step(self.before(x, call=bare), state)
-        return self.finish(x, mixed, call=bare), state
+        mixed, state = self.mixer.step(self.before(x), state)
+        return self.finish(x, mixed), state
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map (b, l, d) features that continue a sequence."""
         mixed, state = self.mixer.advance(self.before(x), state)
         return self.finish(x, mixed), state
 
-    def before(
-        self, x: Tensor, lengths: Tensor | None = None, call: Call = operator.call
-    ) -> Tensor:
+    def before(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return what the mixer sees."""
-        return call(self.mixer_norm, x, lengths) if self.prenorm else x
+        return self.mixer_norm(x, lengths) if self.prenorm else x
 
-    def finish(
-        self,
-        x: Tensor,
-        mixed: Tensor,
-        lengths: Tensor | None = None,
-        call: Call = operator.call,
-    ) -> Tensor:
+    def finish(self, x: Tensor, mixed: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Add the mixer's branch and then the feed-forward branch, position by position."""
-        x = x + self.dropout(call(self.mix, mixed))
-        x = x if self.prenorm else call(self.mixer_norm, x, lengths)
+        x = x + drop(self.mix(mixed), self.dropout, self.training)
+        x = x if self.prenorm else self.mixer_norm(x, lengths)
         if self.ffn is None or self.ffn_norm is None:
             return x
-        if self.prenorm:
-            return x + self.dropout(call(self.ffn, call(self.ffn_norm, x, lengths)))
-        return call(self.ffn_norm, x + self.dropout(call(self.ffn, x)), lengths)
-
-
-def bare(module: nn.Module, *given: Tensor | None) -> Tensor:
-    """Compute what a module does without the call around it."""
-    computed: Tensor = module.forward(*given)
-    return computed
+        seen = self.ffn_norm(x, lengths) if self.prenorm else x
+        x = x + drop(self.ffn(seen), self.dropout, self.training)
+        return x if self.prenorm else self.ffn_norm(x, lengths)
 
 
 @final

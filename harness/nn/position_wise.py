@@ -9,27 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.contract.block import Trunk
-
-FEW = 4096
-"""Numbers up to which torch's own GELU is done before oneDNN's has begun: 28 and 45 microseconds
-for 1,024 behind a large product; at 16,384 oneDNN's two cores are ahead."""
-
-
-def gelu(x: Tensor) -> Tensor:
-    """Apply GELU (arXiv 1606.08415), exact, to (..., d) features or to those of one position."""
-    if x.ndim > 2 or x.numel() > FEW or x.numel() % 2 or not x.is_cpu:
-        return F.gelu(x)
-    # oneDNN takes what lies in memory in order, so a transpose keeps one position from it.
-    return F.gelu(x.reshape(2, -1).t()).t().view(x.shape)
-
-
-@final
-class Dropout(nn.Dropout):
-    """Dropout that costs a step of generation next to nothing, not even a module's call."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Drop in training only."""
-        return super().__call__(x) if self.training else x
+from harness.nn.single_position import drop, gelu
 
 
 @final
@@ -38,11 +18,11 @@ class GatedLinear(nn.Linear):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__(width, 2 * width)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
-        return F.glu(super().forward(self.dropout(gelu(x))), -1)
+        return F.glu(super().forward(drop(gelu(x), self.dropout, self.training)), -1)
 
 
 @final
@@ -51,11 +31,11 @@ class HalfGatedLinear(nn.Linear):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__(width, width)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
-        x = self.dropout(gelu(x))
+        x = drop(gelu(x), self.dropout, self.training)
         return x * super().forward(x).sigmoid()
 
 
@@ -65,11 +45,11 @@ class PlainLinear(nn.Linear):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__(width, width)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
-        return super().forward(self.dropout(gelu(x)))
+        return super().forward(drop(gelu(x), self.dropout, self.training))
 
 
 @final
@@ -79,13 +59,13 @@ class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(width, 2 * hidden, bias=False)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
         self.out = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
         value, gate = self.project(x).chunk(2, -1)
-        mapped: Tensor = self.out(self.dropout(value * F.silu(gate)))
+        mapped: Tensor = self.out(drop(value * F.silu(gate), self.dropout, self.training))
         return mapped
 
 
@@ -96,12 +76,12 @@ class Perceptron(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(width, hidden)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
         self.out = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features, position by position."""
-        mapped: Tensor = self.out(self.dropout(gelu(self.project(x))))
+        mapped: Tensor = self.out(drop(gelu(self.project(x)), self.dropout, self.training))
         return mapped
 
 

@@ -25,7 +25,7 @@ from harness.api import (
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 from harness.nn.norms import BatchNorm, LayerNorm, RMSNorm
-from harness.nn.position_wise import gelu
+from harness.nn.single_position import gelu
 
 
 class Sum(Mixer):
@@ -122,6 +122,35 @@ def test_a_prefilled_state_is_the_state_after_so_many_steps(trunk):
 
     torch.testing.assert_close(predicted, net(inputs)[:, 5])
     torch.testing.assert_close(piece, net(inputs)[:, 5:])
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_hooks_see_a_step_as_they_see_a_sequence(trunk):
+    net = network(Signal(2), Values(1, last=7), trunk)
+    names, seen, inputs = {m: n for n, m in net.named_modules()}, [], torch.randn(1, 7, 2).double()
+    for module in net.modules():
+        module.register_forward_pre_hook(lambda module, _: seen.append(("before", names[module])))
+        module.register_forward_hook(lambda module, *_: seen.append(("after", names[module])))
+
+    net(inputs)
+    sequence, seen[:] = list(seen), []
+    net.step(inputs[:, 0], net.initial_state(1))
+
+    # A network, a block and a mixer have a face for steps, which is not their `forward`.
+    faces = {"", *(f"blocks.{n}{of}" for n in range(2) for of in ("", ".mixer"))}
+    assert [call for call in sequence if call[1] not in faces] == seen
+
+
+def test_a_hook_changes_what_a_step_computes():
+    net = network(Signal(2), Values(1, last=7))
+    inputs, state = torch.randn(1, 2).double(), net.initial_state(1)
+    before, _ = net.step(inputs, state)
+
+    hook = net.blocks[0].mixer_norm.register_forward_hook(lambda *called: 2 * called[-1])
+
+    assert not torch.allclose(net.step(inputs, net.initial_state(1))[0], before)
+    hook.remove()
+    torch.testing.assert_close(net.step(inputs, net.initial_state(1))[0], before)
 
 
 @pytest.mark.parametrize(
