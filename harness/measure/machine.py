@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.measure import control_group
+
 PACKAGES = ("ssm-bench", "torch", "numpy", "lightning-fabric", "xformers", "mlxtend")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -27,7 +29,7 @@ def facts() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.processor()),
         "cores": cores(),
-        "ram_bytes": psutil.virtual_memory().total,
+        "ram_bytes": int(min(psutil.virtual_memory().total, control_group.memory_bytes())),
     }
 
 
@@ -43,8 +45,13 @@ def conditions() -> dict[str, float]:
 
 
 def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use: by its affinity, and within a group's quota.
+
+    Of a quota that is no whole number the rest is left out: one thread more would be made to wait.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return int(max(1, min(allowed, control_group.processors())))
 
 
 def pinned_environment() -> dict[str, str]:
@@ -54,10 +61,10 @@ def pinned_environment() -> dict[str, str]:
 
 
 def available_bytes() -> int:
-    """Return the memory that can be given out now without swapping."""
+    """Return the memory that can be given out now without swapping or leaving a group's limit."""
     import psutil  # noqa: PLC0415 - keeps the start of the command short
 
-    return int(psutil.virtual_memory().available)
+    return int(min(psutil.virtual_memory().available, control_group.available_bytes()))
 
 
 def installed(package: str) -> str:
