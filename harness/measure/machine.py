@@ -23,7 +23,7 @@ def facts() -> dict[str, Any]:
     import psutil  # noqa: PLC0415 - the same
 
     return {
-        **git(Path(__file__).parent),
+        **code(),
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -75,24 +75,33 @@ def installed(package: str) -> str:
         return ""
 
 
-def git(folder: Path) -> dict[str, Any]:
-    """Return commit, whether files differ from it, and origin without credentials."""
+def code(file: Path = Path(__file__)) -> dict[str, Any]:
+    """Return the commit that a file is at, whether its checkout differs, and origin.
 
-    def ask(*words: str) -> str:
+    Only where git tracks the file: an environment inside another project's checkout is not that
+    project's code. What the environment says of git counts for whoever set it, not for our files.
+
+    Args:
+        file: A file of the code that is asked about; by default our own.
+    """
+
+    def ask(*words: str) -> str | None:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],  # noqa: S607 - whichever git the user has
+            ["git", "-C", str(file.parent), *words],  # noqa: S607 - whichever git the user has
             capture_output=True,
             text=True,
             check=False,
+            env={name: held for name, held in os.environ.items() if not name.startswith("GIT_")},
         )
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return done.stdout.strip() if done.returncode == 0 else None
 
     try:
-        commit = ask("rev-parse", "HEAD")
+        tracked = ask("ls-files", "--error-unmatch", "--", file.name) is not None
+        commit = ask("rev-parse", "HEAD") if tracked else None
     except OSError:
-        commit = ""
+        commit = None
     if not commit:
         return {"commit": "", "dirty": None, "remote": ""}
-    url = urlsplit(ask("remote", "get-url", "origin"))
+    url = urlsplit(ask("remote", "get-url", "origin") or "")
     remote = url.hostname + url.path if url.hostname else ""
     return {"commit": commit, "dirty": bool(ask("status", "--porcelain")), "remote": remote}
