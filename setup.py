@@ -1,10 +1,31 @@
-"""Builds the one compiled operator where there is a compiler; the rest is in pyproject.toml."""
+"""Builds the one compiled operator where there is a compiler, and packs what was published.
+
+The rest is in pyproject.toml.
+"""
+
+from pathlib import Path
+from shutil import copytree
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 OPENMP = "-fopenmp"
+PUBLISHED = ("records", "costs")
+"""Folders of `results/` that forecasts are made from, without a checkout too."""
+
+
+class WithPublished(build_py):
+    """Puts published records beside the code that reads them."""
+
+    def run(self) -> None:
+        """Copy the packages, and what no package holds."""
+        super().run()
+        if not self.editable_mode:
+            for name in PUBLISHED:
+                target = Path(self.build_lib, "harness/costs/published", name)
+                copytree(Path("results", name), target, dirs_exist_ok=True)
 
 
 class WithOrWithoutOpenMP(build_ext):
@@ -39,5 +60,5 @@ setup(
             optional=True,  # without a compiler the torch form runs
         )
     ],
-    cmdclass={"build_ext": WithOrWithoutOpenMP},
+    cmdclass={"build_ext": WithOrWithoutOpenMP, "build_py": WithPublished},
 )

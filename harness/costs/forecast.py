@@ -20,10 +20,12 @@ from harness.costs.curves import CostCurves, size_of
 from harness.costs.frontier import CALLS, SETTLING, over_budget
 from harness.results.store import Store
 
-RESULTS = Path(__file__).parents[2] / "results"
+PACKED = Path(__file__).with_name("published")
+"""Where a wheel holds what lies in a checkout's `results/`."""
+RESULTS = PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "results"
 PUBLISHED = tuple(str(RESULTS / kind / "v1") for kind in ("records", "costs"))
-"""The records of this checkout, from whatever folder it is asked: of the models that its tables
-compare, and of the others, which serve estimates only."""
+"""The published records, from whatever folder it is asked: of the models that tables compare, and
+of the others, which serve estimates only."""
 
 Expected = Literal["stored", "skipped", "cannot run", "needs files", "over budget", "to run"]
 
