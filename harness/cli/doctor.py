@@ -7,7 +7,6 @@ import importlib.util
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -75,7 +74,7 @@ def instrument() -> Finding:
 def torch_findings() -> Iterator[Finding]:
     """Ask a child what torch sees."""
     done = subprocess.run(
-        [sys.executable, "-c", TORCH_FACTS], capture_output=True, text=True, check=False
+        machine.python("-c", TORCH_FACTS), capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]

@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,6 +53,15 @@ def cores() -> int:
     has_affinity = hasattr(os, "sched_getaffinity")
     allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return int(max(1, min(allowed, control_group.processors())))
+
+
+def python(*words: str) -> list[str]:
+    """Return the command of a child: this Python, with no folder first on its path.
+
+    Python puts the present folder there, where a `statistics.py` or a second checkout would be
+    imported for ours.
+    """
+    return [sys.executable, "-P", *words]
 
 
 def pinned_environment() -> dict[str, str]:

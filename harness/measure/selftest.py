@@ -11,7 +11,7 @@ import time
 from functools import cache, partial
 
 from harness.measure.clock import now
-from harness.measure.machine import pinned_environment
+from harness.measure.machine import pinned_environment, python
 from harness.measure.memory import peak
 
 SIZES = (16_000_000, 64_000_000, 256_000_000)
@@ -68,7 +68,7 @@ def worst(known: tuple[float, ...], seen: list[float]) -> float:
 def selftest() -> dict[str, object]:
     """Run the test in a fresh child, once a process, as every run is."""
     done = subprocess.run(
-        [sys.executable, "-m", __name__],
+        python("-m", __name__),
         capture_output=True,
         text=True,
         check=True,

@@ -1,7 +1,6 @@
 """Checks every plugin in a process of its own: one that crashes takes no other along."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.measure.clock import now
+from harness.measure.machine import python
 from harness.plugins.registry import Kind, registry
 
 OUTCOMES = ("passed", "failed", "not-applicable")
@@ -43,7 +43,7 @@ def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
     With `-P` the present folder hides no installed plugin from a child, as it hides none from us.
     """
     extra = [word for path in plugins for word in ("--plugin", path)]
-    return [sys.executable, "-P", "-m", "harness.testing", kind, name, *extra]
+    return python("-m", "harness.testing", kind, name, *extra)
 
 
 def check_all(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:

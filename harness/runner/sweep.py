@@ -5,8 +5,8 @@ memory is their own.
 """
 
 import importlib
+import math
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
 from harness.core.record import Record, merged
 from harness.costs.frontier import Frontier
-from harness.measure import machine
+from harness.measure import control_group, machine
 from harness.measure.clock import today
 from harness.measure.selftest import selftest
 from harness.plugins.registry import registry
@@ -61,6 +61,17 @@ class Sweep:
     executor: str = "local"
     changes: Mapping[str, Option] = field(default_factory=dict)
     """What is changed in every run's protocol, its task's own."""
+
+    @property
+    def allowed(self) -> Limits:
+        """The limits that are asked for, and a control group's share where that is less.
+
+        The kernel would end a run that passes the group's, and nothing would say why.
+        """
+        group = SHARE * control_group.memory_bytes()
+        if group >= (self.limits.memory_bytes or math.inf):
+            return self.limits
+        return replace(self.limits, memory_bytes=int(group))
 
 
 def requests(
@@ -160,7 +171,7 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
         requirements=requirements,
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.runner.worker", "plan"],
+        machine.python("-m", "harness.runner.worker", "plan"),
         input=codec.encode(request),
         capture_output=True,
         check=False,
@@ -178,11 +189,12 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
 def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> Iterator[Record]:
     """Do what is not stored yet, in order, and yield every run's record."""
     store, executor = Store(Path(sweep.results)), load_executor(sweep.executor)
-    memory_bytes = sweep.limits.memory_bytes or int(SHARE * machine.available_bytes())
+    limits = sweep.allowed
+    memory_bytes = limits.memory_bytes or int(SHARE * machine.available_bytes())
     frontier = Frontier(memory_bytes)
     for number, planned in enumerate(runs, 1):
         update = Update(number, len(runs), planned)
-        record = store.finished(planned.spec.run_id, sweep.limits)
+        record = store.finished(planned.spec.run_id, limits)
         stored = record is not None
         if record is None:
             observer(update)
@@ -212,7 +224,7 @@ def performed(
     elif refusal := frontier.refusal(planned, prediction):
         result = Result(outcome="not-run", reason=refusal)
     else:
-        job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.limits)
+        job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.allowed)
         result = executor.execute(job, on_progress)
     return recorded(sweep, planned, result, prediction, started)
 
@@ -226,7 +238,7 @@ def recorded(
         planned,
         result,
         run_id=planned.spec.run_id,
-        limits=sweep.limits,
+        limits=sweep.allowed,
         prediction=prediction,
         machine={**machine.facts(), **result.conditions, "selftest": selftest()},
         origin=registry(sweep.plugins).find("model", planned.model.name).origin,

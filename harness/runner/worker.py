@@ -34,7 +34,7 @@ from harness.measure import memory
 from harness.measure.clock import now, sample
 from harness.measure.device import peak, synchronizer
 from harness.measure.flops import flops
-from harness.measure.machine import conditions, cores
+from harness.measure.machine import code, conditions, cores
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.runner.planning import plan
@@ -102,6 +102,7 @@ class ChildRun:
         began = now()
         rng = stream(task.name, task.version, "measure")
         network = self.network(task).to(self.spec.device)
+        in_precision(network, self.protocol.precision, self.spec.device)
         work = task.workload(network, self.protocol.batch, rng)
         budget_s = self.protocol.budget_s
         (timed,) = sample(
@@ -125,6 +126,20 @@ class ChildRun:
         self.keep(measured=measured, memory=weighed, path=network.path())
 
 
+def in_precision(network: Network, precision: str, device: str) -> None:
+    """Let every face of a network that is to be measured compute in a protocol's precision.
+
+    Raises:
+        UnsupportedError: Workloads make their inputs in single precision.
+    """
+    if precision == "64-true":
+        raise UnsupportedError("It is measured in 32-true or bf16-mixed; 64-true is for training.")
+    if precision == "bf16-mixed":
+        mixed = torch.autocast(device, torch.bfloat16)
+        for face in ("forward", "step", "advance", "prefill"):
+            setattr(network, face, mixed(getattr(network, face)))
+
+
 def run(job: Job, send: Send) -> Result:
     """Do a job; every exception becomes an outcome here and nowhere else."""
     before = conditions()
@@ -133,7 +148,8 @@ def run(job: Job, send: Send) -> Result:
     try:
         child = ChildRun(job, send)
         task: Task = build("task", job.planned.spec.task, child.plugins)
-        if job.limits.memory_bytes:
+        # CUDA reserves far more addresses than it uses; there the parent's look alone must do.
+        if job.limits.memory_bytes and child.spec.device == "cpu":
             memory.limit(job.limits.memory_bytes)
         with redirect(child.on_message):
             task.perform(child)
@@ -142,7 +158,8 @@ def run(job: Job, send: Send) -> Result:
         result = Result(outcome="skipped", reason=str(error))
     except Exception as error:
         result = failure(error, job)
-    state = {"before": before, "after": conditions(), "threads": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    state = {**code(), "threads": threads, "before": before, "after": conditions()}
     return replace(result, conditions=state)
 
 

@@ -61,6 +61,12 @@ def test_only_measure_reads_proc() -> None:
     assert {path for path in those_with(PROC) if not path.startswith("harness/measure/")} == set()
 
 
+def test_every_child_of_the_harness_starts_with_a_safe_path() -> None:
+    """`machine.python` is what says how; the present folder would come before what is installed."""
+    starts = {path for path in those_with(re.compile(r"sys\.executable")) if "harness/" in path}
+    assert starts == {"harness/measure/machine.py"}
+
+
 def test_only_the_command_line_prints_and_exits() -> None:
     edge = re.compile(r"(?<![.\w])print\(|\bsys\.exit\(|typer\.(echo|Exit)")
     # `python -m harness.testing` is a command line of its own, for a child of ours.

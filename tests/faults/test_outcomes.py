@@ -123,16 +123,6 @@ def test_an_address_space_that_is_evaded_is_bounded_by_the_parent(planned, tmp_p
     assert "resident of 0.293 GiB allowed" in reason
 
 
-def test_what_lies_in_the_present_folder_takes_no_modules_place_in_a_child(tmp_path, monkeypatch):
-    """A folder `demo`, with a project in it, would hide the model `demo` that it was made for."""
-    (tmp_path / "torch.py").write_text("raise RuntimeError('this is no torch')")
-    monkeypatch.chdir(tmp_path)
-
-    [run] = plan(Sweep(runs=(run_of("none"),), plugins=(PLUGIN,))).runs
-
-    assert outcomes(perform_all(tmp_path / "results", [run])) == [("ok", "")]
-
-
 def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(planned, tmp_path):
     def kill_the_worker():
         me = psutil.Process()

@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import IO, final
@@ -20,9 +19,9 @@ import msgspec
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
-from harness.measure import memory
+from harness.measure import control_group, memory
 from harness.measure.clock import now
-from harness.measure.machine import pinned_environment
+from harness.measure.machine import pinned_environment, python
 
 POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
@@ -40,9 +39,10 @@ class LocalExecutor:
 
     def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
         """Do a job and return what became of it, whatever that was."""
+        killed = control_group.killed()
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.runner.worker", "run"],
+                python("-m", "harness.runner.worker", "run"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -57,7 +57,7 @@ class LocalExecutor:
                 result = read_events(child, job, on_progress)
             finally:
                 terminate(child)
-            return result or exit_result(child, errors)
+            return result or exit_result(child, errors, control_group.killed() - killed)
 
 
 def read_events(
@@ -117,13 +117,22 @@ def terminate(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def exit_result(child: subprocess.Popen[bytes], errors: IO[bytes]) -> Result:
-    """Say what ended a child that left no result."""
+def exit_result(child: subprocess.Popen[bytes], errors: IO[bytes], killed: int) -> Result:
+    """Say what ended a child that left no result.
+
+    Args:
+        child: The process, which has ended.
+        errors: What it wrote to standard error.
+        killed: Processes of our control group that the kernel ended for memory meanwhile.
+    """
     errors.seek(0)
     last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
     said = f" Its last words: {last[0][:300]}" if last else ""
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
+        if name == "SIGKILL" and killed:
+            reason = f"The kernel ended it for the memory of its control group.{said}"
+            return Result(outcome="out-of-memory", reason=reason)
         hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
         return Result(outcome="killed", reason=f"The process was ended by {name}{hint}.{said}")
     return Result(outcome="failed", reason=f"The process ended with code {child.returncode}.{said}")
