@@ -34,13 +34,13 @@ STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
 class Bars(RichBars):
     """Bars, and below them a line about what is waited for, if that is no step."""
 
-    doing = ""
+    status = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield what is drawn."""
         yield from super().get_renderables()
-        if self.doing:
-            yield Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis")
+        if self.status:
+            yield Text(f"  {self.status}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class SweepDisplay:
@@ -88,22 +88,22 @@ class SweepDisplay:
         elif self.steps is not None:
             self.advance(self.steps, update.progress)
 
-    def advance(self, steps: TaskID, news: Progress) -> None:
+    def advance(self, steps: TaskID, progress: Progress) -> None:
         """Show how far the present run has come, and what it does besides."""
-        if news.said and self.console.is_terminal:
+        if progress.notice and self.console.is_terminal:
             # Whatever is written beside the bars' own console, the bars are drawn over.
-            self.console.print(news.said, markup=False, highlight=False, soft_wrap=True)
-        elif news.said:
-            inform(news.said)
-        self.bars.doing = news.doing
-        note = "" if news.loss is None else f"loss {news.loss:.4g}"
-        self.bars.update(steps, completed=news.step, total=news.steps, note=note)
+            self.console.print(progress.notice, markup=False, highlight=False, soft_wrap=True)
+        elif progress.notice:
+            inform(progress.notice)
+        self.bars.status = progress.status
+        note = "" if progress.loss is None else f"loss {progress.loss:.4g}"
+        self.bars.update(steps, completed=progress.step, total=progress.steps, note=note)
 
     def finish(self, update: Update, record: Record) -> None:
         """Count a run, and say in a line what it gave, unless it was stored already."""
         if self.steps is not None:
             self.bars.remove_task(self.steps)
-            self.steps, self.bars.doing = None, ""
+            self.steps, self.bars.status = None, ""
         self.bars.update(self.runs, completed=update.number)
         self.counts[record.outcome] = self.counts.get(record.outcome, 0) + 1
         self.stored += update.stored

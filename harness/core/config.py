@@ -21,10 +21,6 @@ Option = bool | int | float | str
 
 NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
 
-LATER = ("lr",)
-"""Fields of a protocol that came after runs had names: as long as they are not used, a run that is
-stored keeps the name that it had without them."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -169,9 +165,9 @@ class RunSpec:
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that name the run's values."""
         values = dataclasses.asdict(self)
-        for name in LATER:
-            if self.protocol and getattr(self.protocol, name) == getattr(Protocol, name):
-                del values["protocol"][name]
+        # Protocols learnt to state a rate when runs had names; where they state none, these hold.
+        if self.protocol and not self.protocol.lr:
+            del values["protocol"]["lr"]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -77,9 +77,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     step: int
     steps: int
     loss: float | None = None
-    doing: str = ""
+    status: str = ""
     """What it does just now that is no step, such as drawing data."""
-    said: str = ""
+    notice: str = ""
     """A sentence that the person shall read."""
 
 

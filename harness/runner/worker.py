@@ -60,9 +60,9 @@ class ChildRun:
     def on_message(self, words: str, stays: bool) -> None:
         """Pass on what a person shall know who waits, unless it was said last."""
         if stays:
-            self.send(replace(self.progress, said=words))
-        elif words != self.progress.doing:
-            self.progress = replace(self.progress, doing=words)
+            self.send(replace(self.progress, notice=words))
+        elif words != self.progress.status:
+            self.progress = replace(self.progress, status=words)
             self.send(self.progress)
 
     def keep(self, **fields: Any) -> None:

@@ -54,7 +54,7 @@ def test_a_run_tells_what_it_draws_and_one_that_finds_it_drawn_tells_nothing(tmp
 
     def watch(update):
         if update.progress is not None:
-            told[update.number].append(update.progress.doing)
+            told[update.number].append(update.progress.status)
 
     outcomes = [record.outcome for record in perform(sweep, plan(sweep).runs, watch)]
 
@@ -110,12 +110,12 @@ def test_words_about_a_wait_take_no_room_from_the_bars():
         return console.file.getvalue().splitlines()[-3:]
 
     display(Update(1, 8, planned))
-    news = Progress(step=17, steps=600, loss=2.3, doing=words)
+    news = Progress(step=17, steps=600, loss=2.3, status=words)
     [_, bar, line] = shown(news)
     assert line == f"  {words}"
     assert "17/600 loss 2.3" in bar
 
-    [_, _, bar] = shown(replace(news, doing=""))
+    [_, _, bar] = shown(replace(news, status=""))
     assert "17/600 loss 2.3" in bar
 
 
@@ -130,7 +130,7 @@ def test_a_sentence_that_stays_is_written_above_the_bars():
     )
     with SweepDisplay(console, 8) as display:
         display(Update(1, 8, planned))
-        news = Progress(step=0, steps=600, said="Nobody publishes a checksum of a.zip.")
+        news = Progress(step=0, steps=600, notice="Nobody publishes a checksum of a.zip.")
         display(Update(1, 8, planned, progress=news))
 
     written = console.file.getvalue()

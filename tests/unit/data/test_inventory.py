@@ -69,11 +69,11 @@ def test_a_run_tells_what_it_fetches_and_parses_and_what_was_recorded(
     [record] = perform(sweep, plan(sweep).runs, watch)
 
     assert record.outcome == "ok"
-    [fetching, recorded] = [new.said for new in news if new.said]
+    [fetching, recorded] = [new.notice for new in news if new.notice]
     assert fetching.startswith("Fetching letters/all.txt (8 bytes) from http://127.0.0.1")
     assert recorded.startswith("Nobody publishes a checksum of all.txt")
-    doing = [new.doing for new in news if new.doing and not new.said]
-    assert doing[:3] == [
+    waits = [new.status for new in news if new.status and not new.notice]
+    assert waits[:3] == [
         "fetching letters/all.txt: 100 %",
         "reading letters: train",
         "reading letters: train, shard 1",
