@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError
+from harness.api import Mixer, Model, SpecError, Trunk, mask_padding
 
 Rings = tuple[list[Float[Tensor, "b _ d"]], Int[Tensor, ""]]
 """The last inputs of each level, position p at p modulo their number; positions so far."""
@@ -71,11 +71,8 @@ class ConvLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Convolve; a layer that sees the future clears the padding before every level."""
-        padding = None
-        if lengths is not None and not self.causal:
-            padding = (torch.arange(u.shape[1], device=u.device) >= lengths[:, None])[..., None]
         for number, level in enumerate(self._levels()):
-            u = u if padding is None else u.masked_fill(padding, 0)
+            u = u if self.causal else mask_padding(u, lengths)
             after = 0 if self.causal else (self.kernel - 1) // 2 << number
             around = F.pad(u, (0, 0, (self.kernel - 1 << number) - after, after))
             u = u + self._convolved(level, around, 1 << number)
@@ -83,13 +80,7 @@ class ConvLayer(Mixer):
         return mapped
 
     def initial_state(self, batch: int) -> Rings:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         width = len(self.out.weight)
         sizes = (self.kernel - 1 << number for number in range(len(self.levels)))
         return [self.out.weight.new_zeros(batch, size, width) for size in sizes], torch.tensor(0)
@@ -116,11 +107,6 @@ class ConvLayer(Mixer):
             after.append(inputs[:, -size:].roll(int(count + u.shape[1]) % size, 1).to(ring.dtype))
             u = u + self._convolved(level, inputs, 1 << number)
         return self.out(u), (after, count + u.shape[1])
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the rings and of the counter."""
-        rings, count = self.initial_state(1)
-        return sum(ring.nbytes for ring in rings) + count.nbytes
 
     def _levels(self) -> list[nn.Linear]:
         return cast("list[nn.Linear]", list(self.levels))

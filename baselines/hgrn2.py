@@ -20,15 +20,7 @@ from torch.nn import functional as F
 
 from baselines.ops.gla import gla, gla_step
 from baselines.ops.reversal import reversed_valid
-from harness.api import (
-    Mixer,
-    Model,
-    ParameterGroup,
-    SpecError,
-    Trunk,
-    UnsupportedError,
-    tensor_bytes,
-)
+from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
 
 HGRN2State = Float[Tensor, "b h e e"]
 Signals = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -121,13 +113,7 @@ class HGRN2Layer(Mixer):
         return q, k, v, f
 
     def initial_state(self, batch: int) -> HGRN2State:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         return self._blank(batch)
 
     def advance(
@@ -143,10 +129,6 @@ class HGRN2Layer(Mixer):
         """Advance one position."""
         y, state = gla_step(*self.signals(u), state)
         return self._mapped(y), state
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the heads' matrices."""
-        return tensor_bytes(self.initial_state(1))
 
     def _mapped(self, y: Tensor) -> Tensor:
         mapped: Tensor = self.out_proj(self.norm(y.flatten(-2)))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from baselines.ops.attention import attend
 from baselines.ops.heads import Heads
 from baselines.ops.windows import attend_causal_windows, attend_windows
-from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError
+from harness.api import Mixer, Model, SpecError, Trunk
 
 Windows = tuple[Float[Tensor, "b w h e"], Float[Tensor, "b w h e"], Int[Tensor, ""]]
 """Keys and values of the last one to two windows, and how many positions there were so far."""
@@ -74,13 +74,7 @@ class LocalLayer(Mixer):
         return mapped
 
     def initial_state(self, batch: int) -> Windows:
-        """Return an empty cache of two windows.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return an empty cache of two windows."""
         shape = batch, 2 * self.chunk, self.heads.heads, self.heads.features
         empty = self.out.weight.new_zeros(shape)
         return empty, empty.clone(), torch.tensor(0)
@@ -115,10 +109,6 @@ class LocalLayer(Mixer):
         state = self.initial_state(len(u))
         _, k, v = self.heads(u)
         return self._kept(state, *self._joined(state, k, v), u.shape[1])
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of two windows and of the counter."""
-        return sum(part.nbytes for part in self.initial_state(1))
 
     def path(self) -> str:
         """Name the form of attention."""

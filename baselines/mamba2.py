@@ -20,7 +20,7 @@ from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.draws import log_uniform
 from baselines.ops.reversal import reversed_valid
 from baselines.ops.ssd import ssd, ssd_step
-from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError, tensor_bytes
+from harness.api import Mixer, Model, SpecError, Trunk
 
 TAPS = 4
 Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -93,9 +93,7 @@ class Mamba2Layer(Mixer):
         return self._gated(y, z)
 
     def initial_state(self, batch: int) -> Mamba2State:
-        """Return zeros; raises UnsupportedError where the layer sees the future."""
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         return self._blank(batch)
 
     def advance(
@@ -117,10 +115,6 @@ class Mamba2Layer(Mixer):
         y, memory = ssd_step(*drives, memory)
         y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
         return self._projected(y, z), (memory, window)
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the heads' matrices and of the window."""
-        return tensor_bytes(self.initial_state(1))
 
     def _scanned(self, xBC: Tensor, dt: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         memory, window = state

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from baselines.ops.draws import log_uniform
 from baselines.ops.mimo import varying_mimo
-from baselines.ops.mimo_layer import MimoLayer, System, as_complex, padding
+from baselines.ops.mimo_layer import MimoLayer, System, as_complex
 from baselines.ops.poles import Disc, discretise
 from baselines.ops.s5_system import CInit, block_basis, draw_input, draw_output
-from harness.api import Model, ParameterGroup, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk, mask_padding
 
 Decay = Literal["standard", "BandCdecay", "BfastandCdecay", "noBCdecay"]
 
@@ -142,10 +142,8 @@ class S5Layer(MimoLayer):
         """
         if steps is None:
             return self.mixed(u, lengths)
-        if lengths is not None:
-            over = padding(u, lengths)
-            u, steps = u.masked_fill(over[..., None], 0), steps.masked_fill(over, 0)
-        pole, gain = self.discrete(steps[..., None])
+        u, steps = (mask_padding(x, lengths) for x in (u, steps[..., None]))
+        pole, gain = self.discrete(steps)
         return varying_mimo(u, pole, gain, *self.matrices(), self.D)
 
     def resample(self, rate: float) -> None:

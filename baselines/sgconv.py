@@ -26,7 +26,7 @@ from harness.api import (
     Model,
     ParameterGroup,
     SpecError,
-    UnsupportedError,
+    mask_padding,
     own_tensors,
     tensor_versions,
 )
@@ -94,19 +94,11 @@ class SGConvLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Convolve; a bidirectional layer first clears the padding, which its future could see."""
-        if lengths is not None and not self.causal:
-            padding = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
-            u = u.masked_fill(padding[..., None], 0)
+        u = u if self.causal else mask_padding(u, lengths)
         return convolve(u, self.kernel(u.shape[1]), self.D)
 
     def initial_state(self, batch: int) -> OnlineState:
-        """Return no inputs, and nothing that they give to outputs.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return no inputs, and nothing that they give to outputs."""
         shape = batch, positions(0, self.reach), len(self.D)
         return OnlineState(self.D.new_zeros(shape, dtype=self._working()), torch.tensor(0))
 

@@ -9,7 +9,14 @@ paper is about; the harness puts the same backbone around every mixer. A *networ
 whole network itself.
 """
 
-from harness.contract.batch import Batch, Inputs, Signal, Tokens
+from harness.contract.batch import (
+    Batch,
+    Inputs,
+    Signal,
+    Tokens,
+    mask_padding,
+    valid_positions,
+)
 from harness.contract.block import ParameterGroup, Trunk
 from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
@@ -33,6 +40,7 @@ from harness.data.archives import members
 from harness.data.cached_task import CachedTask
 from harness.data.file_task import FileTask
 from harness.data.generated_task import GeneratedTask, PregeneratedTask
+from harness.nn.position_wise import SwiGLU
 from harness.nn.single_position import own_tensors, tensor_versions
 
 __all__ = [
@@ -65,12 +73,14 @@ __all__ = [
     "State",
     "StepLabels",
     "Stepper",
+    "SwiGLU",
     "Task",
     "Tokens",
     "Trunk",
     "UnsupportedError",
     "Values",
     "Workload",
+    "mask_padding",
     "members",
     "one_hot",
     "own_tensors",
@@ -78,4 +88,5 @@ __all__ = [
     "stream",
     "tensor_bytes",
     "tensor_versions",
+    "valid_positions",
 ]

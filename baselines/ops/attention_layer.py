@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from baselines.ops.attention import attend, attend_xformers, naive_attend
 from baselines.ops.heads import Heads
-from harness.api import Mixer, SpecError, UnsupportedError, tensor_bytes
+from harness.api import Mixer, SpecError, tensor_bytes, valid_positions
 
 Backend = Literal["auto", "sdpa", "naive", "xformers"]
 Cache = tuple[Float[Tensor, "b _ g e"], Float[Tensor, "b _ g e"], Int[Tensor, ""]]
@@ -47,22 +47,14 @@ class AttentionLayer(Mixer):
         if form == "xformers":
             mixed = attend_xformers(q, k, v, lengths, causal=self.causal)
         else:
-            valid = None
-            if lengths is not None:
-                valid = torch.arange(u.shape[1], device=u.device) < lengths[:, None]
+            valid = None if lengths is None else valid_positions(u, lengths)
             attention = naive_attend if form == "naive" else attend
             mixed = attention(q, k, v, valid, causal=self.causal)
         mapped: Tensor = self.out(mixed.flatten(2))
         return mapped
 
     def initial_state(self, batch: int) -> Cache:
-        """Return an empty cache.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return an empty cache."""
         empty = self.out.weight.new_empty(batch, 0, self.heads.kv_heads, self.heads.features)
         return empty, empty.clone(), torch.tensor(0)
 

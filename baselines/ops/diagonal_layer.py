@@ -15,7 +15,7 @@ from baselines.ops.block_steps import BlockState, opened
 from baselines.ops.chunked import chunked
 from baselines.ops.convolution import convolve
 from baselines.ops.diagonal_steps import DiagonalSteps, positions
-from harness.api import Mixer, UnsupportedError, own_tensors, tensor_bytes, tensor_versions
+from harness.api import Mixer, mask_padding, own_tensors, tensor_versions
 
 CHUNKED_FROM = 256
 """Positions for each mode of a channel (32 at least, both directions counted) from which the
@@ -49,6 +49,11 @@ class DiagonalLayer(Mixer):
         """Say in a sentence why the system alone is not the layer; empty if it is."""
         return ""
 
+    @final
+    def no_step_mode(self) -> str:
+        """Say that it sees the future, or is more than its system."""
+        return super().no_step_mode() or self.obstacle()
+
     def kernel(self, length: int) -> Float[Tensor, "d k l"]:
         """Return the taps of each direction, without the skip connection D.
 
@@ -60,9 +65,7 @@ class DiagonalLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Convolve; a bidirectional layer first clears the padding, which its future could see."""
-        if lengths is not None and not self.causal:
-            padding = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
-            u = u.masked_fill(padding[..., None], 0)
+        u = u if self.causal else mask_padding(u, lengths)
         if self._chunks(u.shape[1]):
             return chunked(u, *self.system(), self.D)
         return convolve(u, self.kernel(u.shape[1]), self.D)
@@ -72,7 +75,6 @@ class DiagonalLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: BlockState
     ) -> tuple[Float[Tensor, "b l d"], BlockState]:
         """Continue from a state over a piece, in the form that its length asks for."""
-        self._check_steps()
         steps, length = self._steps(), u.shape[1]
         modes, pole = steps.present(state), steps.pole
         if self._chunks(length):
@@ -92,12 +94,7 @@ class DiagonalLayer(Mixer):
 
     @final
     def initial_state(self, batch: int) -> BlockState:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future, or is more than its system.
-        """
-        self._check_steps()
+        """Return zeros."""
         dtype = torch.promote_types(self.D.dtype, torch.complex64)
         rest = self.D.new_zeros(batch, len(self.D), self.modes, dtype=dtype)
         shape = positions(self.modes), batch, len(self.D)
@@ -126,17 +123,6 @@ class DiagonalLayer(Mixer):
         return steps.begin(diagonal.final_state(steps.pole, u, rest.start))
 
     @final
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of a channel's modes, and of its block of positions."""
-        return tensor_bytes(self.initial_state(1))
-
-    @final
     def path(self) -> str:
         """Name the form that ran last: chunked, or a split kernel and transforms."""
         return self._path
-
-    def _check_steps(self) -> None:
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-        if obstacle := self.obstacle():
-            raise UnsupportedError(obstacle)

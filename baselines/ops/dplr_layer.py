@@ -14,7 +14,7 @@ from baselines.ops import dplr, krylov
 from baselines.ops.convolution import convolve
 from baselines.ops.dplr_blocks import FORMS, Mode
 from baselines.ops.dplr_steps import Recurrence
-from harness.api import Mixer, State, UnsupportedError, own_tensors, tensor_bytes, tensor_versions
+from harness.api import Mixer, State, mask_padding, own_tensors, tensor_versions
 
 
 class DPLRLayer(Mixer):
@@ -42,9 +42,7 @@ class DPLRLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Convolve; a bidirectional layer first clears the padding, which its future could see."""
-        if lengths is not None and not self.causal:
-            padding = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
-            u = u.masked_fill(padding[..., None], 0)
+        u = u if self.causal else mask_padding(u, lengths)
         return convolve(u, self.kernel(u.shape[1]), self.D)
 
     @final
@@ -52,7 +50,7 @@ class DPLRLayer(Mixer):
         """Return zeros.
 
         Raises:
-            UnsupportedError: The layer sees the future, or has no eigenvectors for mode=diagonal.
+            UnsupportedError: The system has no eigenvectors for mode=diagonal.
         """
         vector = self._C().real.new_zeros(batch, len(self.D), 2 * self.C.shape[2])
         return self._recurrence().enter(vector)
@@ -81,11 +79,6 @@ class DPLRLayer(Mixer):
         self.rate = rate
 
     @final
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of a channel's states: twice as many if each has a complex number."""
-        return tensor_bytes(self.initial_state(1))
-
-    @final
     def path(self) -> str:
         """Name the form of the kernel and of the convolution."""
         return "krylov+fft"
@@ -97,8 +90,6 @@ class DPLRLayer(Mixer):
 
     def _recurrence(self) -> Recurrence:
         """Return the form of steps, made anew only when a parameter or the rate has changed."""
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
         present = self.rate, tensor_versions(own_tensors(self))
         if self._stepped[0] != present:
             with torch.no_grad(), torch.autocast(self.D.device.type, enabled=False):

@@ -9,23 +9,8 @@ from typing import final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-
-@final
-class Expert(nn.Module):
-    """A linear map gated by the SiLU of another, and a linear map back (arXiv 2002.05202)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """Map positions."""
-        value, gate = self.project(x).chunk(2, -1)
-        mapped: Tensor = self.out(value * F.silu(gate))
-        return mapped
+from harness.api import SwiGLU
 
 
 @final
@@ -36,7 +21,7 @@ class Experts(nn.Module):
         super().__init__()
         self.top = top
         self.router = nn.Linear(width, count, bias=False)
-        self.experts = nn.ModuleList(Expert(width, hidden) for _ in range(count))
+        self.experts = nn.ModuleList(SwiGLU(width, hidden, 0.0) for _ in range(count))
 
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Map features, position by position: each expert computes its own positions only."""

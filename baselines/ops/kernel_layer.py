@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from baselines.ops.feature_maps import FeatureMap
 from baselines.ops.heads import Heads
 from baselines.ops.kernel_attention import causal_attend, global_attend, step
-from harness.api import Mixer, UnsupportedError
+from harness.api import Mixer, valid_positions
 
 KernelState = tuple[Float[Tensor, "b h f w"], Int[Tensor, ""]]
 """The sums over the past, and how many positions they hold."""
@@ -33,22 +33,14 @@ class KernelLayer(Mixer):
         """Attend; a causal layer needs no mask for padding, which lies in the future."""
         if self.causal:
             return self._continued(u, self.initial_state(len(u)))[0]
-        valid = None
-        if lengths is not None:
-            valid = torch.arange(u.shape[1], device=u.device) < lengths[:, None]
+        valid = None if lengths is None else valid_positions(u, lengths)
         q, k, v = self._heads(u, 0)
         with torch.autocast(u.device.type, enabled=False):
             mixed = global_attend(q, k, v, valid, self.features)
         return self._mapped(mixed, u)
 
     def initial_state(self, batch: int) -> KernelState:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         shape = batch, self.heads.heads, self.features.count, self.heads.features + 1
         return self.out.weight.new_zeros(shape), torch.tensor(0)
 
@@ -67,11 +59,6 @@ class KernelLayer(Mixer):
     ) -> tuple[Float[Tensor, "b l d"], KernelState]:
         """Continue over a piece in chunks."""
         return self._continued(u, state) if u.shape[1] else (u, state)
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the sums and of the counter."""
-        sums, position = self.initial_state(1)
-        return sums.nbytes + position.nbytes
 
     def path(self) -> str:
         """Name the form of the product."""

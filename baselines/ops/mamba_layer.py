@@ -24,6 +24,7 @@ class MambaLayer(Mixer):
 
     def __init__(self, form: SelectionForm, width: int, *, causal: bool) -> None:
         super().__init__()
+        self.causal = causal
         channels = form.expand * width
         self.in_proj = nn.Linear(width, 2 * channels, bias=False)
         self.selection = Selection(form, width)
@@ -59,13 +60,7 @@ class MambaLayer(Mixer):
         return self.out_proj.forward(y * F.silu(z)), state
 
     def initial_state(self, batch: int) -> SelectionState:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if self.backward_selection is not None:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         state: SelectionState = self.selection.initial_state(batch)
         return state
 
@@ -80,10 +75,6 @@ class MambaLayer(Mixer):
                 "The convolution of Mamba counts samples, not time, so the layer follows no other "
                 "sampling rate."
             )
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the convolution's last inputs and of the scan's states."""
-        return sum(part.numel() * part.element_size() for part in self.initial_state(1))
 
     def path(self) -> str:
         """Name the form of the scan, and the instruction set if it is the compiled one."""

@@ -7,11 +7,11 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Complex, Complex128, Float, Int
+from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.mimo import mimo
-from harness.api import Mixer, UnsupportedError, own_tensors, tensor_versions
+from harness.api import Mixer, mask_padding, own_tensors, tensor_versions
 
 MimoState = tuple[Complex[Tensor, "b n"]]
 
@@ -43,8 +43,7 @@ class MimoLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None
     ) -> Float[Tensor, "b l d"]:
         """Run the system over a sequence, in both directions if the layer sees the future."""
-        if lengths is not None and not self.causal:
-            u = u.masked_fill(padding(u, lengths)[..., None], 0)
+        u = u if self.causal else mask_padding(u, lengths)
         return mimo(u, *self.system(), self.D, self.rest(len(u)))[0]
 
     def rest(self, batch: int) -> Complex[Tensor, "b n"]:
@@ -52,12 +51,7 @@ class MimoLayer(Mixer):
         return self.D.new_zeros(batch, self.modes, dtype=complex_type(self.D))
 
     def initial_state(self, batch: int) -> MimoState:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        self._check_steps()
+        """Return zeros."""
         return (self.rest(batch),)
 
     def step(
@@ -75,7 +69,6 @@ class MimoLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: MimoState
     ) -> tuple[Float[Tensor, "b l d"], MimoState]:
         """Continue over a piece of a sequence, by the scan."""
-        self._check_steps()
         y, last = mimo(u, *self.system(), self.D, state[0])
         return y, (last,)
 
@@ -89,23 +82,9 @@ class MimoLayer(Mixer):
             self._stepped = present, (pole.to(B.dtype), drive, read, self.D)
         return self._stepped[1]
 
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of one complex number a mode."""
-        self._check_steps()
-        return self.modes * complex_type(self.D).itemsize
-
     def path(self) -> str:
         """Name the form of the scan."""
         return "chunked-scan"
-
-    def _check_steps(self) -> None:
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
-
-
-def padding(u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"]) -> Bool[Tensor, "b l"]:
-    """Return where sequences are over."""
-    return torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
 
 
 def complex_type(real: Float[Tensor, "..."]) -> torch.dtype:

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.gated_scan import gated_scan
-from harness.api import Mixer, tensor_bytes
+from harness.api import Mixer, mask_padding, valid_positions
 
 START, PREFIX, SUFFIX = 1, 0, 2
 Mask = Int[Tensor, "b l"]
@@ -39,6 +39,7 @@ class PrefixLayer(Mixer):
 
     def __init__(self, width: int, states: int, past: int, *, causal: bool) -> None:
         super().__init__()
+        self.causal = causal
         self.forwards = states if causal else states // 2
         self.past = past
         self.out = nn.Linear(states, width, bias=False)
@@ -61,16 +62,15 @@ class PrefixLayer(Mixer):
             mask: What each position is, as the module says; None if all are prefix.
         """
         if lengths is not None and not self.causal:
-            padding = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]
-            u = u.masked_fill(padding[..., None], 0)
-            mask = torch.zeros_like(padding, dtype=torch.long) if mask is None else mask
-            mask = mask.masked_fill(padding, SUFFIX)
+            u, valid = mask_padding(u, lengths), valid_positions(u, lengths)
+            mask = torch.zeros_like(valid, dtype=torch.long) if mask is None else mask
+            mask = mask.masked_fill(~valid, SUFFIX)
         return self._scanned(u, mask, self._blank(len(u)))[0]
 
-    @property
-    def causal(self) -> bool:
-        """Whether no state runs backwards."""
-        return self.forwards == self.out.in_features
+    @final
+    def no_step_mode(self) -> str:
+        """Leave every layer its steps: they generate what the states that run backwards end at."""
+        return ""
 
     @final
     def initial_state(self, batch: int) -> PrefixState:
@@ -101,11 +101,6 @@ class PrefixLayer(Mixer):
         forth = torch.addcmul(drive[:, : self.forwards], forget[:, : self.forwards], before)
         h = forth if self.causal else torch.cat([forth, drive[:, self.forwards :]], -1)
         return self.out(gate * h), (forth, window)
-
-    @final
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the states that run forwards and of the window."""
-        return tensor_bytes(self._blank(1))
 
     def _scanned(
         self, u: Tensor, mask: Tensor | None, state: PrefixState

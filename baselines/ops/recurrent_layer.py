@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines.ops.anew import made_anew
 from baselines.ops.reversal import reversed_valid
-from harness.api import Mixer, UnsupportedError, tensor_bytes
+from harness.api import Mixer
 
 RecurrentState = tuple[Float[Tensor, "1 b d"], ...]
 """Hidden features, and an LSTM's cells."""
@@ -63,13 +63,7 @@ class RecurrentLayer(Mixer):
         return mapped
 
     def initial_state(self, batch: int) -> RecurrentState:
-        """Return zeros.
-
-        Raises:
-            UnsupportedError: The layer sees the future.
-        """
-        if not self.causal:
-            raise UnsupportedError("A bidirectional layer sees the future, so it has no step mode.")
+        """Return zeros."""
         return self._blank(batch)
 
     def step(
@@ -91,10 +85,6 @@ class RecurrentLayer(Mixer):
             return u, state
         hidden, state = self._run(self.rnn, u, state)
         return self.out(hidden), state
-
-    def state_bytes(self, length: int) -> int:  # noqa: ARG002 - the same at every length
-        """Return the bytes of the state's vectors."""
-        return tensor_bytes(self.initial_state(1))
 
     def _blank(self, batch: int) -> RecurrentState:
         shape = 1, batch, self.rnn.hidden_size

@@ -89,6 +89,18 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_floating_point() else tensor.long()
 
 
+def valid_positions(x: Tensor, lengths: Tensor) -> Tensor:
+    """Say which positions of (b, l, ...) are no padding, (b, l), by the (b,) lengths."""
+    return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+
+
+def mask_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return (b, l, d) features with zeros at padded positions; None for lengths if none is."""
+    if lengths is None:
+        return x
+    return x.masked_fill(~valid_positions(x, lengths)[..., None], 0)
+
+
 class Inputs(ABC):
     """What goes into a network, and the layer that turns it into features."""
 

@@ -4,7 +4,8 @@ Axes: b batch, l length, d width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import torch
@@ -87,7 +88,18 @@ class Mixer(Stepper):
 
     Padding is on the right. Padded positions never influence valid ones, in either direction of
     time; what stands in the output at padded positions is nobody's business.
+
+    A layer that says that it is not causal gets no first state: whoever asks for one, by any of the
+    faces for generation, is told why.
     """
+
+    causal: bool = True
+    """Whether a position sees only itself and the past."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for face in {"initial_state"} & vars(cls).keys():
+            setattr(cls, face, _if_it_steps(vars(cls)[face]))
 
     @abstractmethod
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -100,6 +112,26 @@ class Mixer(Stepper):
         Returns:
             (b, l, d) features.
         """
+
+    def no_step_mode(self) -> str:
+        """Return why it cannot step although it has the code to, in a sentence; empty if it can."""
+        if self.causal:
+            return ""
+        return "A bidirectional layer sees the future, so it has no step mode."
+
+    def state_bytes(self, length: int) -> int:
+        """Return the bytes of the first state; one that grows has to say so itself."""
+        return tensor_bytes(self.initial_state(1))
+
+
+def _if_it_steps(initial_state: Callable[[Any, int], State]) -> Callable[[Any, int], State]:
+    @wraps(initial_state)
+    def asked(mixer: Mixer, batch: int) -> State:
+        if reason := mixer.no_step_mode():
+            raise UnsupportedError(reason)
+        return initial_state(mixer, batch)
+
+    return asked
 
 
 class Network(Stepper):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.contract.batch import valid_positions
+
 
 class Outputs(ABC):
     """How predictions are read from the backbone, what they cost and what they score."""
@@ -67,7 +69,7 @@ def pooled(hidden: Tensor, lengths: Tensor | None) -> Tensor:
     """Average the valid positions of (b, l, d) features into (b, d)."""
     if lengths is None:
         return hidden.mean(1)
-    valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+    valid = valid_positions(hidden, lengths)
     return (hidden * valid[..., None]).sum(1) / lengths[:, None].clamp(min=1)
 
 
