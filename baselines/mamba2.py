@@ -8,21 +8,21 @@ Axes: b batch, l length, d width, h heads, p features of each, n state, c channe
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, cast, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.draws import log_uniform
 from baselines.ops.reversal import reversed_valid
 from baselines.ops.ssd import ssd, ssd_step
 from harness.api import Mixer, Model, SpecError, Trunk
 
-TAPS = 4
+TAPS, EPS = 4, 1e-5
 Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 Mamba2State = tuple[Float[Tensor, "b h n p"], Float[Tensor, "b m c"]]
 
@@ -78,7 +78,7 @@ class Mamba2Layer(Mixer):
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(heads))
-        self.norm = nn.RMSNorm(inner, eps=1e-5)
+        self.norm = nn.RMSNorm(inner, eps=EPS)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     def forward(
@@ -114,7 +114,7 @@ class Mamba2Layer(Mixer):
         drives = self._drives(F.silu(convolved), dt)
         y, memory = ssd_step(*drives, memory)
         y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
-        return self._projected(y, z), (memory, window)
+        return self.out_proj(self.norm.forward(y * F.silu(z))), (memory, window)
 
     def _scanned(self, xBC: Tensor, dt: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         memory, window = state
@@ -132,12 +132,17 @@ class Mamba2Layer(Mixer):
         return x.view(*dt.shape, self.matrix[2]), dt, dt * -self.A_log.exp(), B, C
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
-        # Made anew for the gradient: what it keeps inside is several times its arguments.
-        return cast("Tensor", checkpoint(self._projected, y, z, use_reentrant=False))
-
-    def _projected(self, y: Tensor, z: Tensor) -> Tensor:
-        return cast("Tensor", self.out_proj(self.norm.forward(y * F.silu(z))))
+        # Checkpointed, since what it would keep inside is several times its arguments.
+        weights = self.norm.weight, self.out_proj.weight
+        return checkpointed_scan(_gated, max(1, y.shape[1]), (), (y, z), weights)[0]
 
     def _blank(self, batch: int) -> Mamba2State:
         window = self.D.new_zeros(batch, TAPS - 1, self.parts[1])
         return self.D.new_zeros(batch, *self.matrix), window
+
+
+def _gated(
+    state: tuple[()], y: Tensor, z: Tensor, scale: Tensor, matrix: Tensor
+) -> tuple[Tensor, tuple[()]]:
+    """Norm what passes the gate, and project it; nothing goes on to the next position."""
+    return F.linear(torch.rms_norm(y * F.silu(z), scale.shape, scale, EPS), matrix), state

@@ -19,14 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.gated_scan import gated_scan
-from baselines.ops.recompute import in_pieces
 
 SMALLEST = 4
 """Positions of the smallest blocks, whose pairs are taken lag by lag."""
 CHUNK = 64
 """Positions up to which blocks are joined two by two; beyond, states carry what is past."""
-PIECE = 1024
+SEGMENT = 1024
 """Positions of the whole batch whose products are held at a time."""
 
 Keys = Float[Tensor, "b l h k"]
@@ -49,10 +49,10 @@ def gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, Sta
         state: Before the first position.
     """
     dtype = torch.promote_types(v.dtype, torch.float32)
-    rows = max(1, PIECE // (CHUNK * max(1, len(q)))) * CHUNK
+    rows = max(1, SEGMENT // (CHUNK * max(1, len(q)))) * CHUNK
     with torch.autocast(q.device.type, enabled=False):
         inputs = tuple(part.to(dtype) for part in (q, k, v, f))
-        y, state = in_pieces(_chunked, rows, state.to(dtype), inputs)
+        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(v.dtype), state
 
 
@@ -92,8 +92,11 @@ def gla_step(
     return (q[..., None, :] @ state).squeeze(-2), state
 
 
-def _chunked(state: Tensor, q: Tensor, k: Tensor, v: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-    """Do a piece: pairs in the smallest blocks, blocks joined up to chunks, states in between."""
+def _segment(
+    start: tuple[Tensor], q: Tensor, k: Tensor, v: Tensor, f: Tensor
+) -> tuple[Tensor, tuple[Tensor]]:
+    """Do a segment: pairs in the smallest blocks, blocks joined up to chunks, states in between."""
+    (state,) = start
     length = q.shape[1]
     chunk = min(CHUNK, max(SMALLEST, 1 << (length - 1).bit_length()))
     # Padding adds nothing and decays nothing.
@@ -111,7 +114,7 @@ def _chunked(state: Tensor, q: Tensor, k: Tensor, v: Tensor, f: Tensor) -> tuple
     states, last = gated_scan(decay.flatten(2), added.flatten(2), state.flatten(1))
     entering = torch.cat([state[:, None], states[:, :-1].unflatten(2, state.shape[1:])], 1)
     y = y + (q * since) @ entering.transpose(1, 2)
-    return y.flatten(2, 3).transpose(1, 2)[:, :length], last.view_as(state)
+    return y.flatten(2, 3).transpose(1, 2)[:, :length], (last.view_as(state),)
 
 
 def _lag_by_lag(q: Tensor, k: Tensor, v: Tensor, f: Tensor) -> Tensor:

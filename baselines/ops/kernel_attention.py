@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.feature_maps import FeatureMap
-from baselines.ops.recompute import in_pieces
 
 CHUNK = 64
 """Positions whose scores are held at once; between chunks only the state goes on."""
-PIECE = 4096
+SEGMENT = 4096
 """Positions of the whole batch whose features are held at once."""
 
 
@@ -38,7 +38,8 @@ def causal_attend(
         The mixed values, and the state after the last position.
     """
     recurrence = partial(_continued, features)
-    return in_pieces(recurrence, _rows(q), state, (q, k, _with_ones(v)))
+    y, (state,) = checkpointed_scan(recurrence, _segment(q), (state,), (q, k, _with_ones(v)))
+    return y, state
 
 
 def global_attend(
@@ -53,8 +54,8 @@ def global_attend(
     if valid is not None:
         values = values.masked_fill(~valid[..., None, None], 0)
     nothing = values.new_zeros(len(v), v.shape[2], features.count, values.shape[-1])
-    _, state = in_pieces(partial(_summed, features), _rows(q), nothing, (k, values))
-    return in_pieces(partial(_read, features), _rows(q), state, (q,))[0]
+    _, state = checkpointed_scan(partial(_summed, features), _segment(q), (nothing,), (k, values))
+    return checkpointed_scan(partial(_read, features), _segment(q), state, (q,))[0]
 
 
 def recurrent_attend(
@@ -104,29 +105,32 @@ def quadratic_attend(
 
 
 def _continued(
-    features: FeatureMap, state: Tensor, q: Tensor, k: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Attend within a piece and to what the state holds; padding has no weight among the values."""
+    features: FeatureMap, start: tuple[Tensor], q: Tensor, k: Tensor, values: Tensor
+) -> tuple[Tensor, tuple[Tensor]]:
+    """Attend within a segment and to what is before it; padding has no weight among the values."""
+    (state,) = start
     length = q.shape[1]
     chunk = min(CHUNK, length)
     q, k, values = (_chunked(x, chunk) for x in (q, k, values))
     q, k = features.queries(q), features.keys(k)
     states = torch.cat([state[:, :, None], k.mT @ values], 2).cumsum(2)
     sums = (q @ k.mT).tril() @ values + q @ states[:, :, :-1]
+    y = _ratio(sums).permute(0, 2, 3, 1, 4).flatten(1, 2)[:, :length]
     # The last state is copied, or it would keep the memory of all of them.
-    return _ratio(sums).permute(0, 2, 3, 1, 4).flatten(1, 2)[:, :length], states[:, :, -1].clone()
+    return y, (states[:, :, -1].clone(),)
 
 
 def _summed(
-    features: FeatureMap, state: Tensor, k: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Add a piece to the state, and put nothing out."""
-    return values[..., :0], state + torch.einsum("blhf,blhw->bhfw", features.keys(k), values)
+    features: FeatureMap, start: tuple[Tensor], k: Tensor, values: Tensor
+) -> tuple[Tensor, tuple[Tensor]]:
+    """Add a segment to the state, and put nothing out."""
+    added = torch.einsum("blhf,blhw->bhfw", features.keys(k), values)
+    return values[..., :0], (start[0] + added,)
 
 
-def _read(features: FeatureMap, state: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Read a state for the queries of a piece."""
-    return _ratio(torch.einsum("blhf,bhfw->blhw", features.queries(q), state)), state
+def _read(features: FeatureMap, state: tuple[Tensor], q: Tensor) -> tuple[Tensor, tuple[Tensor]]:
+    """Read the state for the queries of a segment."""
+    return _ratio(torch.einsum("blhf,bhfw->blhw", features.queries(q), *state)), state
 
 
 def _with_ones(v: Tensor) -> Tensor:
@@ -138,8 +142,8 @@ def _ratio(sums: Tensor) -> Tensor:
     return sums[..., :-1] / sums[..., -1:].clamp(min=torch.finfo(sums.dtype).tiny)
 
 
-def _rows(q: Tensor) -> int:
-    return CHUNK * max(1, PIECE // (CHUNK * len(q)))
+def _segment(q: Tensor) -> int:
+    return CHUNK * max(1, SEGMENT // (CHUNK * len(q)))
 
 
 def _chunked(x: Tensor, chunk: int) -> Tensor:

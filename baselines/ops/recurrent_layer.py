@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.anew import made_anew
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.reversal import reversed_valid
 from harness.api import Mixer
 
 RecurrentState = tuple[Float[Tensor, "1 b d"], ...]
 """Hidden features, and an LSTM's cells."""
 
-PIECE = 1 << 20
-"""Hidden features whose loop is made anew for the gradient at a time."""
+SEGMENT = 1 << 20
+"""Hidden features whose loop is recomputed for the gradient at a time."""
 WHOLE = 1 << 22
 """Hidden features up to which what the loop makes inside, up to fifty times as much, is kept."""
 
@@ -93,28 +93,24 @@ class RecurrentLayer(Mixer):
     def _run(
         self, rnn: nn.LSTM | nn.GRU, u: Tensor, state: RecurrentState
     ) -> tuple[Tensor, RecurrentState]:
-        """Run the loop; for the gradient of a long sequence keep only the states between pieces."""
+        """Run the loop; of a long sequence the gradient keeps the states between segments only."""
         weights = tuple(rnn.parameters())
         u = u.to(weights[0].dtype)
         if u.numel() <= WHOLE or not torch.is_grad_enabled():
-            hidden, *after = self._looped(u, *state, *weights)
-            return hidden, tuple(after)
-        outputs = []
-        for piece in u.split(max(1, PIECE // u[:, 0].numel()), 1):
-            output, *after = made_anew(self._looped, piece, *state, *weights)
-            outputs.append(output)
-            state = tuple(after)
-        return torch.cat(outputs, 1), state
+            return self._loop(state, u, *weights)
+        segment = max(1, SEGMENT // u[:, 0].numel())
+        return checkpointed_scan(self._loop, segment, state, (u,), weights)
 
-    def _looped(self, u: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+    def _loop(
+        self, state: RecurrentState, u: Tensor, *weights: Tensor
+    ) -> tuple[Tensor, RecurrentState]:
         """Run torch's loop from a state with weights, in their precision: its products are long."""
-        state, weights = given[: self.vectors], given[self.vectors :]
         train = torch.is_grad_enabled()
         with torch.autocast(u.device.type, enabled=False):
-            made: tuple[Tensor, ...] = self.loop(
+            hidden, *after = self.loop(
                 u, self._torchs(state), weights, True, 1, 0.0, train, False, True
             )
-        return made
+        return hidden, tuple(after)
 
     def _torchs(self, state: Sequence[Tensor]) -> Any:
         """Return a state as torch's functions take it."""

@@ -7,15 +7,15 @@ input term is Euler's, as in the authors' code.
 Axes: b batch, l length, d channels, n states.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from baselines.ops import authors_kernels, native, native_scan
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.walk import walked
 
 Form = Literal["native", "mamba_ssm", "chunked"]
@@ -92,17 +92,10 @@ def chunked_scan(
     Nothing is ever divided by a product of decays, which may be zero. The gradient recomputes each
     chunk from the state before it.
     """
-    s, outputs = system, []
-    # The gradient of a split is one tensor; those of slices would be a whole sequence each.
-    for part, dt, B, C in zip(*(t.split(CHUNK, 1) for t in (x, s.dt, s.B, s.C)), strict=True):
-        y, state = checkpoint(
-            _chunk,
-            *(part, replace(s, dt=dt, B=B, C=C), state),
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        outputs.append(y)
-    return torch.cat(outputs, 1) + s.D * x, state
+    s = system
+    shared = (s.A,) if s.gain is None else (s.A, s.gain)
+    y, (last,) = checkpointed_scan(_chunk, CHUNK, (state,), (x, s.dt, s.B, s.C), shared)
+    return y + s.D * x, last
 
 
 def naive_scan(
@@ -117,16 +110,22 @@ def naive_scan(
     return torch.cat(outputs, 1) + s.D * x, state
 
 
-def _chunk(x: Tensor, s: Selective, state: Tensor) -> Scanned:
+def _chunk(
+    start: tuple[Tensor],
+    x: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    *shared: Tensor,
+) -> tuple[Tensor, tuple[Tensor]]:
     """Return what a chunk's states give, and the last of them."""
-    decay = (s.dt[..., None] * s.A).exp()
-    drive = (s.dt * x)[..., None] * s.B[:, :, None]
-    states = walked(decay, drive, state)
+    A, *gain = shared
+    states = walked((dt[..., None] * A).exp(), (dt * x)[..., None] * B[:, :, None], *start)
     # A view of the last state would keep all of them.
-    last = states[:, -1].clone() if x.shape[1] else state
-    return (states * _read(s.C, s.gain)).sum(-1), last
+    last = states[:, -1].clone() if x.shape[1] else start[0]
+    return (states * _read(C, *gain)).sum(-1), (last,)
 
 
-def _read(C: Tensor, gain: Tensor | None) -> Tensor:
+def _read(C: Tensor, gain: Tensor | None = None) -> Tensor:
     """Return what multiplies the states, (b, l, 1 or d, n)."""
     return C[:, :, None] if gain is None else C[:, :, None] * gain

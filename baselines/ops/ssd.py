@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.checkpointed_scan import checkpointed_scan
 from baselines.ops.gated_scan import gated_scan
-from baselines.ops.recompute import in_pieces
 
 CHUNK = 64
 """Positions whose products form one matrix."""
-PIECE = 1024
+SEGMENT = 1024
 """Positions of the whole batch whose matrices are held at a time."""
 
 State = Float[Tensor, "b h n p"]
@@ -51,10 +51,10 @@ def ssd(
     if not x.shape[1]:
         return x, state
     dtype = torch.promote_types(x.dtype, torch.float32)
-    rows = max(1, PIECE // (CHUNK * max(1, len(x)))) * CHUNK
+    rows = max(1, SEGMENT // (CHUNK * max(1, len(x)))) * CHUNK
     inputs = tuple(part.to(dtype) for part in (x, dt, log_a, B, C))
     with torch.autocast(x.device.type, enabled=False):
-        y, state = in_pieces(_chunked, rows, state.to(dtype), inputs)
+        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(x.dtype), state
 
 
@@ -118,10 +118,11 @@ def _decays(total: Tensor) -> Tensor:
     return (total[..., :, None] - total[..., None, :]).masked_fill(future, -torch.inf).exp()
 
 
-def _chunked(
-    state: Tensor, x: Tensor, dt: Tensor, log_a: Tensor, B: Tensor, C: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Do a piece: padded with positions that add nothing and decay nothing, all chunks at once."""
+def _segment(
+    start: tuple[Tensor], x: Tensor, dt: Tensor, log_a: Tensor, B: Tensor, C: Tensor
+) -> tuple[Tensor, tuple[Tensor]]:
+    """Do a segment: padded with positions that add and decay nothing, all its chunks at once."""
+    (state,) = start
     length, groups = B.shape[1:3]
     size = min(CHUNK, length)
     x, log_a, B, C = (
@@ -145,4 +146,4 @@ def _chunked(
     entering = torch.cat([state[:, None], states[:, :-1].unflatten(2, state.shape[1:])], 1)
     before = (C @ entering.flatten(-2)).unflatten(-1, x.shape[-2:]) * reached[..., None]
     y = (before + within.movedim(3, -2)).movedim(2, 3).flatten(3, 4).flatten(1, 2)
-    return y[:, :length], last.view(state.shape).movedim(3, 2).flatten(1, 2)
+    return y[:, :length], (last.view(state.shape).movedim(3, 2).flatten(1, 2),)

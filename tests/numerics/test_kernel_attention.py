@@ -54,7 +54,7 @@ def test_pieces_carry_the_state_and_its_gradient(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ka, "CHUNK", 4)
-    monkeypatch.setattr(ka, "PIECE", 16)
+    monkeypatch.setattr(ka, "SEGMENT", 16)
     leaves, features = heads(37), feature_map(kind)
     state = torch.rand(2, 2, features.count, 4, dtype=torch.float64, generator=stream("state"))
     state.requires_grad_()

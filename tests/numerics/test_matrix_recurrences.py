@@ -52,7 +52,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let short sequences span several chunks and several pieces."""
     for module, smallest in ((ssd, 4), (gla, 8)):
         monkeypatch.setattr(module, "CHUNK", smallest)
-        monkeypatch.setattr(module, "PIECE", 4 * smallest)
+        monkeypatch.setattr(module, "SEGMENT", 4 * smallest)
 
 
 @given(length=st.integers(1, 60), groups=st.sampled_from([1, 2, 4]))

@@ -110,7 +110,7 @@ def test_pieces_made_anew_for_the_gradient_equal_the_whole_loop(
     whole = outcome()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recurrent_layer, "WHOLE", 0)
-        patch.setattr(recurrent_layer, "PIECE", rows * u[:, 0].numel())
+        patch.setattr(recurrent_layer, "SEGMENT", rows * u[:, 0].numel())
         pieces = outcome()
     torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-14)
 
@@ -134,5 +134,5 @@ def test_a_long_sequence_keeps_little_but_its_inputs_for_the_gradient(
 
     whole = kept()
     monkeypatch.setattr(recurrent_layer, "WHOLE", 0)
-    monkeypatch.setattr(recurrent_layer, "PIECE", 8 * u[:, 0].numel())
+    monkeypatch.setattr(recurrent_layer, "SEGMENT", 8 * u[:, 0].numel())
     assert kept() < whole / 3
