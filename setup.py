@@ -44,7 +44,7 @@ class WithOrWithoutOpenMP(build_ext):
 setup(
     ext_modules=[
         Extension(
-            "baselines.ops._native",
+            "baselines.ops.scans._native",
             ["baselines/ops/csrc/selective_scan.cpp"],
             language="c++",
             extra_compile_args=[

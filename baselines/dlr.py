@@ -17,8 +17,8 @@ from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.diagonal_layer import DiagonalLayer
-from baselines.ops.draws import log_uniform
+from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.ssm.discretisation import log_uniform
 from harness.api import Model, ParameterGroup, SpecError
 
 PARTS = {"real": (1,), "imag": (-1j,), "sum": (1 - 1j,), "prod": (1, -1j), "real-prod": (1, -1j)}

@@ -20,10 +20,10 @@ from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops import diagonal
-from baselines.ops.diagonal_layer import DiagonalLayer
-from baselines.ops.draws import log_uniform
-from baselines.ops.hippo import legs
+from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.ssm import diagonal
+from baselines.ops.ssm.discretisation import log_uniform
+from baselines.ops.ssm.hippo import legs
 from harness.api import Model, ParameterGroup, SpecError
 
 SMALL = 1e-7

@@ -4,7 +4,7 @@ Blouir et al. 2024, "Birdie: Advancing State Space Models with Reward-Driven Obj
 Curricula". h_t = f_t h_{t-1} + i_t z_t, y_t = W_out (o_t h_t) with f, i sigmoids, o a GELU and z
 linear in the input; recurrence and feed-forward block are one. Bidirectional stacks alternate, as
 its section 5.1 has it, layers whose states run half forwards and half backwards with causal ones;
-see `baselines.ops.prefix_layer` for the mask that ends a prefix.
+see `baselines.ops.layers.prefix_layer` for the mask that ends a prefix.
 
 Axes: b batch, l length, d width, s states, m inputs of a window (none here).
 """
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.prefix_layer import PrefixLayer, Signals, Window, alternating
+from baselines.ops.layers.prefix_layer import PrefixLayer, Signals, Window, alternating
 from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 
@@ -46,8 +46,8 @@ class GatedSSM(Model):
         self, *, depth: int, width: int, length: int, causal: bool
     ) -> Sequence["GatedSSMLayer"]:
         """Build layers that are causal, or bidirectional and causal in turn."""
-        ways = alternating(depth, causal=causal)
-        return [self.build(width=width, length=length, causal=way) for way in ways]
+        causals = alternating(depth, causal=causal)
+        return [self.build(width=width, length=length, causal=each) for each in causals]
 
 
 @final

@@ -4,8 +4,8 @@ De et al. 2024, "Griffin: Mixing Gated Linear Recurrences with Local Attention f
 Language Models", sections 2.3, 2.4 and 4.1: a_t = sigmoid(Lambda)^(c r_t), h_t = a_t h_{t-1} +
 sqrt(1 - a_t^2) (i_t x_t), gates r and i block-diagonal in x. Bidirectional stacks follow Blouir et
 al. 2024, "Birdie", section 5.1: layers whose states run half forwards and half backwards alternate
-with causal ones; see `baselines.ops.prefix_layer` for its mask. The convolution looks back over
-three positions whatever the mask, so packed samples need as many spacers between them.
+with causal ones; see `baselines.ops.layers.prefix_layer` for its mask. The convolution looks back
+over three positions whatever the mask, so packed samples need as many spacers between them.
 
 Axes: b batch, l length, d width, s states, k blocks, m inputs of the convolution's window.
 """
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
-from baselines.ops.prefix_layer import PrefixLayer, Signals, Window, alternating
+from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.layers.prefix_layer import PrefixLayer, Signals, Window, alternating
 from harness.api import Model, SpecError, Trunk
 
 TAPS = 4
@@ -59,8 +59,8 @@ class Hawk(Model):
 
     def stack(self, *, depth: int, width: int, length: int, causal: bool) -> Sequence["HawkLayer"]:
         """Build layers that are causal, or bidirectional and causal in turn."""
-        ways = alternating(depth, causal=causal)
-        return [self.build(width=width, length=length, causal=way) for way in ways]
+        causals = alternating(depth, causal=causal)
+        return [self.build(width=width, length=length, causal=each) for each in causals]
 
 
 @final

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.gla import gla, gla_step
-from baselines.ops.reversal import reversed_valid
+from baselines.ops.layers.bidirectional import reverse_valid
+from baselines.ops.scans.gla import gla, gla_step
 from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
 
 HGRN2State = Float[Tensor, "b h e e"]
@@ -88,10 +88,10 @@ class HGRN2Layer(Mixer):
     ) -> Float[Tensor, "b l d"]:
         """Scan once, or once from each end of the valid positions."""
         signals = self.signals(u)
-        y, _ = gla(*signals, self._blank(len(u)))
+        y, _ = gla(*signals, self._zeros(len(u)))
         if not self.causal:
-            q, k, v, f = (reversed_valid(part, lengths) for part in signals)
-            y = y + reversed_valid(gla(q, k, v, f, self._blank(len(u)))[0], lengths)
+            q, k, v, f = (reverse_valid(part, lengths) for part in signals)
+            y = y + reverse_valid(gla(q, k, v, f, self._zeros(len(u)))[0], lengths)
         return self._mapped(y)
 
     def lower_bound(self) -> Float[Tensor, " d"]:
@@ -114,7 +114,7 @@ class HGRN2Layer(Mixer):
 
     def initial_state(self, batch: int) -> HGRN2State:
         """Return zeros."""
-        return self._blank(batch)
+        return self._zeros(batch)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: HGRN2State
@@ -134,6 +134,6 @@ class HGRN2Layer(Mixer):
         mapped: Tensor = self.out_proj(self.norm(y.flatten(-2)))
         return mapped
 
-    def _blank(self, batch: int) -> HGRN2State:
+    def _zeros(self, batch: int) -> HGRN2State:
         width = len(self.norm.weight)
         return self.norm.weight.new_zeros(batch, width // self.expand, self.expand, self.expand)

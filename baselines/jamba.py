@@ -5,21 +5,24 @@ Lieber et al. 2024, "Jamba: A Hybrid Transformer-Mamba Language Model". Of every
 layers before it bring. Fewer than 8 layers have one of attention in the middle, number n // 2, a
 single layer none. dt, B and C of Mamba pass an RMS norm each. Not causal (the paper has no such
 form), attention is full and Mamba runs in both directions, as in `mamba`. The sizes are those of
-the released model, except for the heads.
+the released model, except for the heads. Experts are as in its code, which takes the softmax over
+all of them, leaves the largest weights as they are, and drops no position.
+
+Axis: d width.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from baselines.ops.attention_layer import AttentionLayer
-from baselines.ops.experts import Experts
-from baselines.ops.heads import Heads
-from baselines.ops.mamba_layer import MambaLayer
-from baselines.ops.selection import SelectionForm
-from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
+from baselines.ops.attention.heads import Heads
+from baselines.ops.layers.attention_layer import AttentionLayer
+from baselines.ops.layers.mamba_layer import MambaLayer, SelectionForm
+from harness.api import Mixer, Model, ParameterGroup, SpecError, SwiGLU, Trunk
 
 PERIOD, OFFSET = 8, 4
 HIDDEN = 3.5
@@ -84,3 +87,34 @@ class Jamba(Model):
         if not self.experts or layer % 2 == 0:
             return None
         return Experts(width, round(HIDDEN * width), self.experts, self.top)
+
+
+@final
+class Experts(nn.Module):
+    """A weighted sum of the `top` experts of each position; no loss balances their use."""
+
+    def __init__(self, width: int, hidden: int, count: int, top: int) -> None:
+        super().__init__()
+        self.top = top
+        self.router = nn.Linear(width, count, bias=False)
+        self.experts = nn.ModuleList(SwiGLU(width, hidden, 0.0) for _ in range(count))
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Map features, position by position: each expert computes its own positions only."""
+        flat = x.reshape(-1, x.shape[-1])
+        weights, chosen = self.router(flat).softmax(-1).topk(self.top, -1)
+        mixed = torch.zeros_like(flat)
+        for number, expert in enumerate(self.experts):
+            at, rank = (chosen == number).nonzero(as_tuple=True)
+            share = expert(flat[at]) * weights[at, rank, None]
+            mixed = mixed.index_add(0, at, share.to(mixed.dtype))
+        return mixed.view_as(x)
+
+
+def naive_experts(layer: Experts, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """Compute every expert at every position and drop what is not chosen, the twin of `Experts`."""
+    weights = layer.router(x).softmax(-1)
+    least = weights.sort(-1, descending=True).values[..., layer.top - 1, None]
+    chosen = torch.where(weights >= least, weights, 0.0)
+    outputs = torch.stack([expert(x) for expert in layer.experts], -1)
+    return (outputs * chosen[..., None, :]).sum(-1)

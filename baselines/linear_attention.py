@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.ops.feature_maps import FeatureMap
-from baselines.ops.heads import Heads
-from baselines.ops.kernel_layer import KernelLayer
+from baselines.ops.attention.heads import Heads
+from baselines.ops.attention.kernel_attention import FeatureMap
+from baselines.ops.layers.kernel_attention_layer import KernelAttentionLayer
 from harness.api import Model, SpecError, Trunk
 
 
@@ -35,14 +35,14 @@ class LinearAttention(Model):
         if self.heads < 1:
             raise SpecError(f"heads must be positive, not {self.heads}.")
 
-    def build(self, *, width: int, length: int, causal: bool) -> KernelLayer:  # noqa: ARG002
+    def build(self, *, width: int, length: int, causal: bool) -> KernelAttentionLayer:  # noqa: ARG002
         """Build the layer; it needs no length.
 
         Raises:
             SpecError: The width does not divide into the heads.
         """
         heads = Heads(width, self.heads, self.heads, self.positions)
-        return KernelLayer(width, heads, EluPlusOne(heads.features), causal=causal)
+        return KernelAttentionLayer(width, heads, EluPlusOne(heads.features), causal=causal)
 
 
 @final

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.attention import attend
-from baselines.ops.heads import Heads
-from baselines.ops.windows import attend_causal_windows, attend_windows
+from baselines.ops.attention.heads import Heads
+from baselines.ops.attention.softmax_attention import attend
+from baselines.ops.attention.window_attention import attend_causal_windows, attend_windows
 from harness.api import Mixer, Model, SpecError, Trunk
 
 Windows = tuple[Float[Tensor, "b w h e"], Float[Tensor, "b w h e"], Int[Tensor, ""]]
@@ -87,7 +87,7 @@ class LocalLayer(Mixer):
         keys, values, count = state
         position = int(count)
         q, k, v = self.heads(u[:, None], position)
-        at = self._held(position)
+        at = self._filled(position)
         keys[:, at], values[:, at] = k[:, 0], v[:, 0]
         mixed = attend(q, keys[:, : at + 1], values[:, : at + 1])
         if at + 1 == 2 * self.chunk:
@@ -102,32 +102,32 @@ class LocalLayer(Mixer):
         q, k, v = self.heads(u, int(state[2]))
         k, v = self._joined(state, k, v)
         mixed = attend_causal_windows(q, k, v, self.chunk)
-        return self.out(mixed.flatten(2)), self._kept(state, k, v, u.shape[1])
+        return self.out(mixed.flatten(2)), self._updated(state, k, v, u.shape[1])
 
     def prefill(self, u: Float[Tensor, "b l d"]) -> Windows:
         """Return the cache after a sequence, without attending."""
         state = self.initial_state(len(u))
         _, k, v = self.heads(u)
-        return self._kept(state, *self._joined(state, k, v), u.shape[1])
+        return self._updated(state, *self._joined(state, k, v), u.shape[1])
 
     def path(self) -> str:
         """Name the form of attention."""
         return "sdpa-windows"
 
-    def _held(self, count: int) -> int:
+    def _filled(self, count: int) -> int:
         """Return how many of so many positions the cache holds."""
         return count - max(0, (count // self.chunk - 1) * self.chunk)
 
     def _joined(self, state: Windows, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         keys, values, count = state
-        held = self._held(int(count))
-        keys, values = keys[:, :held].to(k.dtype), values[:, :held].to(v.dtype)
+        filled = self._filled(int(count))
+        keys, values = keys[:, :filled].to(k.dtype), values[:, :filled].to(v.dtype)
         return torch.cat([keys, k], 1), torch.cat([values, v], 1)
 
-    def _kept(self, state: Windows, k: Tensor, v: Tensor, length: int) -> Windows:
+    def _updated(self, state: Windows, k: Tensor, v: Tensor, length: int) -> Windows:
         """Return the cache after a piece, out of what was in it and the piece."""
         keys, values, count = state
-        held = self._held(int(count) + length)
-        first = k.shape[1] - held
-        keys[:, :held], values[:, :held] = k[:, first:], v[:, first:]
+        filled = self._filled(int(count) + length)
+        first = k.shape[1] - filled
+        keys[:, :filled], values[:, :filled] = k[:, first:], v[:, first:]
         return keys, values, count + length

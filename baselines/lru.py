@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.mimo_layer import MimoLayer, System, as_complex
+from baselines.ops.layers.mimo_layer import MimoLayer, System, as_complex
 from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 
@@ -54,8 +54,8 @@ class LRU(Model):
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return a smaller rate without decay for poles, B and gamma, and decay for D (D.2)."""
         slow = ParameterGroup(lr=self.lr * self.lr_factor)
-        apart = dict.fromkeys(("nu_log", "theta_log", "gamma_log", "B"), slow)
-        return apart | {"D": ParameterGroup(weight_decay=None)}
+        groups = dict.fromkeys(("nu_log", "theta_log", "gamma_log", "B"), slow)
+        return groups | {"D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "LRULayer":  # noqa: ARG002
         """Build the layer; it needs no length."""
@@ -83,10 +83,14 @@ class LRULayer(MimoLayer):
     def system(self) -> System:
         """Exponentiate: the poles stay inside the unit circle whatever the parameters."""
         pole = torch.complex(-self.nu_log.double().exp(), self.theta_log.double().exp()).exp()
-        return System(pole, as_complex(self.B) * self.gamma_log.exp()[:, None], as_complex(self.C))
+        return System(
+            pole,
+            as_complex(self.B) * self.gamma_log.exp()[:, None],
+            as_complex(self.C),
+        )
 
     def forward(
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Run the recurrence over a sequence, in both directions if the layer sees the future."""
-        return self.mixed(u, lengths)
+        return self.mix(u, lengths)

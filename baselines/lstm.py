@@ -11,7 +11,7 @@ from typing import ClassVar, final
 
 from torch import nn
 
-from baselines.ops.recurrent_layer import RecurrentLayer
+from baselines.ops.layers.recurrent_layer import RecurrentLayer
 from harness.api import Model, Trunk, private_torch
 
 

@@ -12,8 +12,7 @@ Axes: b batch, l length, d width.
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from baselines.ops.mamba_layer import MambaLayer
-from baselines.ops.selection import SelectionForm
+from baselines.ops.layers.mamba_layer import MambaLayer, SelectionForm
 from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 

@@ -15,11 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.causal_conv import causal_conv, causal_conv_step, last_inputs
-from baselines.ops.checkpointed_scan import checkpointed_scan
-from baselines.ops.draws import log_uniform
-from baselines.ops.reversal import reversed_valid
-from baselines.ops.ssd import ssd, ssd_step
+from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.layers.bidirectional import reverse_valid
+from baselines.ops.scans.checkpointed_scan import checkpointed_scan
+from baselines.ops.scans.ssd import ssd, ssd_step
+from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, SpecError, Trunk
 
 TAPS, EPS = 4, 1e-5
@@ -75,7 +75,7 @@ class Mamba2Layer(Mixer):
         self.conv_weight = nn.Parameter(torch.empty(self.parts[1], TAPS).uniform_(-0.5, 0.5))
         self.conv_bias = nn.Parameter(torch.empty(self.parts[1]).uniform_(-0.5, 0.5))
         dt = log_uniform(1e-3, 1e-1, heads).exp()
-        self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+        self.dt_bias = nn.Parameter(inverse_softplus(dt))
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(heads))
         self.norm = nn.RMSNorm(inner, eps=EPS)
@@ -86,15 +86,15 @@ class Mamba2Layer(Mixer):
     ) -> Float[Tensor, "b l d"]:
         """Scan once, or once from each end of the valid positions."""
         z, xBC, dt = (F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
-        y, _ = self._scanned(xBC, dt, self._blank(len(u)))
+        y, _ = self._scanned(xBC, dt, self._zeros(len(u)))
         if not self.causal:
-            xBC, dt = reversed_valid(xBC, lengths), reversed_valid(dt, lengths)
-            y = y + reversed_valid(self._scanned(xBC, dt, self._blank(len(u)))[0], lengths)
+            xBC, dt = reverse_valid(xBC, lengths), reverse_valid(dt, lengths)
+            y = y + reverse_valid(self._scanned(xBC, dt, self._zeros(len(u)))[0], lengths)
         return self._gated(y, z)
 
     def initial_state(self, batch: int) -> Mamba2State:
         """Return zeros."""
-        return self._blank(batch)
+        return self._zeros(batch)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: Mamba2State
@@ -136,7 +136,7 @@ class Mamba2Layer(Mixer):
         weights = self.norm.weight, self.out_proj.weight
         return checkpointed_scan(_gated, max(1, y.shape[1]), (), (y, z), weights)[0]
 
-    def _blank(self, batch: int) -> Mamba2State:
+    def _zeros(self, batch: int) -> Mamba2State:
         window = self.D.new_zeros(batch, TAPS - 1, self.parts[1])
         return self.D.new_zeros(batch, *self.matrix), window
 

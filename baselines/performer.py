@@ -2,7 +2,7 @@
 
 Choromanski et al. 2021, "Rethinking Attention with Performers" (FAVOR+). With orthogonal random
 directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)]; q and k are
-multiplied by e^(-1/4). The directions are drawn once and kept. Not causal, all queries read one sum
+multiplied by e^(-1/4). The directions are drawn once. Not causal, all queries read one sum
 over all keys.
 
 The paper's code subtracts the largest exponent of all keys, which lets a position see the future's
@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from baselines.ops.feature_maps import FeatureMap
-from baselines.ops.heads import Heads, Positions
-from baselines.ops.kernel_layer import KernelLayer
+from baselines.ops.attention.heads import Heads, Positions
+from baselines.ops.attention.kernel_attention import FeatureMap
+from baselines.ops.layers.kernel_attention_layer import KernelAttentionLayer
 from harness.api import Model, SpecError, Trunk
 
 LARGEST = 80.0
@@ -48,7 +48,7 @@ class Performer(Model):
                 f"heads and features must be positive, not {self.heads} and {self.features}."
             )
 
-    def build(self, *, width: int, length: int, causal: bool) -> KernelLayer:  # noqa: ARG002
+    def build(self, *, width: int, length: int, causal: bool) -> KernelAttentionLayer:  # noqa: ARG002
         """Build the layer and draw its directions; it needs no length.
 
         Raises:
@@ -56,7 +56,7 @@ class Performer(Model):
         """
         heads = Heads(width, self.heads, self.heads, self.positions)
         features = RandomFeatures(self.features, heads.features)
-        return KernelLayer(width, heads, features, causal=causal)
+        return KernelAttentionLayer(width, heads, features, causal=causal)
 
 
 @final

@@ -8,22 +8,31 @@ layer that is not causal has a second C that reads the reversed sequence from th
 The code trains C (I - Abar^L), which a forward pass of another length has to rewrite. Here C itself
 is trained: the kernel is made from it directly, so no forward pass changes a parameter.
 
-Axes: d channels, k directions, n modes, r rank of P.
+Axes: b batch, l length, d channels, k directions of time, n modes, s = 2n real states, r rank of P.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final, get_args
+from typing import ClassVar, Literal, cast, final, get_args
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Complex, Float, Float64, Int
 from torch import Tensor, nn
 
-from baselines.ops import dplr, hippo
-from baselines.ops.dplr_blocks import Mode
-from baselines.ops.dplr_layer import DPLRLayer
-from baselines.ops.draws import log_uniform
-from harness.api import Model, ParameterGroup, SpecError
+from baselines.ops.convolution.fft_convolution import fft_convolve
+from baselines.ops.ssm import dplr, hippo, krylov
+from baselines.ops.ssm.discretisation import log_uniform
+from baselines.ops.ssm.dplr_steps import FORMS, DPLRSteps, Mode
+from harness.api import (
+    Mixer,
+    Model,
+    ParameterGroup,
+    SpecError,
+    State,
+    mask_padding,
+    own_tensors,
+    tensor_versions,
+)
 
 BASES: dict[str, tuple[hippo.Basis, ...]] = {
     **{basis: (basis,) for basis in get_args(hippo.Basis)},
@@ -72,8 +81,8 @@ class S4(Model):
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Set the continuous system apart, without decay; C and D train like the rest."""
         slow, steps = ParameterGroup(lr=self.ssm_lr), ParameterGroup(lr=self.dt_lr)
-        apart = dict.fromkeys(("A_re", "A_im", "P", "B"), slow)
-        return {**apart, "log_dt": steps, "D": ParameterGroup(weight_decay=None)}
+        groups = dict.fromkeys(("A_re", "A_im", "P", "B"), slow)
+        return {**groups, "log_dt": steps, "D": ParameterGroup(weight_decay=None)}
 
     def build(self, *, width: int, length: int, causal: bool) -> "S4Layer":  # noqa: ARG002
         """Build the layer; it needs no length."""
@@ -83,11 +92,16 @@ class S4(Model):
 
 
 @final
-class S4Layer(DPLRLayer):
-    """The mixer of S4."""
+class S4Layer(Mixer):
+    """The mixer of S4: a long convolution, or a recurrence in steps."""
 
     def __init__(self, recipe: S4, width: int, *, causal: bool) -> None:
-        super().__init__(width, recipe.state // 2, recipe.mode, causal=causal)
+        super().__init__()
+        self.causal, self.mode, self.rate = causal, recipe.mode, 1.0
+        shape = width, 1 if causal else 2, recipe.state // 2, 2
+        self.C = nn.Parameter(torch.randn(shape) * 0.5**0.5)
+        self.D = nn.Parameter(torch.randn(width))
+        self._cached: tuple[object, DPLRSteps | None] = None, None
         sets = recipe.n_ssm or width
         bases = [hippo.diagonal(basis, recipe.state) for basis in BASES[recipe.init]]
         pole, B, P = (
@@ -109,7 +123,66 @@ class S4Layer(DPLRLayer):
         sets = dplr.Continuous(
             pole.repeat(repeats, 1), P.repeat(repeats, 1, 1), B.repeat(repeats, 1)
         )
-        return dplr.discretise(sets, self.rate * self.log_dt.double().exp()[:, None])
+        return dplr.bilinear(sets, self.rate * self.log_dt.double().exp()[:, None])
+
+    def kernel(self, length: int) -> Float[Tensor, "d k l"]:
+        """Return the taps of each direction, without the skip connection D."""
+        # A kernel must not follow an activation into half precision: it is made of parameters.
+        with torch.autocast(self.D.device.type, enabled=False):
+            return krylov.kernel(*dplr.dense(self.system()), dplr.reading(self._C()), length)
+
+    def forward(
+        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b l d"]:
+        """Convolve; a bidirectional layer first clears the padding, which its future could see."""
+        u = u if self.causal else mask_padding(u, lengths)
+        return fft_convolve(u, self.kernel(u.shape[1]), self.D)
+
+    def initial_state(self, batch: int) -> State:
+        """Return zeros.
+
+        Raises:
+            UnsupportedError: The system has no eigenvectors for mode=diagonal.
+        """
+        vector = self._C().real.new_zeros(batch, len(self.D), 2 * self.C.shape[2])
+        return self._steps().from_vector(vector)
+
+    def step(self, u: Float[Tensor, "b d"], state: State) -> tuple[Float[Tensor, "b d"], State]:
+        """Advance the recurrence by one position."""
+        return self._steps().step(u, state)
+
+    def advance(
+        self, u: Float[Tensor, "b l d"], state: State
+    ) -> tuple[Float[Tensor, "b l d"], State]:
+        """Continue from a state by matrix products over chunks."""
+        if not u.shape[1]:
+            return u, state
+        steps, reading = self._steps(), dplr.reading(self._C()[:, 0])
+        with torch.autocast(u.device.type, enabled=False):
+            system = dplr.dense(self.system())
+            y, vector = krylov.advance(*system, reading, u, steps.to_vector(state))
+        return torch.addcmul(y, self.D, u).to(u.dtype), steps.from_vector(vector)
+
+    def resample(self, rate: float) -> None:
+        """Take steps so many times longer than those of the training."""
+        self.rate = rate
+
+    def path(self) -> str:
+        """Name the form of the kernel and of the convolution."""
+        return "krylov+fft"
+
+    def _C(self) -> Complex[Tensor, "d k n"]:  # noqa: N802 - the paper's name
+        """Return C in the working precision, single at least."""
+        working = torch.promote_types(self.C.dtype, torch.float32)
+        return torch.view_as_complex(self.C.to(working))
+
+    def _steps(self) -> DPLRSteps:
+        """Return the form of steps, made again only when a parameter or the rate has changed."""
+        present = self.rate, tensor_versions(own_tensors(self))
+        if self._cached[0] != present:
+            with torch.no_grad(), torch.autocast(self.D.device.type, enabled=False):
+                self._cached = present, FORMS[self.mode](self.system(), self._C()[:, 0], self.D)
+        return cast("DPLRSteps", self._cached[1])
 
 
 def parameter(values: Float64[Tensor, "*any"]) -> nn.Parameter:

@@ -20,10 +20,12 @@ import torch
 from jaxtyping import Complex, Complex128, Float64
 from torch import Tensor, nn
 
-from baselines.ops.diagonal_layer import DiagonalLayer
-from baselines.ops.draws import log_uniform
-from baselines.ops.poles import Init, circle, discretise, initial_poles
+from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
+from baselines.ops.ssm.hippo import legs
 from harness.api import Model, ParameterGroup, SpecError
+
+Init = Literal["legs", "inv", "lin", "real", "fout", "inv2", "quad", "random"]
 
 
 @final
@@ -35,7 +37,7 @@ class S4D(Model):
     """N, states of a channel; even, since N/2 conjugate pairs are stored (dfout: N/2 + 1)."""
     init: Literal["legs", "inv", "lin", "real", "fout", "inv2", "quad", "random", "dfout"] = "legs"
     """Initial poles: of HiPPO-LegS, closed forms, without oscillation, or on a circle."""
-    disc: Literal["zoh", "bilinear"] = "zoh"
+    disc: Disc = "zoh"
     """Discretisation: zero-order hold, or bilinear."""
     real: Literal["exp", "relu", "none"] = "exp"
     """What keeps the real part of A negative; with none it may cross zero."""
@@ -102,8 +104,8 @@ class S4DLayer(DiagonalLayer):
         self.A_im = nn.Parameter(A_im.to(dtype), trained)
         self.B = nn.Parameter(torch.stack([B, 0 * B], -1).to(dtype), trained)
         self.C = nn.Parameter(torch.randn(width, self.directions, self.modes, 2) * math.sqrt(0.5))
-        drawn = log_uniform(recipe.dt_min, recipe.dt_max, width)
-        self.log_dt = nn.Parameter(drawn, recipe.dt_lr > 0)
+        log_dt = log_uniform(recipe.dt_min, recipe.dt_max, width)
+        self.log_dt = nn.Parameter(log_dt, recipe.dt_lr > 0)
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
         """Discretise: weight = 2 C Bbar, pole = Abar."""
@@ -139,9 +141,46 @@ def pole_sets(
     init: Init, states: int, sets: int
 ) -> tuple[Complex128[Tensor, "s n"], Float64[Tensor, "s n"]]:
     """Return A and B of independent systems, which differ in what is drawn only."""
-    drawn = sets if init == "random" else 1
+    different = sets if init == "random" else 1
     A, B = (
         torch.stack(part)
-        for part in zip(*(initial_poles(init, states) for _ in range(drawn)), strict=True)
+        for part in zip(*(initial_poles(init, states) for _ in range(different)), strict=True)
     )
-    return A.repeat(sets // drawn, 1), B.repeat(sets // drawn, 1)
+    return A.repeat(sets // different, 1), B.repeat(sets // different, 1)
+
+
+def initial_poles(
+    init: Init, states: int
+) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
+    """Return A and B of N states, half of each conjugate pair; random frequencies are drawn.
+
+    Sections 3 and 4 of the paper; the names that it does not use are of state-spaces/s4.
+
+    Real parts are -1/2, those of `real` -(n + 1). Frequencies: `legs` the eigenvalues of
+    HiPPO-LegS, `inv` their closed form N/pi (N/(2n+1) - 1), `inv2` N/pi (N/(n+1) - 1), `lin` pi n,
+    `fout` 2 pi n, `quad` (1+2n)^2/pi, `random` exp(N(0, 1)), `real` none.
+    """
+    if init == "legs":
+        return legs(states)
+    n = torch.arange(states // 2, dtype=torch.float64)
+    frequency = {
+        "inv": states / math.pi * (states / (2 * n + 1) - 1),
+        "inv2": states / math.pi * (states / (n + 1) - 1),
+        "lin": math.pi * n,
+        "fout": 2 * math.pi * n,
+        "quad": (1 + 2 * n).square() / math.pi,
+        "real": torch.zeros_like(n),
+    }
+    chosen = torch.randn(len(n)).double().exp() if init == "random" else frequency[init]
+    decay = -(n + 1) if init == "real" else torch.full_like(n, -0.5)
+    return torch.complex(decay, chosen), torch.ones_like(n)
+
+
+def circle(states: int, channels: int) -> Float64[Tensor, "d n"]:
+    """Return the phases of poles that cover the upper half circle evenly, all channels together.
+
+    2 pi n / N for n from 0 to N/2, shifted by 2 pi h / (N H) in channel h.
+    """
+    n = torch.arange(states // 2 + 1, dtype=torch.float64)
+    shift = torch.arange(channels, dtype=torch.float64)[:, None] / channels
+    return 2 * math.pi / states * (n + shift)

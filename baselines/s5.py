@@ -6,25 +6,34 @@ x' = Lambda x + B u, y = 2 Re(C x) + D u, a step size a mode. A bidirectional la
 of twice the columns, the concatenated states of two scans, one of them over reversed time, which
 share Lambda and B (the released code's `apply_ssm`).
 
-Axes: b batch, l length, d channels, k directions, n modes (P / 2, or P without symmetry).
+The poles begin as HiPPO-N, the normal part of HiPPO-LegS (section 3 and appendix B). B and C are
+drawn for real states and then brought into the basis of the eigenvectors. The code's normal
+distributions are JAX's: the fan counts an array's last axis but one, times all axes before, and
+tails are cut off at two standard deviations of the parent distribution.
+
+Axes: b batch, l length, d channels, k directions, n modes (P / 2, or P without symmetry), s states.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
 from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.draws import log_uniform
-from baselines.ops.mimo import varying_mimo
-from baselines.ops.mimo_layer import MimoLayer, System, as_complex
-from baselines.ops.poles import Disc, discretise
-from baselines.ops.s5_system import CInit, block_basis, draw_input, draw_output
+from baselines.ops.layers.mimo_layer import MimoLayer, System, as_complex
+from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
+from baselines.ops.ssm.hippo import eigenbasis
+from baselines.ops.ssm.mimo import varying_mimo
 from harness.api import Model, ParameterGroup, SpecError, Trunk, mask_padding
 
+CInit = Literal["lecun_normal", "trunc_standard_normal", "complex_normal"]
 Decay = Literal["standard", "BandCdecay", "BfastandCdecay", "noBCdecay"]
+
+CUT = 0.87962566103423978
+"""Standard deviation of a standard normal variable that is cut off at -2 and 2."""
 
 
 @final
@@ -72,7 +81,7 @@ class S5(Model):
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return the configuration's groups: slow without decay, or at the recipe's rate with."""
         slow, usual = ParameterGroup(lr=self.ssm_lr), ParameterGroup(weight_decay=None)
-        kept = self.optimiser == "noBCdecay"
+        slow_all = self.optimiser == "noBCdecay"
         B = {
             "BandCdecay": ParameterGroup(lr=self.ssm_lr, weight_decay=None),
             "BfastandCdecay": usual,
@@ -82,8 +91,8 @@ class S5(Model):
             "Lambda_im": slow,
             "log_step": usual if self.dt_global else slow,
             "B": B.get(self.optimiser, slow),
-            "C": slow if kept else usual,
-            "D": slow if kept else usual,
+            "C": slow if slow_all else usual,
+            "D": slow if slow_all else usual,
         }
 
     def build(self, *, width: int, length: int, causal: bool) -> "S5Layer":  # noqa: ARG002
@@ -102,8 +111,8 @@ class S5Layer(MimoLayer):
         self.Lambda_re = nn.Parameter(basis.pole.real.to(self.D.dtype))
         self.Lambda_im = nn.Parameter(basis.pole.imag.to(self.D.dtype))
         self.B = nn.Parameter(draw_input(basis, width))
-        drawn = [draw_output(basis, width, recipe.c_init) for _ in range(self.directions)]
-        self.C = nn.Parameter(torch.stack(drawn))
+        outputs = [draw_output(basis, width, recipe.c_init) for _ in range(self.directions)]
+        self.C = nn.Parameter(torch.stack(outputs))
         self.log_step = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, self.modes))
 
     def system(self) -> System:
@@ -141,11 +150,54 @@ class S5Layer(MimoLayer):
                 one. Either scan uses a position's own. For callers of the layer: no task has them.
         """
         if steps is None:
-            return self.mixed(u, lengths)
+            return self.mix(u, lengths)
         u, steps = (mask_padding(x, lengths) for x in (u, steps[..., None]))
         pole, gain = self.discrete(steps)
         return varying_mimo(u, pole, gain, *self.matrices(), self.D)
 
     def resample(self, rate: float) -> None:
         """Let every step last so many sampling intervals of the training (`step_rescale`)."""
-        self.rate, self._stepped = rate, (None, ())
+        self.rate, self._cached = rate, (None, ())
+
+
+class Basis(NamedTuple):
+    """Eigenvalues and eigenvectors of the block-diagonal state matrix."""
+
+    pole: Complex128[Tensor, " n"]
+    vectors: Complex128[Tensor, "s n"]
+
+
+def block_basis(states: int, blocks: int, *, half: bool) -> Basis:
+    """Diagonalise copies of HiPPO-N.
+
+    Args:
+        states: P, of all blocks together.
+        blocks: How many copies.
+        half: Keep the eigenvalues of negative imaginary part alone, one of each conjugate pair.
+    """
+    size = states // blocks
+    count = size // 2 if half else size
+    pole, vectors = (part[..., :count] for part in eigenbasis("legs", size))
+    return Basis(pole.repeat(blocks), torch.block_diag(*[vectors] * blocks))
+
+
+def draw_input(basis: Basis, width: int) -> Float[Tensor, "n d 2"]:
+    """Draw B: real, of variance 1 / P, then in the eigenbasis."""
+    real = cut_normal(len(basis.vectors), width, fan=len(basis.vectors))
+    return torch.view_as_real(basis.vectors.mH.to(torch.complex64) @ real.to(torch.complex64))
+
+
+def draw_output(basis: Basis, width: int, init: CInit) -> Float[Tensor, "d n 2"]:
+    """Draw C for one direction."""
+    states, modes = basis.vectors.shape
+    if init == "complex_normal":
+        return torch.randn(width, modes, 2) * math.sqrt(0.5)
+    fan = states * width if init == "lecun_normal" else states
+    C = torch.view_as_complex(cut_normal(width, states, 2, fan=fan))
+    return torch.view_as_real(C @ basis.vectors.to(C.dtype))
+
+
+def cut_normal(*shape: int, fan: int) -> Float[Tensor, "..."]:
+    """Draw from a normal distribution without tails, of variance 1 / fan."""
+    std = 1 / (CUT * math.sqrt(fan))
+    return nn.init.trunc_normal_(torch.empty(*shape), std=std, a=-2 * std, b=2 * std)

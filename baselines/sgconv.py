@@ -18,9 +18,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.convolution import convolve
-from baselines.ops.multiscale import multiscale_kernel, scales
-from baselines.ops.online_convolution import OnlineConvolution, OnlineState, positions
+from baselines.ops.convolution.fft_convolution import fft_convolve
+from baselines.ops.convolution.multiscale import multiscale_kernel, scales
+from baselines.ops.convolution.online_convolution import (
+    OnlineConvolution,
+    OnlineState,
+    block_length,
+)
 from harness.api import (
     Mixer,
     Model,
@@ -80,7 +84,7 @@ class SGConvLayer(Mixer):
         self.register_buffer("decay", torch.linspace(recipe.decay_min, recipe.decay_max, width))
         whole = multiscale_kernel(self.pieces.detach(), self.decay, self.reach)
         self.register_buffer("norm", whole.norm(dim=-1, keepdim=True))
-        self._stepped: tuple[object, OnlineConvolution | None] = None, None
+        self._cached: tuple[object, OnlineConvolution | None] = None, None
 
     def kernel(self, length: int) -> Float[Tensor, "d k m"]:
         """Return the taps of each direction, at most as many as the kernel reaches."""
@@ -95,11 +99,11 @@ class SGConvLayer(Mixer):
     ) -> Float[Tensor, "b l d"]:
         """Convolve; a bidirectional layer first clears the padding, which its future could see."""
         u = u if self.causal else mask_padding(u, lengths)
-        return convolve(u, self.kernel(u.shape[1]), self.D)
+        return fft_convolve(u, self.kernel(u.shape[1]), self.D)
 
     def initial_state(self, batch: int) -> OnlineState:
         """Return no inputs, and nothing that they give to outputs."""
-        shape = batch, positions(0, self.reach), len(self.D)
+        shape = batch, block_length(0, self.reach), len(self.D)
         return OnlineState(self.D.new_zeros(shape, dtype=self._working()), torch.tensor(0))
 
     def step(
@@ -116,14 +120,14 @@ class SGConvLayer(Mixer):
 
     def prefill(self, u: Float[Tensor, "b l d"]) -> OnlineState:
         """Return the state after a sequence, of which only the last two blocks are in reach."""
-        state, most = self.initial_state(len(u)), positions(self.reach, self.reach)
+        state, most = self.initial_state(len(u)), block_length(self.reach, self.reach)
         return self._online().read(u[:, max(0, u.shape[1] // most - 1) * most :], state)
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of a block that doubles until the kernel fits, and of a count."""
         start = self.initial_state(1)
         row = start.block.element_size() * len(self.D)
-        return row * positions(length, self.reach) + start.done.element_size()
+        return row * block_length(length, self.reach) + start.done.element_size()
 
     def path(self) -> str:
         """Name the form of the convolution."""
@@ -133,9 +137,9 @@ class SGConvLayer(Mixer):
         return torch.promote_types(self.pieces.dtype, torch.float32)
 
     def _online(self) -> OnlineConvolution:
-        """Return the kernel for steps, made anew only when a parameter has changed."""
+        """Return the kernel for steps, made again only when a parameter has changed."""
         present = tensor_versions(own_tensors(self))
-        if self._stepped[0] != present:
+        if self._cached[0] != present:
             kernel = self.kernel(self.reach)[:, 0]
-            self._stepped = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))
-        return cast("OnlineConvolution", self._stepped[1])
+            self._cached = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))
+        return cast("OnlineConvolution", self._cached[1])

@@ -10,8 +10,8 @@ Axes: b batch, l length, d width.
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from baselines.ops.attention_layer import AttentionLayer, Backend
-from baselines.ops.heads import Heads, Positions
+from baselines.ops.attention.heads import Heads, Positions
+from baselines.ops.layers.attention_layer import AttentionLayer, Backend
 from harness.api import Model, SpecError, Trunk
 
 

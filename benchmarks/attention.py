@@ -16,10 +16,10 @@ class LinearTimeAttention(Benchmark):
         state = torch.zeros(1, 2, 16, 17)
         features = find("baselines", "linear_attention").EluPlusOne(16)
         by_kernel = find("baselines", "kernel_attention").causal_attend
-        within_windows = find("baselines", "windows").attend_causal_windows
+        within_windows = find("baselines", "window_attention", "windows").attend_causal_windows
 
         def check(y: torch.Tensor) -> None:
-            attend = find("baselines", "attention").attend
+            attend = find("baselines", "softmax_attention", "attention").attend
             seen = slice(length - 256, length) if form == "windows" else slice(1)
             at = seen.stop - 1
             torch.testing.assert_close(y[:, at], attend(q[:, [at]], k[:, seen], v[:, seen])[:, 0])

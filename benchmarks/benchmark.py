@@ -37,6 +37,15 @@ def find(package: str, *names: str) -> Any:
     return import_module(".".join(found[0].relative_to(folder.parent).with_suffix("").parts))
 
 
+def named(module: Any, *names: str) -> Any:
+    """Return what a module calls by the first of these names that it has, the present one first.
+
+    Raises:
+        AttributeError: It has none of them.
+    """
+    return getattr(module, next((name for name in names if hasattr(module, name)), names[0]))
+
+
 def rng() -> Any:
     """Return the generator of what operators are given, from its beginning."""
     return find("harness", "seeding").stream("benchmarks")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.benchmark import Benchmark, Case, find, rng
+from benchmarks.benchmark import Benchmark, Case, find, named, rng
 
 CHANNELS, STATES = 16, 32
 
@@ -17,6 +17,7 @@ class KrylovKernel(Benchmark):
         import torch
 
         dplr, hippo, krylov = (find("baselines", name) for name in ("dplr", "hippo", "krylov"))
+        discretise = named(dplr, "bilinear", "discretise")
         pole, drive, P = hippo.diagonal("legs", STATES)
         parts = pole, P, drive.to(P.dtype)
         system = dplr.Continuous(*(x.expand(CHANNELS, *x.shape) for x in parts))
@@ -24,10 +25,10 @@ class KrylovKernel(Benchmark):
         dt = torch.logspace(-3, -1, CHANNELS, dtype=torch.float64)[:, None]
 
         def dense() -> Any:
-            return dplr.dense(dplr.discretise(system, dt))
+            return dplr.dense(discretise(system, dt))
 
         def check(taps: torch.Tensor) -> None:
-            first = 2 * (C[:, 0] * dplr.discretise(system, dt).drive).sum(-1).real
+            first = 2 * (C[:, 0] * discretise(system, dt).drive).sum(-1).real
             torch.testing.assert_close(taps[:, 0, 0], first.float(), rtol=1e-3, atol=1e-3)
 
         made = dense()

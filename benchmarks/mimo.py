@@ -1,6 +1,6 @@
 """Systems of many inputs and outputs, S5's and the LRU's, and scans of their states alone."""
 
-from benchmarks.benchmark import Benchmark, Case, find, rng
+from benchmarks.benchmark import Benchmark, Case, find, named, rng
 
 CHANNELS, MODES = 128, 32
 
@@ -40,12 +40,13 @@ class VaryingScan(Benchmark):
     """A scan of 32 modes whose poles change with position."""
 
     params = ([1024, 16_384],)
-    beside = ((1024, "naive_scan"),)
+    beside = ((1024, "naive_diagonal_scan"),)
 
-    def build(self, length: int, form: str = "scan") -> Case:
+    def build(self, length: int, form: str = "diagonal_scan") -> Case:
         import torch
 
-        scan, draws = getattr(find("baselines", "scan"), form), rng()
+        scans, draws = find("baselines", "diagonal_scan", "scan"), rng()
+        scan = named(scans, form, form.replace("diagonal_", ""))
         pole = torch.polar(*torch.rand(2, 1, length, MODES, generator=draws, dtype=torch.float64))
         v = torch.randn(1, length, MODES, generator=draws, dtype=torch.complex64)
         first = v[:, 0] + (pole[:, 0] * v[:, 0]).to(v.dtype)

@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from benchmarks.benchmark import Benchmark, Case, find, rng
+from benchmarks.benchmark import Benchmark, Case, find, named, rng
 
 CHANNELS, MODES = 32, 16
+
+
+def convolutions() -> Any:
+    """Find the module of long convolutions."""
+    return find("baselines", "fft_convolution", "convolution")
 
 
 def modes(draws: Any) -> tuple[Any, Any]:
@@ -41,7 +46,7 @@ class Convolution(Benchmark):
     def build(self, length: int) -> Case:
         import torch
 
-        convolve, draws = find("baselines", "convolution").convolve, rng()
+        convolve, draws = named(convolutions(), "fft_convolve", "convolve"), rng()
         u = torch.randn(1, length, 64, generator=draws)
         kernel = torch.randn(64, 1, length, generator=draws)
         skip = torch.randn(64, generator=draws)
@@ -64,14 +69,15 @@ class LongDiagonalSystem(Benchmark):
         """Prepare it; an inner layer's inputs have a gradient too."""
         import torch
 
-        chunked, draws = find("baselines", "chunked").chunked, rng()
+        systems, draws = find("baselines", "chunked_diagonal", "chunked"), rng()
+        chunked = named(systems, "chunked_diagonal_ssm", "chunked")
         weight, pole = modes(draws)
         u = torch.randn(1, length, CHANNELS, generator=draws)
         skip = torch.zeros(CHANNELS)
 
         def split() -> Any:
             kernel = find("baselines", "diagonal").kernel(weight, pole, length)
-            return find("baselines", "convolution").convolve(u, kernel, skip)
+            return named(convolutions(), "fft_convolve", "convolve")(u, kernel, skip)
 
         def check(y: torch.Tensor) -> None:
             first = (u[:, 0] * weight.sum(-1).real[:, 0]).detach()
@@ -103,7 +109,7 @@ class OnlineConvolution(Benchmark):
             return y
 
         def check(y: torch.Tensor) -> None:
-            direct = find("baselines", "convolution").direct_convolve
+            direct = convolutions().direct_convolve
             expected = direct(u[None], kernel[:, None], torch.zeros(256))[:, -1]
             torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-3)
 

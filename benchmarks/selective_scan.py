@@ -1,6 +1,6 @@
 """Mamba's operators: the selective scan, compiled and in torch, and its short convolution."""
 
-from benchmarks.benchmark import Benchmark, Case, UnavailableError, find, rng
+from benchmarks.benchmark import Benchmark, Case, UnavailableError, find, named, rng
 
 CHANNELS, STATES = 64, 16
 
@@ -16,7 +16,7 @@ class SelectiveScan(Benchmark):
         operators, draws = find("baselines", "selective_scan"), rng()
         if form == "selective_scan" and not find("baselines", "native").level():
             raise UnavailableError("There was no compiler.")
-        scan = getattr(operators, form)
+        scan = named(operators, form.replace("chunked_scan", "chunked_selective_scan"), form)
         x = torch.randn(1, length, channels, generator=draws)
         B, C = (torch.randn(1, length, STATES, generator=draws) for _ in range(2))
         dt = torch.rand(1, length, channels, generator=draws) / 10

@@ -1,3 +1,4 @@
-"""The mathematics that models share: each fast operator beside its naive twin."""
+"""The mathematics that models share, by kind: each fast operator beside its naive twin."""
 
-PLUGINS = False  # what models share; nothing in here is one
+PLUGINS = False
+"""No file in this package is a model."""

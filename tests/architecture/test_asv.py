@@ -45,7 +45,7 @@ def test_asv_measures_two_commits_and_keeps_both(root: Path, tmp_path: Path) -> 
     home.mkdir()
     (home / ".gitconfig").write_text(GITCONFIG)
     call(tmp_path, home, "git", "clone", "--quiet", str(root), str(clone))
-    module = clone / "baselines" / "ops" / "convolution.py"
+    module = clone / "baselines" / "ops" / "convolution" / "fft_convolution.py"
     for name in ("one", "two"):
         module.write_text(f"{module.read_text()}\n# {name}\n")
         call(clone, home, "git", "commit", "--quiet", "--all", "--message", f"Add {name}")

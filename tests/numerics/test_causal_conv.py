@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import causal_conv as ops
+from baselines.ops.convolution import causal_conv as ops
 from harness.core.seeding import stream
 
 CHANNELS = 3

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import diagonal
-from baselines.ops.diagonal_steps import DiagonalSteps
+from baselines.ops.ssm import diagonal
 from harness.core.seeding import stream
 
 SIZES = {"channels": 3, "kernels": 2, "modes": 5}
@@ -69,7 +68,7 @@ def test_a_state_left_alone_fades_as_the_steps_say() -> None:
     state = torch.randn(2, 3, 5, generator=stream("state"), dtype=torch.complex128)
     silence = torch.zeros(2, 3, dtype=torch.float64)
     left = diagonal.response(weight[:, 0], pole, state, 9)
-    steps = DiagonalSteps(weight[:, 0], pole, torch.ones(3, dtype=torch.float64))
+    steps = diagonal.DiagonalSteps(weight[:, 0], pole, torch.ones(3, dtype=torch.float64))
     held, outputs = steps.begin(state), []
     for _ in range(9):
         y, held = steps.step(silence, held)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import dplr, hippo, krylov
+from baselines.ops.ssm import dplr, hippo, krylov
 from harness.core.seeding import stream
 
 CHANNELS, READINGS, MODES = 3, 2, 4
@@ -31,7 +31,7 @@ def blocks(
     system: dplr.Continuous, C: Tensor, dt: Tensor, length: int, form: object = krylov.kernel
 ) -> Tensor:
     """Compute a kernel of dense blocks."""
-    return form(*dplr.dense(dplr.discretise(system, dt)), dplr.reading(C), length)
+    return form(*dplr.dense(dplr.bilinear(system, dt)), dplr.reading(C), length)
 
 
 def bilinear(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def test_a_step_is_the_bilinear_rule_over_all_conjugate_states(rank: int, seed: 
     system, _, dt = drawn(rank, seed)
     pole, P, B = (torch.cat([part, part.conj()], -1) for part in system)
     A, B = bilinear(torch.diag_embed(pole) - P.mT @ P.conj(), B, dt)
-    discrete = dplr.discretise(system, dt)
+    discrete = dplr.bilinear(system, dt)
     state = torch.randn(2, CHANNELS, MODES, generator=stream(seed), dtype=torch.complex128)
     both = torch.cat([state, state.conj()], -1)
     moved = (A @ both[..., None]).squeeze(-1)
@@ -115,7 +115,7 @@ def test_advancing_equals_walking(length: int, batch: int) -> None:
     rng = stream("advance", length)
     u = torch.randn(batch, length, CHANNELS, generator=rng, dtype=torch.float64)
     state = torch.randn(batch, CHANNELS, 2 * MODES, generator=rng, dtype=torch.float64)
-    given = *dplr.dense(dplr.discretise(system, dt)), dplr.reading(C)[:, 0], u, state
+    given = *dplr.dense(dplr.bilinear(system, dt)), dplr.reading(C)[:, 0], u, state
     torch.testing.assert_close(krylov.advance(*given), krylov.naive_advance(*given))
 
 
@@ -125,7 +125,7 @@ def test_advancing_has_the_gradients_of_walking(length: int) -> None:
     rng = stream("gradients", length)
     u = torch.randn(2, length, CHANNELS, generator=rng, dtype=torch.float64)
     state = torch.randn(2, CHANNELS, 2 * MODES, generator=rng, dtype=torch.float64)
-    dense = dplr.dense(dplr.discretise(system, dt))
+    dense = dplr.dense(dplr.bilinear(system, dt))
     leaves = [leaf.requires_grad_() for leaf in (*dense, dplr.reading(C)[:, 0], u, state)]
     found, expected = (
         torch.autograd.grad(y.sin().sum() + last.square().sum(), leaves)
@@ -139,7 +139,7 @@ def test_chunks_and_pieces_of_every_size_give_the_same(
     monkeypatch: pytest.MonkeyPatch, chunk: int, piece: int
 ) -> None:
     monkeypatch.setattr(krylov, "CHUNK", chunk)
-    monkeypatch.setattr(krylov, "PIECE", piece)
+    monkeypatch.setattr(krylov, "SEGMENT", piece)
     test_advancing_equals_walking.hypothesis.inner_test(117, 2)
 
 
@@ -162,7 +162,7 @@ def test_float32_keeps_four_digits_of_the_kernel_at_262144_steps(step: float) ->
 def test_float32_keeps_four_digits_of_what_it_carries_over_262144_steps() -> None:
     pole, drive, P = (part[None] for part in hippo.diagonal("legs", 16))
     system = dplr.Continuous(pole, P, drive.to(P.dtype))
-    A, B = dplr.dense(dplr.discretise(system, torch.full((1, 1), 1e-5, dtype=torch.float64)))
+    A, B = dplr.dense(dplr.bilinear(system, torch.full((1, 1), 1e-5, dtype=torch.float64)))
     rng = stream("long")
     u = torch.randn(1, 262_144, 1, generator=rng, dtype=torch.float64)
     C = torch.randn(1, 16, generator=rng, dtype=torch.float64)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import gated_scan as ops
+from baselines.ops.scans import gated_scan as ops
 from harness.core.seeding import stream
 
 
@@ -42,7 +42,7 @@ def test_pieces_of_a_long_sequence_go_on_where_the_last_one_ended(
 ) -> None:
     leaves = draw(333)
     whole = with_gradients(ops.gated_scan, leaves, reverse=reverse)
-    monkeypatch.setattr(ops, "PIECE", 300)
+    monkeypatch.setattr(ops, "SEGMENT", 300)
     torch.testing.assert_close(with_gradients(ops.gated_scan, leaves, reverse=reverse), whole)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.ops import hippo
-from baselines.ops.hippo import legs
+from baselines.ops.ssm import hippo
+from baselines.ops.ssm.hippo import legs
 from baselines.s4d import initial_poles
 
 BASES = get_args(hippo.Basis)

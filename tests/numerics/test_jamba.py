@@ -5,9 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.jamba import Jamba
-from baselines.ops.attention_layer import AttentionLayer
-from baselines.ops.experts import Experts, naive_experts
+from baselines.jamba import Experts, Jamba, naive_experts
+from baselines.ops.layers.attention_layer import AttentionLayer
 from harness.api import Network, SpecError, tensor_bytes
 from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.linear_attention import EluPlusOne, LinearAttention
-from baselines.ops import kernel_attention as ka
-from baselines.ops.kernel_layer import KernelLayer
+from baselines.ops.attention import kernel_attention as ka
+from baselines.ops.layers.kernel_attention_layer import KernelAttentionLayer
 from baselines.performer import Performer, RandomFeatures, orthogonal_directions
 from baselines.transformer import Transformer
 from harness.api import tensor_bytes
@@ -28,7 +28,7 @@ def feature_map(kind: str) -> ka.FeatureMap:
         return EluPlusOne(3) if kind == "elu" else RandomFeatures(5, 3).double()
 
 
-def layer(recipe: LinearAttention | Performer, *, causal: bool = True) -> KernelLayer:
+def layer(recipe: LinearAttention | Performer, *, causal: bool = True) -> KernelAttentionLayer:
     with scope("layer"):
         return recipe.build(width=16, length=8, causal=causal).double()
 

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.local_attention import LocalAttention, LocalLayer
-from baselines.ops.attention import naive_attend
-from baselines.ops.windows import attend_causal_windows, attend_windows, naive_windows
+from baselines.ops.attention.softmax_attention import naive_attend
+from baselines.ops.attention.window_attention import (
+    attend_causal_windows,
+    attend_windows,
+    naive_attend_windows,
+)
 from baselines.transformer import Transformer
 from harness.api import tensor_bytes
 from harness.core.seeding import scope, stream
@@ -38,7 +42,7 @@ def test_windows_equal_the_masked_square_and_its_gradients(
     leaves = heads(length)
     form = attend_causal_windows if causal else partial(attend_windows, lengths=None)
     fast = form(*leaves, chunk=chunk)
-    naive = naive_windows(*leaves, chunk, causal=causal)
+    naive = naive_attend_windows(*leaves, chunk, causal=causal)
     torch.testing.assert_close(fast, naive)
     direction = torch.randn(fast.shape, generator=stream("to"), dtype=torch.float64)
     torch.testing.assert_close(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.lru import LRU, LRULayer
-from baselines.ops.mimo_layer import MimoLayer
+from baselines.ops.layers.mimo_layer import MimoLayer
 from harness.api import UnsupportedError
 from harness.core.seeding import scope, stream
 
@@ -29,10 +29,10 @@ def test_the_layer_equals_the_papers_recurrence(length: int, causal: bool) -> No
     pole = torch.exp(torch.complex(-mixer.nu_log.exp(), mixer.theta_log.exp()))
     B, C = torch.view_as_complex(mixer.B), torch.view_as_complex(mixer.C)
     expected = mixer.D * u
-    ways = [range(length), range(length - 1, -1, -1)][: mixer.directions]
-    for k, way in enumerate(ways):
+    orders = [range(length), range(length - 1, -1, -1)][: mixer.directions]
+    for k, order in enumerate(orders):
         x = torch.zeros(2, 5, dtype=torch.complex128)
-        for at in way:
+        for at in order:
             x = pole * x + mixer.gamma_log.exp() * (u[:, at].to(B.dtype) @ B.mT)
             expected[:, at] += (x @ C[k].mT).real
     torch.testing.assert_close(mixer(u), expected)

@@ -6,9 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.mamba import Mamba
-from baselines.ops.gates import gated, softplus
-from baselines.ops.mamba_layer import MambaLayer
-from baselines.ops.selection import Selection
+from baselines.ops.layers.mamba_layer import MambaLayer, Selection, gated, softplus
 from harness.core.seeding import scope, stream
 
 
@@ -74,6 +72,24 @@ def test_gate_and_softplus_have_torchs_values_and_gradients(scale: float) -> Non
         torch.testing.assert_close(*values)
         grads = [torch.autograd.grad((value * drawn(2, 7, 3)).sum(), leaves) for value in values]
         torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_gate_and_its_gradients_are_those_of_the_formula(turned: bool) -> None:
+    rng = stream("gates")
+    leaves = [torch.randn(2, 5, 7, generator=rng, dtype=torch.float64) for _ in range(2)]
+    leaves = [(x.mT.contiguous().mT if turned else x).requires_grad_() for x in leaves]
+    y, z = leaves
+    weight = torch.randn(2, 5, 7, generator=rng, dtype=torch.float64)
+    weight = weight.mT.contiguous().mT if turned else weight
+
+    for made, wanted in ((gated(y, z), y * F.silu(z)), (softplus(z), F.softplus(z, threshold=40))):
+        torch.testing.assert_close(made, wanted)
+        pairs = [
+            torch.autograd.grad(x, leaves, weight, retain_graph=True, allow_unused=True)
+            for x in (made, wanted)
+        ]
+        torch.testing.assert_close(*pairs)
 
 
 def test_float32_follows_float64_over_262144_positions() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.mamba2 import Mamba2, Mamba2Layer
-from baselines.ops.reversal import reversed_valid
+from baselines.ops.layers.bidirectional import reverse_valid
 from harness.core.seeding import scope, stream
 
 RECIPES = [
@@ -53,8 +53,8 @@ def walked(mixer: Mamba2Layer, recipe: Mamba2, u: Tensor, lengths: Tensor | None
 
     y = direction(xBC, dt)
     if not mixer.causal:
-        flipped = [reversed_valid(part, lengths) for part in (xBC, dt)]
-        y = y + reversed_valid(direction(*flipped), lengths)
+        flipped = [reverse_valid(part, lengths) for part in (xBC, dt)]
+        y = y + reverse_valid(direction(*flipped), lengths)
     gated = y * z * z.sigmoid()
     scale = (gated.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
     return mixer.out_proj(gated * scale * mixer.norm.weight)
@@ -98,7 +98,7 @@ def test_padding_reaches_no_valid_position_from_behind() -> None:
 def test_a_reversal_keeps_the_padding_and_undoes_itself(length: int) -> None:
     x = torch.arange(2 * length * 1.0).view(2, length, 1)
     lengths = torch.tensor([length, max(1, length - 2)])
-    turned = reversed_valid(x, lengths)
-    torch.testing.assert_close(reversed_valid(turned, lengths), x)
+    turned = reverse_valid(x, lengths)
+    torch.testing.assert_close(reverse_valid(turned, lengths), x)
     torch.testing.assert_close(turned[1, : lengths[1]], x[1, : lengths[1]].flip(0))
-    torch.testing.assert_close(reversed_valid(x, None), x.flip(1))
+    torch.testing.assert_close(reverse_valid(x, None), x.flip(1))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import gla, ssd
+from baselines.ops.scans import gla, ssd
 from harness.core.seeding import stream
 
 HEADS, STATE, FEATURES = 4, 3, 2

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import mimo_block
-from baselines.ops.mimo import mimo, naive_mimo, varying_mimo
+from baselines.ops.ssm import mimo as ops
+from baselines.ops.ssm.mimo import mimo, naive_mimo, varying_mimo
 from harness.core.seeding import stream
 
 MODES = 5
@@ -29,7 +29,7 @@ def given_system(length: int, directions: int) -> list[Tensor]:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sequences of tests fill several blocks, of 32 positions."""
-    monkeypatch.setattr(mimo_block, "BLOCK", 2 * MODES * 32)
+    monkeypatch.setattr(ops, "BLOCK", 2 * MODES * 32)
 
 
 @given(length=st.integers(1, 110), directions=st.sampled_from([1, 2]))
@@ -98,7 +98,7 @@ def test_float32_keeps_four_digits_at_262144_positions(monkeypatch: pytest.Monke
     y, _ = mimo(u, pole, *single, D.float(), rest)
     exact, _ = mimo(u.double(), pole, B, C, D, rest.to(torch.complex128))
     assert y.dtype == torch.float32
-    assert len(mimo_block.passed(u, MODES, future=False)) > 5
+    assert len(ops.blocks_of(u, MODES, future=False)) > 5
     for part in (slice(None), slice(4096), slice(-4096, None)):
         assert (y - exact)[:, part].norm() / exact[:, part].norm() < 1e-4
 

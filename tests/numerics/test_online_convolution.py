@@ -6,9 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops import online_convolution
-from baselines.ops.convolution import direct_convolve
-from baselines.ops.online_convolution import DIRECT, OnlineConvolution, OnlineState, positions
+from baselines.ops.convolution import online_convolution
+from baselines.ops.convolution.fft_convolution import direct_convolve
+from baselines.ops.convolution.online_convolution import (
+    DIRECT,
+    OnlineConvolution,
+    OnlineState,
+    block_length,
+)
 from harness.core.seeding import stream
 
 CHANNELS = 3
@@ -41,7 +46,7 @@ def test_steps_give_the_direct_sums_also_where_no_tap_reaches(taps: int, length:
     kernel, skip, u = drawn(taps, length)
     y, state = walked(OnlineConvolution(kernel, skip), u, start())
     torch.testing.assert_close(y, direct_convolve(u, kernel[:, None], skip))
-    assert state.block.shape[1] == positions(length, taps)
+    assert state.block.shape[1] == block_length(length, taps)
 
 
 @given(taps=st.integers(1, 300), cuts=st.lists(st.integers(0, 400), min_size=1, max_size=5))
@@ -60,12 +65,12 @@ def test_pieces_of_any_lengths_give_the_direct_sums_and_the_state_of_steps(
     torch.testing.assert_close(state, walked(online, u, start())[1])
 
 
-def test_few_channels_at_a_time_and_no_kept_spectra_give_the_same(
+def test_few_channels_at_a_time_and_no_cached_spectra_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kernel, skip, u = drawn(200, 520)
     kept, _ = walked(OnlineConvolution(kernel, skip), u, start())
-    monkeypatch.setattr(online_convolution, "KEPT", 32)
+    monkeypatch.setattr(online_convolution, "CACHED", 32)
     monkeypatch.setattr(online_convolution, "BLOCK", 600)
     split, _ = walked(OnlineConvolution(kernel, skip), u, start())
     torch.testing.assert_close(split, kept)
@@ -82,4 +87,4 @@ def test_thousands_of_steps_in_float32_keep_five_digits() -> None:
 
 @pytest.mark.parametrize(("done", "held"), [(0, 32), (31, 32), (32, 64), (100, 128), (10**6, 256)])
 def test_a_block_doubles_until_the_kernel_fits(done: int, held: int) -> None:
-    assert positions(done, 129) == positions(done, 256) == held
+    assert block_length(done, 129) == block_length(done, 256) == held

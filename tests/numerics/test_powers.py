@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.ops.powers import power, powers
+from baselines.ops.scans.powers import power, powers
 from harness.core.seeding import stream
 
 

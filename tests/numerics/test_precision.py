@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.ops.poles import discretise
+from baselines.ops.ssm.discretisation import discretise
 from harness.core.seeding import scope, stream
 from harness.plugins.loading import load_model
 

@@ -45,10 +45,10 @@ def walked(mixer: S5Layer, u: Tensor, steps: Tensor) -> Tensor:
         Lambda, dt = torch.cat([Lambda, Lambda.conj()]), torch.cat([dt, dt])
         B, C = torch.cat([B, B.conj()]), torch.cat([C, C.conj()], -1)
     y = mixer.D * u
-    ways = [range(u.shape[1]), range(u.shape[1] - 1, -1, -1)]
-    for k, way in enumerate(ways[: mixer.directions]):
+    orders = [range(u.shape[1]), range(u.shape[1] - 1, -1, -1)]
+    for k, order in enumerate(orders[: mixer.directions]):
         x = torch.zeros(2, len(Lambda), dtype=torch.complex128)
-        for at in way:
+        for at in order:
             h = dt * steps[:, at, None]
             if mixer.recipe.disc == "zoh":
                 pole, gain = (Lambda * h).exp(), ((Lambda * h).exp() - 1) / Lambda

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.ops import native
-from baselines.ops import selective_scan as ops
-from baselines.ops.selective_scan import Scanned, Selective, chunked_scan, naive_scan
+from baselines.ops.scans import native
+from baselines.ops.scans import selective_scan as ops
+from baselines.ops.scans.selective_scan import (
+    Scanned,
+    Selective,
+    chunked_selective_scan,
+    naive_selective_scan,
+)
 from harness.core.seeding import stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
@@ -73,7 +78,7 @@ def test_the_compiled_scan_equals_the_torch_scan_in_value_and_gradients(
         patch.setenv("SSM_BENCH_NATIVE", level)
         assert native.level() == level
         compiled = with_gradients(ops.selective_scan, leaves)
-    torch.testing.assert_close(compiled, with_gradients(chunked_scan, leaves))
+    torch.testing.assert_close(compiled, with_gradients(chunked_selective_scan, leaves))
 
 
 @given(
@@ -86,8 +91,8 @@ def test_the_torch_scan_equals_the_recurrence_step_by_step(
     leaves = drawn(batch, length, channels, states, gain)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ops, "CHUNK", chunk)
-        chunked = with_gradients(chunked_scan, leaves)
-    torch.testing.assert_close(chunked, with_gradients(naive_scan, leaves))
+        chunked = with_gradients(chunked_selective_scan, leaves)
+    torch.testing.assert_close(chunked, with_gradients(naive_selective_scan, leaves))
 
 
 @pytest.mark.parametrize("gain", [False, True])
@@ -142,7 +147,7 @@ def test_two_pieces_give_what_one_gives(length: int, cut: int) -> None:
     torch.testing.assert_close(state, last)
 
 
-@pytest.mark.parametrize("form", [ops.selective_scan, chunked_scan])
+@pytest.mark.parametrize("form", [ops.selective_scan, chunked_selective_scan])
 def test_its_gradient_is_the_derivative(form: Form) -> None:
     leaves = drawn(1, 5, 2, 3, True)
     torch.autograd.gradcheck(lambda *leaves: scanned(form, list(leaves)), leaves)

@@ -33,7 +33,7 @@ struct Scan {
     const void *B, *C;        // in: (b, l, n)
     const void *skip;         // in: (D)
     void *state;              // (b, n, D); forward: first state in, last one out
-    void *borders;            // (b, chunks, n, D), written by forward unless null, read by backward
+    void *boundaries;         // (b, chunks, n, D), written by forward unless null, read by backward
     void *y;                  // (b, l, d), written by forward
     const void *grad_y;       // in: (b, l, d)
     void *grad_state;         // (b, n, D); backward: the last state's gradient in, the first's out
@@ -219,8 +219,8 @@ INLINE void forward_chunk(const Scan &s, int64_t item, int64_t channel, int64_t 
         drive[t] *= dt[t];
     }
     largest(most, dt, steps);
-    if (s.borders) {
-        Real *border = (Real *)s.borders
+    if (s.boundaries) {
+        Real *border = (Real *)s.boundaries
             + (item * pieces(s.length, CHUNK) + chunk) * s.states * stride;
         for (int64_t n = 0; n < s.states; ++n)
             std::memcpy(border + n * stride + channel, state + n * stride, sizeof(Vec));
@@ -342,7 +342,7 @@ INLINE void backward_states(
     const int64_t steps = smaller(CHUNK, s.length - chunk * CHUNK), stride = padded(s);
     const int64_t vectors = pieces(smaller(GROUP, s.channels - channel), width);
     const int64_t at = (item * s.length + chunk * CHUNK) * s.states + n;
-    const Real *border = (const Real *)s.borders
+    const Real *border = (const Real *)s.boundaries
         + (item * pieces(s.length, CHUNK) + chunk) * s.states * stride;
     Vec by_B[CHUNK][K], by_C[CHUNK][K];
     std::memset(by_B, 0, steps * sizeof by_B[0]);

@@ -7,8 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from baselines.mamba import Mamba
-from baselines.ops.mamba_layer import MambaLayer
-from baselines.ops.selection import SelectionForm
+from baselines.ops.layers.mamba_layer import MambaLayer, SelectionForm
 from harness.api import SpecError, UnsupportedError
 from harness.core.seeding import scope, stream
 

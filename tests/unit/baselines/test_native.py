@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from baselines.mamba import Mamba
-from baselines.ops import authors_kernels, causal_conv, native, selective_scan
+from baselines.ops.convolution import causal_conv
+from baselines.ops.scans import native, selective_scan
 from harness.api import SpecError
 from harness.core.seeding import scope, stream
 
@@ -54,9 +55,9 @@ def test_without_the_library_torch_scans_to_the_same_end(monkeypatch: pytest.Mon
     compiled = layer(u)
     monkeypatch.setattr(native, "library", lambda: None)
     calls = []
-    chunked = selective_scan.chunked_scan
+    chunked = selective_scan.chunked_selective_scan
     monkeypatch.setattr(
-        selective_scan, "chunked_scan", lambda *given: calls.append(1) or chunked(*given)
+        selective_scan, "chunked_selective_scan", lambda *given: calls.append(1) or chunked(*given)
     )
     assert layer.path() == "chunked"
     torch.testing.assert_close(layer(u), compiled)
@@ -145,7 +146,7 @@ class OnCuda(torch.Tensor):
 def test_on_cuda_the_authors_kernel_runs_where_it_is_installed_and_can(
     plain: bool, dtype: torch.dtype, installed: bool, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authors_kernels, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(selective_scan, "find_spec", lambda name: installed or None)
     monkeypatch.setattr(selective_scan.native, "level", lambda: "")
     x = torch.zeros(1, dtype=dtype).as_subclass(OnCuda)
     assert selective_scan.scan_form(x, plain=plain) == form
@@ -158,7 +159,7 @@ def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.Mo
         assert return_last_state
         system = selective_scan.Selective(dt=delta.mT, A=A, B=B.mT, C=C.mT, D=D)
         state = u.new_zeros(len(u), *A.shape)
-        y, last = selective_scan.naive_scan(u.mT, system, state)
+        y, last = selective_scan.naive_selective_scan(u.mT, system, state)
         return y.mT, last
 
     module = ModuleType("mamba_ssm.ops.selective_scan_interface")
@@ -199,7 +200,7 @@ def test_on_cuda_the_authors_convolution_runs_where_it_is_installed_and_can(
     module = ModuleType("causal_conv1d")
     module.causal_conv1d_fn = causal_conv1d_fn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "causal_conv1d", module)
-    monkeypatch.setattr(authors_kernels, "find_spec", lambda name: True)
+    monkeypatch.setattr(causal_conv, "find_spec", lambda name: True)
     y = causal_conv.causal_conv(x.as_subclass(OnCuda), weight, None, state, silu=True)
     torch.testing.assert_close(y.as_subclass(torch.Tensor), expected)
     assert calls == [1] * fits

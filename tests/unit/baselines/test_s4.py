@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from baselines.ops import hippo
+from baselines.ops.ssm import hippo
 from baselines.s4 import S4, S4Layer
 from harness.api import OneLabel, ParameterGroup, Signal, SpecError
 from harness.core.seeding import scope

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from baselines.ops.poles import circle, initial_poles
-from baselines.s4d import S4D, pole_sets
+from baselines.s4d import S4D, circle, initial_poles, pole_sets
 from harness.api import OneLabel, ParameterGroup, Signal, SpecError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone

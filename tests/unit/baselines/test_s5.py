@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.ops.s5_system import block_basis
-from baselines.s5 import S5, S5Layer
+from baselines.s5 import S5, S5Layer, block_basis
 from harness.api import ParameterGroup, SpecError
 from harness.core.seeding import scope
 

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from baselines.ops import native
+from baselines.ops.scans import native
 from harness.cli import doctor
 from harness.cli.doctor import findings
 
@@ -76,7 +76,7 @@ def test_a_package_that_cannot_say_anything_is_wrong(value):
 
 def test_asking_after_the_compiled_operator_loads_no_torch():
     code = (
-        "import sys; from baselines.ops.native import fact\n"
+        "import sys; from baselines.ops.scans.native import fact\n"
         "assert fact()[1]; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

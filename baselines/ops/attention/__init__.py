@@ -1,0 +1,1 @@
+"""Attention: by softmax over all positions or within windows, and by kernel features."""

@@ -1,0 +1,1 @@
+"""Convolutions along time: short ones, and kernels as long as the sequence."""

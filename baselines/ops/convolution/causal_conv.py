@@ -1,0 +1,159 @@
+"""Short causal convolution, each channel with its own few taps, as it stands before a scan.
+
+y_t = bias + sum_j weight_j x_{t-k+1+j}, then SiLU where asked for; the last tap meets the present.
+
+Axes: b batch, l length, d channels, k taps.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from harness.api import private_torch
+
+BLOCK = 1 << 17
+"""Numbers that are convolved together: they and what is made of them stay in the cache."""
+
+
+def causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve along time, in the precision of the weights.
+
+    Nothing is saved for the gradient but the arguments: what SiLU sees is recomputed.
+
+    Args:
+        x: Inputs.
+        weight: Taps, the present's last.
+        bias: Added to every position; None for zero.
+        state: The inputs before the first one; None for zeros.
+        silu: Whether SiLU follows.
+    """
+    x = x.to(weight.dtype)
+    if state is None and _authors_kernel_fits(x, weight.shape[1]):
+        kernel = import_module("causal_conv1d").causal_conv1d_fn
+        y: Tensor = kernel(x.mT.contiguous(), weight, bias, activation="silu" if silu else None)
+        return y.mT
+    if x.is_cuda:
+        return naive_causal_conv(x, weight, bias, state, silu=silu)
+    if state is None:
+        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    if bias is None:
+        bias = weight.new_zeros(len(weight))
+    return cast("Tensor", _CausalConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
+
+
+def naive_causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve by torch's grouped convolution, the twin of `causal_conv`."""
+    if state is None:
+        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    past = torch.cat([state, x], 1).mT
+    y = F.conv1d(past, weight[:, None], bias, groups=len(weight)).mT
+    return F.silu(y) if silu else y
+
+
+def causal_conv_step(
+    x: Float[Tensor, "b d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None,
+    state: Float[Tensor, "b k-1 d"],
+) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b k-1 d"]]:
+    """Convolve one position; returns the output and the inputs that the next one needs."""
+    window = torch.cat([state, x.to(state.dtype)[:, None]], 1)
+    y = (window * weight.T).sum(1)
+    return y if bias is None else y.add_(bias), window[:, 1:].clone()
+
+
+def last_inputs(x: Float[Tensor, "b l d"], state: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
+    """Return the state after a sequence: its last inputs, or older ones if it is shorter."""
+    size = state.shape[1]
+    recent = torch.cat([state, x[:, max(0, x.shape[1] - size) :].to(state.dtype)], 1)
+    return recent[:, recent.shape[1] - size :].clone()
+
+
+def _authors_kernel_fits(x: Tensor, taps: int) -> bool:
+    """Say whether the CUDA kernel of Mamba's authors, `causal_conv1d`, is there and can run."""
+    fits = x.is_cuda and x.dtype != torch.float64 and 2 <= taps <= 4
+    return fits and find_spec("causal_conv1d") is not None
+
+
+class _CausalConv(torch.autograd.Function):
+    """Sums of shifted products over blocks of time, and the same backwards."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, state: Tensor, silu: bool
+    ) -> Tensor:
+        # Rows of taps must be without gaps: torch has no vectors for the others.
+        taps = weight.T.contiguous()
+        ctx.save_for_backward(x, taps, bias, state)
+        ctx.silu = silu
+        y = x.new_empty(x.shape)
+        for start, stop in _blocks(x, taps):
+            block = _convolved(_window(x, state, start, stop), taps, bias, y[:, start:stop])
+            if silu:
+                F.silu(block, inplace=True)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, taps, bias, state = ctx.saved_tensors
+        flipped, zero, later = taps.flip(0), torch.zeros_like(bias), state.shape[1]
+        grad_x, grad_taps, grad_bias = x.new_empty(x.shape), torch.zeros_like(taps), zero.clone()
+        # The gradient of an input gathers those of the outputs up to k - 1 positions later.
+        after = torch.zeros_like(state)
+        for start, stop in reversed(list(_blocks(x, taps))):
+            window, inner = _window(x, state, start, stop), grad[:, start:stop]
+            if ctx.silu:
+                before = _convolved(window, taps, bias, torch.empty_like(inner))
+                inner = private_torch("torch.ops.aten.silu_backward")(inner, before)
+            for lag in range(len(taps)):
+                grad_taps[lag] += (inner * window[:, lag : lag + stop - start]).sum((0, 1))
+            grad_bias += inner.sum((0, 1))
+            joined = torch.cat([inner, after], 1)
+            _convolved(joined, flipped, zero, grad_x[:, start:stop])
+            after = joined[:, :later]
+        padded = torch.cat([torch.zeros_like(state), after], 1)
+        grad_state = _convolved(padded, flipped, zero, torch.empty_like(state))
+        return grad_x, grad_taps.T, grad_bias, grad_state, None
+
+
+def _blocks(x: Tensor, taps: Tensor) -> Iterator[tuple[int, int]]:
+    batch, length, channels = x.shape
+    rows = max(len(taps), BLOCK // max(1, batch * channels))
+    return ((start, min(start + rows, length)) for start in range(0, length, rows))
+
+
+def _window(x: Tensor, state: Tensor, start: int, stop: int) -> Tensor:
+    """Return a block with the inputs before it."""
+    first = start - state.shape[1]
+    return x[:, first:stop] if start else torch.cat([state, x[:, :stop]], 1)
+
+
+def _convolved(window: Tensor, taps: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Return the outputs of a block, in `out`, from its inputs and those before it."""
+    rows = out.shape[1]
+    torch.addcmul(bias, window[:, :rows], taps[0], out=out)
+    for lag in range(1, len(taps)):
+        out.addcmul_(window[:, lag : lag + rows], taps[lag])
+    return out

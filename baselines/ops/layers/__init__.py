@@ -1,0 +1,1 @@
+"""Mixers that several models share, with the parameters left to them or to options."""

@@ -1,0 +1,1 @@
+"""Recurrences over time, computed for many positions at once."""

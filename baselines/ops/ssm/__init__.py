@@ -1,0 +1,1 @@
+"""Linear state space models: their discretisation, kernels, sequences and single steps."""
