@@ -64,6 +64,12 @@ def test_what_the_environment_says_of_git_does_not_count(tmp_path, monkeypatch):
     assert machine.code(file)["commit"] == commits[0]
 
 
+def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    assert machine.git(tmp_path) == {"commit": "", "dirty": None, "remote": ""}
+
+
 def test_children_get_their_threads_from_the_environment(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 

@@ -50,6 +50,17 @@ def test_without_a_resettable_peak_the_method_says_what_was_read(monkeypatch):
     assert memory.peak(lambda: None).method == "ru_maxrss"
 
 
+def test_without_proc_and_glibc_sizes_are_unknown_and_peaks_the_systems_own(monkeypatch, tmp_path):
+    def nothing(name):
+        raise OSError
+
+    monkeypatch.setattr(memory, "PROC", tmp_path / "self")
+    monkeypatch.setattr(memory.ctypes, "CDLL", nothing)
+
+    assert memory.resident() == 0
+    assert memory.peak(lambda: None).method == "ru_maxrss"
+
+
 def test_an_allocation_beyond_the_limit_fails_in_the_child():
     code = (
         "from harness.measure.memory import limit\n"

@@ -55,6 +55,16 @@ class NoSuchOption(Timed):
 CHECKS = {check.name: check for check in checks_for(Timed())}
 
 
+class Shrinks(Timed):
+    """Is shorter where its option is larger."""
+
+    ladder: ClassVar[dict[str, tuple[int, ...]]] = {"length": (8, 16)}
+
+    @property
+    def max_length(self) -> int:
+        return 100 - self.length
+
+
 @pytest.mark.parametrize("check", CHECKS.values(), ids=str)
 def test_a_sound_measured_task_passes(check: Check) -> None:
     check(Timed())
@@ -65,6 +75,7 @@ BROKEN_TASKS: list[tuple[str, Task, str]] = [
     ("calls-process-the-tokens-they-claim", Timed(shown=(8, 4)), "Call 2 with a batch of 1"),
     ("ladder-goes-up", Downwards(), "does not go up"),
     ("ladder-goes-up", NoSuchOption(), "is no option of it"),
+    ("ladder-goes-up", Shrinks(), r"max_length is \[92, 84\]"),
 ]
 
 

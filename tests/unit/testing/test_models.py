@@ -341,6 +341,24 @@ def test_a_layer_that_is_wrong_only_above_another_is_caught() -> None:
         check(OffStepAbove(mixer=Sound))
 
 
+class Overflows(OneLabelNetwork):
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(inputs, lengths) / 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infinite(NetworkModel):
+    """A whole network whose predictions are no numbers."""
+
+    def build_network(self, task: Task, *, width: int, depth: int) -> Network:
+        return Overflows()
+
+
+def test_a_network_whose_loss_is_no_number_is_caught() -> None:
+    with pytest.raises(CheckError, match="The loss on a task with OneLabel is nan"):
+        CHECKS["serves-every-output"](Infinite())
+
+
 def test_a_network_that_serves_one_kind_of_output_is_caught() -> None:
     with pytest.raises(CheckError, match=r"Predictions of StepLabels cannot be scored: .* against"):
         CHECKS["serves-every-output"](LabelsOnly())

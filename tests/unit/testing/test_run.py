@@ -18,6 +18,20 @@ def test_nan_agrees_with_nothing_not_even_itself() -> None:
         agree(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]), "They differ")
 
 
+@pytest.mark.parametrize(
+    ("actual", "sentence"),
+    [
+        (torch.ones(3, dtype=torch.float64), r"They differ: the shape is \(3,\), not \(2,\)\."),
+        (torch.ones(2), r"They differ: the dtype is torch.float32, not torch.float64\."),
+    ],
+)
+def test_another_shape_or_precision_agrees_with_nothing(
+    actual: torch.Tensor, sentence: str
+) -> None:
+    with pytest.raises(CheckError, match=sentence):
+        agree(actual, torch.ones(2, dtype=torch.float64), "They differ")
+
+
 def test_checks_are_those_of_the_kind() -> None:
     recipes = load_model("chance"), load_task("synthetic/shift"), load_task("scaling/train")
     names = [{check.name for check in checks_for(recipe)} for recipe in recipes]
@@ -91,6 +105,13 @@ def test_a_process_of_its_own_prints_a_json_line_for_each_result(plugin: str) ->
     assert [line["name"] for line in lines] == [check.name for check in checks]
     assert set(lines[0]) == {"name", "outcome", "sentence", "reason", "seconds"}
     assert done.returncode == 1
+
+
+def test_a_name_of_a_model_and_of_a_task_needs_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "chance.py"
+    path.write_text("from harness.api import GeneratedTask\n\nclass Chance(GeneratedTask): ...\n")
+    with pytest.raises(SpecError, match="Both a model and a task are called 'chance'"):
+        next(run_checks("auto", "chance", (str(path),)))
 
 
 def test_a_name_that_nobody_has_gets_the_near_miss(plugin: str) -> None:

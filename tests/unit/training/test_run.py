@@ -18,6 +18,7 @@ from harness.api import (
     Values,
 )
 from harness.core.config import RunSpec
+from harness.core.errors import DivergedError
 from harness.training.run import train_and_score
 
 
@@ -135,3 +136,12 @@ def test_another_error_in_a_further_set_is_not_hidden():
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
         evaluated(Wrong())
+
+
+def test_a_score_that_is_no_number_is_a_divergence_though_no_loss_was_one():
+    class Overflowing(Clock):
+        def forward(self, inputs, lengths=None):
+            return super().forward(inputs, lengths) * math.inf
+
+    with pytest.raises(DivergedError, match=r"of the validation split is .* after training"):
+        evaluated(Overflowing())
