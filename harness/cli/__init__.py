@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import data, plugins, results, runs  # noqa: F401 - importing them adds their verbs
+from harness.cli import data, plugins, results, runs, store  # noqa: F401 - importing them adds their verbs
 from harness.cli.app import app
 from harness.core.errors import SpecError
 

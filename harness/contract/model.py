@@ -28,6 +28,8 @@ class Recipe(ABC):
     kind: ClassVar[str] = "model"
     name: ClassVar[str] = ""
     """Set by the registry to the plugin's name."""
+    version: ClassVar[int] = 1
+    """Raised whenever its numbers or its defaults change."""
     lr: ClassVar[float] = 1e-3
     """The learning rate its authors train it at; a protocol may scale it, or state another."""
     groups: ClassVar[Mapping[str, ParameterGroup]] = {}

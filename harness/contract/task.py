@@ -38,7 +38,7 @@ class Task(ABC):
     name: ClassVar[str] = ""
     """Set by the registry to the plugin's name."""
     version: ClassVar[int] = 1
-    """Raised whenever the bytes of its data or the meaning of its score change."""
+    """Raised whenever the bytes of its data, the meaning of its score or its defaults change."""
     protocol: ClassVar[Protocol] = Protocol()
     """The protocol a run of this task has unless another is asked for."""
     ladder: ClassVar[Mapping[str, tuple[int, ...]]] = {}

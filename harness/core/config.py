@@ -1,7 +1,8 @@
 """Frozen values that say what is run: names with options, protocols, runs.
 
 Nothing here imports torch, so the command line, the store and the reports can hold these values
-while staying small. A run is its values: two equal runs have one name, and the name is a hash.
+while staying small. A run is what was chosen: two equal choices have one name, a hash, and what
+nobody chose has no part in it, so an option that comes later renames nothing.
 """
 
 import dataclasses
@@ -79,13 +80,22 @@ class Protocol:
         """
         return dataclasses.replace(self, **checked_options(Protocol, options, "the protocol"))
 
+    @property
+    def chosen(self) -> dict[str, Option]:
+        """The version, which stands for the defaults, and the fields that differ from them."""
+        defaults = dataclasses.asdict(Protocol())
+        # An integer that stands for a float is that float, however it was written.
+        held = {name: type(default)(getattr(self, name)) for name, default in defaults.items()}
+        rest = {name: value for name, value in held.items() if value != defaults[name]}
+        return {"version": self.version, **rest}
+
 
 @final
 class Selector(str):
     """A name with options, as people type it: `s4d[state=32]`, `synthetic/shift@1[length=512]`.
 
     It is that text, read once: a key, a cell of a table and a string in JSON as it is, with its
-    parts beside it.
+    parts beside it. Options stand in the order of the alphabet, so equal ones are equal texts.
     """
 
     name: str
@@ -117,9 +127,10 @@ class Selector(str):
     ) -> Self:
         """Put a selector together from its parts."""
         at = "" if version is None else f"@{version}"
+        options = dict(sorted(options.items()))
         inner = ",".join(f"{key}={show(value)}" for key, value in options.items())
         made = super().__new__(cls, name + at + (f"[{inner}]" if inner else ""))
-        made.name, made.options, made.version = name, dict(options), version
+        made.name, made.options, made.version = name, options, version
         return made
 
     def without(self, option: str) -> "Selector":
@@ -127,13 +138,19 @@ class Selector(str):
         rest = {key: value for key, value in self.options.items() if key != option}
         return Selector.of(self.name, rest, self.version)
 
+    @property
+    def label(self) -> "Selector":
+        """The same without its version: what people read."""
+        return Selector.of(self.name, self.options)
+
 
 @dataclass(frozen=True, kw_only=True, init=False)
 class RunSpec:
     """One run: a task, a model, a protocol, a seed, a device.
 
     As people and presets write it, `task` and `model` may leave options out and `protocol` may be
-    None; `planned` by the worker, every option and version stands in it, and `run_id` is its name.
+    None; `planned` by the worker, both versions stand in it with the options that differ from their
+    defaults, and `run_id` is its name.
     """
 
     task: Selector
@@ -163,11 +180,8 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """Sixteen hexadecimal digits that name the run's values."""
-        values = dataclasses.asdict(self)
-        # Protocols learnt to state a rate when runs had names; where they state none, these hold.
-        if self.protocol and not self.protocol.lr:
-            del values["protocol"]["lr"]
+        """Sixteen hexadecimal digits that name what was chosen."""
+        values = {**vars(self), "protocol": self.protocol and self.protocol.chosen}
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

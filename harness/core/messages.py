@@ -37,12 +37,14 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """One run with every option and version filled in; its record takes over what it has too."""
+    """One run whose name is settled; its record takes over what it has too."""
 
     spec: RunSpec
     task: Selector
     model: Selector
     task_version: int
+    task_options: dict[str, Option] = {}
+    model_options: dict[str, Option] = {}
     learns: bool
     averages: dict[str, dict[str, float | None]] = {}
     skip: str = ""

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from harness.core.config import Limits, RunSpec, Selector
+from harness.core.config import Limits, Option, RunSpec, Selector
 
-SCHEMA = 1
+SCHEMA = 2
 S = TypeVar("S", bound=msgspec.Struct)
 
 Outcome = Literal[
@@ -84,6 +84,19 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """How it was read, such as `VmHWM`."""
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a plugin came from."""
+
+    origin: str
+    """The distribution or the file."""
+    version: str = ""
+    """Of the distribution."""
+    digest: str = ""
+    """SHA-256 of the code; empty for the plugins of this project, whose versions stand for it."""
+    packages: dict[str, str] = {}
+    """Versions of the distributions that the code imports."""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One run and what it left."""
 
@@ -97,13 +110,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     model: Selector
     """The model, likewise."""
     task_version: int
+    task_options: dict[str, Option] = {}
+    """Every option of the task with its value, defaults too, for people and for reports."""
+    model_options: dict[str, Option] = {}
+    """The same of the model."""
+    sources: dict[str, Source] = {}
+    """Where `task` and `model` came from."""
     learns: bool = True
     """Whether the task trains and scores a network, or only measures one."""
     averages: dict[str, dict[str, float | None]] = {}
     """Averages over several tasks in which it counts, by name, as the task says: all their tasks,
     each with the least that a run counts there, None if it must have a score."""
     spec: RunSpec
-    """Every value of the run; `run_id` is its hash."""
+    """What was chosen, with the versions that stand for the rest; `run_id` is its hash."""
     limits: Limits = Limits()
     learned: Learned | None = None
     measured: Measured | None = None
@@ -118,8 +137,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What the frontier predicted for a run that was `not-run`: seconds, bytes."""
     machine: dict[str, Any] = {}
     """Commit, packages, processor, threads, load: see `harness.measure.machine`."""
-    origin: str = ""
-    """The distribution or file that the model came from."""
     started: str = ""
     """UTC, ISO 8601."""
     ended: str = ""

@@ -104,11 +104,10 @@ def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:
     """
     selector = Selector(text)
     recipe = recipe_class(registry(plugins).find(kind, selector.name))
-    version = getattr(recipe, "version", None)
-    if selector.version not in {None, version}:
+    if selector.version not in {None, recipe.version}:
         raise SpecError(
-            f"{selector.name!r} has no version {selector.version} here, but {version}; "
-            f"write {selector.name}@{version}, or leave the version out."
+            f"{selector.name!r} has no version {selector.version} here, but {recipe.version}; "
+            f"write {selector.name}@{recipe.version}, or leave the version out."
         )
     return recipe(**checked_options(recipe, selector.options, repr(selector.name)))
 
@@ -123,22 +122,18 @@ def load_task(text: str) -> Any:
     return build("task", text)
 
 
-def full_text(recipe: Any) -> Selector:
-    """Write a recipe with its version and every option: what a run is named by."""
-    options: dict[str, Option] = {key: getattr(recipe, key) for key in _fields(recipe)}
-    return Selector.of(recipe.name, options, getattr(recipe, "version", None))
+def options(recipe: Any) -> dict[str, Option]:
+    """Return every option of a recipe with its value."""
+    return {each.name: getattr(recipe, each.name) for each in dataclasses.fields(recipe)}
 
 
-def label(recipe: Any) -> Selector:
-    """Write a recipe with the options that differ from their defaults: what people read."""
+def chosen(recipe: Any) -> Selector:
+    """Write a recipe with its version and the options that differ from their defaults.
+
+    It is what a run is named by: the version stands for the defaults.
+    """
+    defaults: dict[str, Any] = {each.name: each.default for each in dataclasses.fields(recipe)}
     changed = {
-        key: getattr(recipe, key)
-        for key, default in _fields(recipe).items()
-        if show(getattr(recipe, key)) != show(default)
+        key: value for key, value in options(recipe).items() if show(value) != show(defaults[key])
     }
-    return Selector.of(recipe.name, changed)
-
-
-def _fields(recipe: Any) -> dict[str, Option]:
-    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
-    return defaults
+    return Selector.of(recipe.name, changed, recipe.version)

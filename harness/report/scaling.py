@@ -171,4 +171,4 @@ def _crossing(gaps: Floats, logs: Floats) -> float:
 def _length(record: Record) -> int:
     if record.measured:
         return record.measured.length
-    return int(record.spec.task.options[AXIS])
+    return int({**record.task_options, **record.task.options}[AXIS])

@@ -37,11 +37,11 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
     for record in sorted(records, key=lambda record: record.started):
         if record.measured is None:
             continue
-        full = record.spec.model
-        held = {**dict(condition(record, sweep=False)), **full.options}
-        value = held.pop(size, None)
+        held = dict(condition(record))
+        value = {**held, **record.model_options}.get(size)
+        held.pop(size, None)
         if isinstance(value, int):
-            key = record.task, full.name, record.place, *held.items()
+            key = record.task, record.spec.model.without(size), record.place, *held.items()
             found.setdefault(key, {})[value] = record
     return [_series(points, size) for points in found.values() if len(points) > 1]
 

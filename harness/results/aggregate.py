@@ -82,10 +82,7 @@ class Group:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What people write for every model; with all options where that would be ambiguous.
-
-        A label leaves defaults out, so it stands for two models once a default has changed.
-        """
+        """What people write for every model; with its version where there are several."""
         labels = {record.spec.model: record.model for record in self.records}
         uses = Counter(labels.values())
         return {full: label if uses[label] == 1 else full for full, label in labels.items()}
@@ -121,7 +118,7 @@ def comparable_groups(records: Iterable[Record]) -> list[Group]:
     for record in planned:
         sweep = not record.learns
         key = sweep, task_label(record, sweep=sweep)
-        tasks.setdefault(key, {}).setdefault(condition(record, sweep=sweep), []).append(record)
+        tasks.setdefault(key, {}).setdefault(condition(record), []).append(record)
     return [
         Group(title=task + _difference(key, found), sweep=sweep, records=tuple(members))
         for (sweep, task), found in sorted(tasks.items())
@@ -146,14 +143,12 @@ def refuse_mixture(groups: Iterable[Group]) -> None:
             )
 
 
-def condition(record: Record, *, sweep: bool) -> Condition:
-    """Return what two records must have in common to be compared: names with values."""
-    task = record.spec.task
+def condition(record: Record) -> Condition:
+    """Return what two records of a task must have in common to be compared: names with values."""
     held = dataclasses.asdict(record.spec.protocol or Protocol())
     versions = {"task version": record.task_version, "protocol version": held.pop("version")}
     del held["budget_s"]  # says whether something is run, and nothing about what it gives
-    options = (task.without(AXIS) if sweep else task).options
-    return tuple({**versions, **options, **held, "device": record.spec.device}.items())
+    return tuple({**versions, **held, "device": record.spec.device}.items())
 
 
 def task_label(record: Record, *, sweep: bool) -> str:

@@ -12,6 +12,7 @@ from statistics import mean, median, stdev
 
 import numpy as np
 
+from harness.core.config import Selector
 from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
@@ -144,7 +145,7 @@ def _side(name: str, results: Path) -> list[Record]:
     if Path(name).is_dir():
         return Store(name).records()
     records = Store(results).records()
-    found = [record for record in records if name in {record.model, record.spec.model}]
+    found = [record for record in records if Selector(name) in {record.model, record.spec.model}]
     if not found:
         raise unknown(
             f"model in {str(results)!r}, or folder,", name, sorted({r.model for r in records})
@@ -156,7 +157,7 @@ def _key(record: Record, versus: bool) -> Key:
     return (
         record.spec.task,
         "" if versus else record.spec.model,
-        condition(record, sweep=False),
+        condition(record),
         record.spec.seed,
     )
 

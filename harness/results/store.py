@@ -9,7 +9,7 @@ import fcntl
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,7 +19,8 @@ import msgspec
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.errors import SpecError
-from harness.core.record import SCHEMA, Outcome, Record
+from harness.core.record import Outcome, Record
+from harness.results.schema import Raw, upgraded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +29,6 @@ SETTLED: frozenset[Outcome] = frozenset({"ok", "skipped", "diverged"})
 """Outcomes that another try with the same seed would repeat."""
 BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out", "not-run"})
 """Outcomes that larger limits might change."""
-
-Raw = dict[str, Any]
-UPGRADES: dict[int, Callable[[Raw], Raw]] = {}
-"""By schema version: how a line that was written in it becomes one of the next version."""
 
 
 class TornLineWarning(UserWarning):
@@ -169,7 +166,7 @@ def row(record: Record) -> dict[str, Any]:
         "predicted_s": record.prediction.get("seconds"),
         "predicted_bytes": record.prediction.get("bytes"),
         "path": record.path,
-        "origin": record.origin,
+        "origin": record.sources["model"].origin if "model" in record.sources else None,
         "commit": record.machine.get("commit"),
         "dirty": record.machine.get("dirty"),
         "started": record.started,
@@ -206,23 +203,9 @@ def _is_json(line: bytes) -> bool:
 
 def _decode(line: bytes, place: str) -> Record:
     try:
-        return codec.convert(_upgraded(msgspec.json.decode(line, type=Raw), place), Record)
+        return codec.convert(upgraded(msgspec.json.decode(line, type=Raw), place), Record)
     except msgspec.MsgspecError as error:
         raise SpecError(f"{place}: not a record ({error}); repair or remove the line.") from error
-
-
-def _upgraded(raw: Raw, place: str) -> Raw:
-    """Bring a line to this version's schema, a step at a time."""
-    version = raw.get("schema")
-    while version != SCHEMA:
-        if version not in UPGRADES:
-            raise SpecError(
-                f"{place}: its schema is {version}, which this version cannot read (it knows "
-                f"{SCHEMA} and what it can upgrade to it); use the ssm-bench that wrote it."
-            )
-        raw = {**UPGRADES[version](raw), "schema": version + 1}
-        version += 1
-    return raw
 
 
 def _covers(stored: Limits, asked: Limits) -> bool:

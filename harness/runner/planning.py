@@ -18,13 +18,13 @@ from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.seeding import scope
 from harness.data.fetch import missing
 from harness.nn.backbone import Backbone
-from harness.plugins.loading import BrokenPluginError, build, full_text, label
+from harness.plugins.loading import BrokenPluginError, build, chosen, options
 from harness.plugins.registry import registry
 from harness.plugins.source import constant
 
 
 def plan(request: PlanRequest) -> Plan:
-    """Fill in every option and version, and go up the ladders of bare names."""
+    """Fill in versions and protocols, drop defaults, and go up the ladders of bare names."""
     runs: list[Planned] = []
     problems: list[str] = []
     for run in request.runs:
@@ -48,25 +48,27 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
         for values in product(*climbs.values())
     ]
     protocol = (run.protocol or first.protocol).changed(request.changes)
-    run = replace(run, protocol=protocol, model=full_text(model))
+    run = replace(run, protocol=protocol, model=chosen(model))
     return [resolved(run, task, model, request) for task in tasks]
 
 
 def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> Planned:
     """Return a run whose values are all there."""
-    spec, skip = replace(run, task=full_text(task)), model.skip(task)
+    spec, skip = replace(run, task=chosen(task)), model.skip(task)
     asked = request.requirements and not skip
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})
     return Planned(
         spec=spec,
-        task=label(task),
-        model=label(model),
+        task=spec.task.label,
+        model=spec.model.label,
+        task_options=options(task),
+        model_options=options(model),
         task_version=task.version,
         learns=task.learns,
         averages={name: dict(tasks) for name, tasks in task.averages().items()},
         skip=skip,
-        ladder=replace(spec, task=full_text(common)).run_id if rungs else "",
+        ladder=replace(spec, task=chosen(common)).run_id if rungs else "",
         length=rungs.get("length", 0),
         requirements=requirements(spec, task, model, tuple(request.plugins)) if asked else None,
     )

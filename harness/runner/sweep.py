@@ -15,7 +15,7 @@ from harness.core import codec
 from harness.core.config import Limits, Option, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
-from harness.core.record import Record, merged
+from harness.core.record import Record, Source, merged
 from harness.costs.frontier import Frontier
 from harness.measure import control_group, machine
 from harness.measure.clock import today
@@ -233,6 +233,7 @@ def recorded(
     sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
 ) -> Record:
     """Put a run and its result together."""
+    known = registry(sweep.plugins)
     return merged(
         Record,
         planned,
@@ -241,7 +242,10 @@ def recorded(
         limits=sweep.allowed,
         prediction=prediction,
         machine={**machine.facts(), **result.conditions, "selftest": selftest()},
-        origin=registry(sweep.plugins).find("model", planned.model.name).origin,
+        sources={
+            "task": Source(origin=known.find("task", planned.task.name).origin),
+            "model": Source(origin=known.find("model", planned.model.name).origin),
+        },
         started=started,
         ended=today(),
     )

@@ -111,8 +111,47 @@ def test_equal_runs_have_one_name_and_any_other_value_has_another():
     assert len(names) == 5
 
 
-def test_a_field_that_came_later_names_a_run_only_where_it_is_used():
-    run = RunSpec(task="synthetic/shift@1[length=512]", model="s4d", protocol=Protocol())
+def test_the_order_in_which_options_are_written_names_nothing():
+    written = [
+        RunSpec(task="retrieval/mqar@1", model=f"s4d@1[{options}]", protocol=Protocol())
+        for options in ("state=8,dt_min=0.01", "dt_min=0.01,state=8")
+    ]
 
-    assert run.run_id == "87c06980ea062eac", "as before there was a rate in the protocol"
-    assert dataclasses.replace(run, protocol=Protocol(lr=1e-3)).run_id != run.run_id
+    assert written[0] == written[1]
+    assert written[0].run_id == written[1].run_id
+
+
+def test_a_run_is_named_by_the_fields_of_its_protocol_that_are_no_defaults():
+    assert Protocol().chosen == {"version": 1}
+    assert Protocol(seconds=150, lr=1e-3).chosen == {"version": 1, "seconds": 150.0, "lr": 1e-3}
+    named = RunSpec(task="synthetic/shift@1", model="s4d@1", protocol=Protocol(steps=7))
+    assert named.run_id == "cc8afafa36d9f366", "whatever options and fields come later"
+
+
+DEFAULTS = {
+    1: {
+        "steps": 1000,
+        "seconds": 0.0,
+        "batch": 32,
+        "width": 64,
+        "depth": 2,
+        "dropout": 0.0,
+        "lr": 0.0,
+        "lr_scale": 1.0,
+        "weight_decay": 0.01,
+        "warmup": 0.1,
+        "schedule": "cosine",
+        "clip": 0.0,
+        "precision": "32-true",
+        "evaluations": 5,
+        "budget_s": 60.0,
+    }
+}
+"""By the protocol's version: what a field has that a run's name leaves out."""
+
+
+def test_defaults_of_the_protocol_move_only_with_its_version():
+    protocol = dataclasses.asdict(Protocol())
+    version = protocol.pop("version")
+
+    assert DEFAULTS[version] == protocol, "raise Protocol.version, or add the field that is new"

@@ -6,7 +6,7 @@ from harness.core.config import RunSpec
 from harness.core.messages import Planned, Result
 from harness.core.record import Record, merged
 
-PARENT = {"schema", "run_id", "limits", "prediction", "machine", "origin", "started", "ended"}
+PARENT = {"schema", "run_id", "limits", "prediction", "machine", "sources", "started", "ended"}
 
 
 def test_every_field_of_a_record_comes_from_one_side():
@@ -32,7 +32,7 @@ def test_a_record_holds_the_values_of_both_sides_and_those_that_are_added():
     planned = Planned(spec=spec, task=spec.task, model=spec.model, task_version=1, learns=True)
     result = Result(outcome="failed", reason="No luck.", conditions={"threads": 2})
 
-    record = merged(Record, planned, result, run_id=spec.run_id, origin="here")
+    record = merged(Record, planned, result, run_id=spec.run_id, started="now")
 
     assert (record.spec, record.outcome, record.reason) == (spec, "failed", "No luck.")
-    assert (record.run_id, record.origin) == (spec.run_id, "here")
+    assert (record.run_id, record.started) == (spec.run_id, "now")

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import SpecError
 from harness.plugins import loading, registry
-from harness.plugins.loading import BrokenPluginError, build, full_text, label
+from harness.plugins.loading import BrokenPluginError, build, chosen, options
 
 MODEL = '''
 """A model for a test."""
@@ -123,8 +123,8 @@ def test_a_plugin_file_gives_a_recipe_with_its_files_name(file):
     recipe = build("model", "my-model[size=5]", (str(path),))
 
     assert (recipe.name, recipe.size) == ("my-model", 5)
-    assert full_text(recipe) == "my-model[size=5]"
-    assert label(build("model", "my-model", (str(path),))) == "my-model"
+    assert chosen(recipe) == "my-model@1[size=5]"
+    assert chosen(build("model", "my-model", (str(path),))) == "my-model@1"
 
 
 def test_a_plugin_file_that_does_not_exist_is_a_users_mistake():
@@ -219,12 +219,13 @@ def test_equal_recipes_are_equal_and_hash_alike():
     assert one != build("model", "s4d")
 
 
-def test_a_label_leaves_defaults_out_and_the_full_text_leaves_nothing_out():
+def test_a_recipe_is_named_by_its_version_and_what_is_no_default():
     task = build("task", "synthetic/shift[length=64]")
 
-    assert label(task) == "synthetic/shift[length=64]"
-    assert full_text(task) == "synthetic/shift@1[length=64,shifts=8]"
-    assert build("task", full_text(task)) == task
+    assert chosen(task) == "synthetic/shift@1[length=64]"
+    assert chosen(task).label == "synthetic/shift[length=64]"
+    assert options(task) == {"length": 64, "shifts": 8}
+    assert build("task", chosen(task)) == task
 
 
 def test_names_are_known_without_torch():

@@ -35,9 +35,10 @@ def blank(
 ) -> Record:
     """Make a record with nothing in it but what names it; `fields` are the record's own."""
     chosen = Selector(task)
+    made = Selector(model)
     spec = RunSpec(
         task=Selector.of(chosen.name, chosen.options, 1),
-        model=model,
+        model=Selector.of(made.name, made.options, 1),
         protocol=protocol,
         seed=seed,
     )
@@ -45,7 +46,9 @@ def blank(
         run_id=spec.run_id,
         outcome=outcome,
         task=chosen,
-        model=spec.model,
+        model=made,
+        task_options=chosen.options,
+        model_options=made.options,
         spec=spec,
         **{"task_version": 1, "started": "2026-01-02T03:04:05Z", "machine": MACHINE, **fields},
     )

@@ -121,12 +121,11 @@ def test_a_budget_of_the_frontier_is_no_condition():
     assert cell.n == 2
 
 
-def test_models_with_one_label_and_different_options_stay_apart():
-    old = scored(0.5)
-    new = changed(scored(0.7), model="s4d[state=16]")  # a default that has changed since
+def test_two_versions_of_a_model_stay_apart():
+    old, new = scored(0.5), changed(scored(0.7), model="s4d@2")
     assert {(cell.model, cell.mean) for cell in cells([old, new])} == {
-        ("s4d", 0.5),
-        ("s4d[state=16]", 0.7),
+        ("s4d@1", 0.5),
+        ("s4d@2", 0.7),
     }
 
 

@@ -12,7 +12,7 @@ from harness.core import codec
 from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
-from harness.results import store as module
+from harness.results import schema
 from harness.results.store import Store, TornLineWarning, read_records
 from tests.unit.report.made_records import blank, lost, measured, scored, sweep
 
@@ -100,12 +100,11 @@ def test_a_number_that_is_not_finite_is_refused_by_name_and_leaves_no_line(tmp_p
 
 def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
     # Two versions before this one: first the model was called `net`, then `model_name`.
-    monkeypatch.setitem(
-        module.UPGRADES, SCHEMA - 2, lambda raw: {**raw, "model_name": raw.pop("net")}
-    )
-    monkeypatch.setitem(
-        module.UPGRADES, SCHEMA - 1, lambda raw: {**raw, "model": raw.pop("model_name")}
-    )
+    made = {
+        SCHEMA - 2: lambda raw: {**raw, "model_name": raw.pop("net")},
+        SCHEMA - 1: lambda raw: {**raw, "model": raw.pop("model_name")},
+    }
+    monkeypatch.setattr(schema, "UPGRADES", made)
     record = scored()
     old = codec.builtins(record)
     old.update(schema=SCHEMA - 2, net=old.pop("model"))
@@ -116,10 +115,10 @@ def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
     assert Store(tmp_path).records() == [record, blank(seed=1)]
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, "new", None])
-def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, schema):
+@pytest.mark.parametrize("version", [SCHEMA + 1, 0, "new", None])
+def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, version):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(codec.encode({**codec.builtins(blank()), "schema": schema}) + b"\n")
+    path.write_bytes(codec.encode({**codec.builtins(blank()), "schema": version}) + b"\n")
     with pytest.raises(
         SpecError, match=r"line 1: its schema is .* use the ssm-bench that wrote it"
     ):

@@ -17,11 +17,12 @@ def planned(*runs, plugins=(), **changes):
     return plan(PlanRequest(runs=list(runs), plugins=list(plugins), changes=changes))
 
 
-def test_a_planned_run_holds_every_option_and_version():
+def test_a_planned_run_is_named_by_its_choices_and_holds_every_option():
     (run,) = planned(RunSpec(task="synthetic/shift[length=64]", model="s4d[state=8]")).runs
 
-    assert run.spec.task == "synthetic/shift@1[length=64,shifts=8]"
-    assert "dt_min=0.001" in run.spec.model
+    assert (run.spec.task, run.spec.model) == ("synthetic/shift@1[length=64]", "s4d@1[state=8]")
+    assert run.task_options == {"length": 64, "shifts": 8}
+    assert run.model_options["dt_min"] == 0.001
     assert run.spec.protocol is not None
     assert (run.task, run.model) == ("synthetic/shift[length=64]", "s4d[state=8]")
 

@@ -1,0 +1,86 @@
+"""Brings lines that older versions wrote to the schema of this one. No torch."""
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.core import codec
+from harness.core.config import RunSpec, Selector
+from harness.core.errors import SpecError
+from harness.core.record import SCHEMA, Record
+
+Raw = dict[str, Any]
+
+
+def upgraded(raw: Raw, place: str) -> Raw:
+    """Bring a line to this version's schema, a step at a time.
+
+    Raises:
+        SpecError: A newer version wrote it, or none that is known.
+    """
+    version: Any = raw.get("schema")
+    while version != SCHEMA:
+        if version not in UPGRADES:
+            raise SpecError(
+                f"{place}: its schema is {version}, which this version cannot read (it knows "
+                f"{SCHEMA} and what it can upgrade to it); use the ssm-bench that wrote it."
+            )
+        raw = {**UPGRADES[version](raw), "schema": version + 1}
+        version += 1
+    return raw
+
+
+def upgrade(folder: Path) -> int:
+    """Rewrite the lines below a folder that an older schema wrote, and return how many there were.
+
+    All that a file will hold lies beside it until it is on the disk.
+
+    Raises:
+        SpecError: A line cannot be upgraded; its file stays as it was.
+    """
+    return sum(_upgrade_file(path) for path in sorted(folder.rglob("*.jsonl")))
+
+
+def _upgrade_file(path: Path) -> int:
+    with path.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        raws: list[Raw] = [msgspec.json.decode(line) for line in file.read().splitlines()]
+        old = len([raw for raw in raws if raw.get("schema") != SCHEMA])
+        if old:
+            made = [upgraded(raw, f"{path}, line {n}") for n, raw in enumerate(raws, 1)]
+            text = b"".join(codec.encode(codec.convert(raw, Record)) + b"\n" for raw in made)
+            copy = path.with_suffix(".upgraded")
+            copy.write_bytes(text)
+            file.seek(0)
+            file.write(text)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+            copy.unlink()
+    return old
+
+
+def _name_by_choice(raw: Raw) -> Raw:
+    """Let a run be named by what was chosen: until now its `spec` held all defaults of its time.
+
+    Models had no versions; what they were is their first. Of a task nobody noted the origin.
+    """
+    versions = {"task": raw["task_version"], "model": 1}
+    labels = {kind: Selector(raw[kind]) for kind in versions}
+    names = {
+        kind: Selector.of(labels[kind].name, labels[kind].options, version)
+        for kind, version in versions.items()
+    }
+    spec = codec.convert({**raw["spec"], **names}, RunSpec)
+    options = {f"{kind}_options": Selector(raw["spec"][kind]).options for kind in versions}
+    changed = {**labels, **options, "run_id": spec.run_id, "spec": codec.builtins(spec)}
+    sources = {"model": {"origin": raw.pop("origin", "")}}
+    return {**raw, **changed, "sources": sources}
+
+
+UPGRADES: Mapping[int, Callable[[Raw], Raw]] = {1: _name_by_choice}
+"""By schema version: how a line that was written in it becomes one of the next version."""
