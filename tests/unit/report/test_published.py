@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.plugins.loading import load_model, load_task, options
 from harness.report import write
 from harness.results.store import Store
 
@@ -26,6 +27,18 @@ def test_a_published_record_is_found_by_the_values_that_it_holds(folder):
 
     assert records
     assert [record.run_id for record in records] == [record.spec.run_id for record in records]
+
+
+@pytest.mark.parametrize("folder", ["records/v1", "costs/v1"])
+def test_what_a_published_run_did_not_choose_is_the_default_of_its_version(folder):
+    for record in Store(RESULTS / folder).records():
+        for name, held, load in (
+            (record.spec.task, record.task_options, load_task),
+            (record.spec.model, record.model_options, load_model),
+        ):
+            recipe = load(name.name)
+            if recipe.version == name.version:
+                assert options(load(name.label)).items() >= held.items(), record.run_id
 
 
 @pytest.mark.parametrize("version", VERSIONS)
