@@ -10,6 +10,7 @@ from torch import nn
 from harness.contract.block import ParameterGroup, Trunk
 from harness.contract.network import Mixer, Network
 from harness.contract.task import Task
+from harness.core.plugin_names import plugin_name
 
 
 class Assembler(typing.Protocol):
@@ -27,7 +28,7 @@ class Recipe(ABC):
 
     kind: ClassVar[str] = "model"
     name: ClassVar[str] = ""
-    """Set by the registry to the plugin's name."""
+    """The plugin's name, which its module has given it since the class was made."""
     version: ClassVar[int] = 1
     """Raised whenever its numbers or its defaults change."""
     lr: ClassVar[float] = 1e-3
@@ -39,7 +40,7 @@ class Recipe(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+        cls.name = plugin_name(cls.__module__, "model")
 
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return what trains apart under the recipe's options; `groups` unless they change it."""

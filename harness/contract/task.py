@@ -14,6 +14,7 @@ from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.contract.remote_file import RemoteFile
 from harness.core.config import Protocol
+from harness.core.plugin_names import plugin_name
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -36,7 +37,7 @@ class Task(ABC):
 
     kind: ClassVar[str] = "task"
     name: ClassVar[str] = ""
-    """Set by the registry to the plugin's name."""
+    """The plugin's name, which its module has given it since the class was made."""
     version: ClassVar[int] = 1
     """Raised whenever the bytes of its data, the meaning of its score or its defaults change."""
     protocol: ClassVar[Protocol] = Protocol()
@@ -48,7 +49,7 @@ class Task(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+        cls.name = plugin_name(cls.__module__, "task")
 
     @property
     @abstractmethod

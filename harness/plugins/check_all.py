@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from harness.core.plugin_names import Kind
 from harness.measure.clock import now
 from harness.measure.machine import python
-from harness.plugins.registry import Kind, registry
+from harness.plugins.registry import registry
 
 OUTCOMES = ("passed", "failed", "not-applicable")
 HEADING = f"{'kind':<6} {'name':<24} {'passed':>6} {'failed':>6} {'n/a':>4} {'s':>7}"

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from harness.plugins.registry import Entry, Kind, registry
+from harness.core.plugin_names import Kind
+from harness.plugins.registry import Entry, registry
 
 SINGULAR: dict[str, Kind] = {"models": "model", "tasks": "task", "presets": "preset"}
 

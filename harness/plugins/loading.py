@@ -5,16 +5,29 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
 
 from harness.core.config import Option, Selector, checked_options, show
 from harness.core.errors import SpecError
-from harness.plugins.registry import Entry, Kind, registry
+from harness.core.plugin_names import Kind
+from harness.plugins.registry import Entry, registry
 
 
 class BrokenPluginError(SpecError):
     """A plugin that cannot be used, through no fault of who asked for it."""
+
+
+class Uncached(SourceFileLoader):
+    """Compiles what stands in the file now.
+
+    Compiled files count as fresh if an edit changes neither the size nor the second.
+    """
+
+    def path_stats(self, path: Any) -> Any:
+        """Know nothing to compare a compiled file with, so none is read or written."""
+        raise OSError(f"{path} is compiled anew")
 
 
 def imported(entry: Entry) -> ModuleType:
@@ -26,7 +39,8 @@ def imported(entry: Entry) -> ModuleType:
     if entry.module in sys.modules:
         return sys.modules[entry.module]
     try:
-        spec = importlib.util.spec_from_file_location(entry.module, entry.path)
+        loader = Uncached(entry.module, str(entry.path))
+        spec = importlib.util.spec_from_file_location(entry.module, entry.path, loader=loader)
         if "." in entry.module or spec is None or spec.loader is None:
             return importlib.import_module(entry.module)
         module = importlib.util.module_from_spec(spec)
@@ -42,7 +56,7 @@ def imported(entry: Entry) -> ModuleType:
 
 
 def recipe_class(entry: Entry) -> type[Any]:
-    """Import a plugin and return its one recipe class, which learns its name here.
+    """Import a plugin and return its one recipe class.
 
     Raises:
         BrokenPluginError: The import fails, or there is not exactly one recipe that is a value.
@@ -60,7 +74,6 @@ def recipe_class(entry: Entry) -> type[Any]:
     if wrong := _not_one(found, recipes) if recipe is None else _not_a_value(recipe):
         raise BrokenPluginError(f"The {entry.kind} {entry.name!r} from {entry.origin} {wrong}.")
     assert recipe is not None
-    recipe.name = entry.name
     return recipe
 
 

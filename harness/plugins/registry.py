@@ -10,20 +10,18 @@ what plugins share, `PLUGINS = "preset"` for presets.
 import ast
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal, cast
-from zlib import crc32
+from typing import cast
 
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
+from harness.core.plugin_names import GROUPS, Kind, file_module, written
 from harness.plugins.source import constant, parsed
 
-Kind = Literal["model", "task", "preset"]
-GROUPS: Mapping[str, Kind] = {"ssm_bench.models": "model", "ssm_bench.suites": "task"}
 BASES = {
     "Model": "model",
     "NetworkModel": "model",
@@ -133,7 +131,7 @@ def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
     else:
         reason = f"no module named {value!r}"
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):
-        name = _plugin_name(value.rpartition(".")[2])
+        name = written(value.rpartition(".")[2])
         return [Entry(name=name, kind=kind, module=value, path=Path(), origin=origin, error=reason)]
     if spec.submodule_search_locations:
         package = Entry(name="", kind=kind, module=value, path=Path(), origin=origin)
@@ -143,7 +141,7 @@ def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
             for entry in _walk(Path(folder), package)
         ]
     path = Path(cast("str", spec.origin))
-    return [_entry(_plugin_name(path.stem), kind, value, path, origin)]
+    return [_entry(written(path.stem), kind, value, path, origin)]
 
 
 def _walk(folder: Path, package: Entry) -> Iterator[Entry]:
@@ -151,7 +149,7 @@ def _walk(folder: Path, package: Entry) -> Iterator[Entry]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(("_", ".")):
             continue
-        name, module = package.name + _plugin_name(path.stem), f"{package.module}.{path.stem}"
+        name, module = package.name + written(path.stem), f"{package.module}.{path.stem}"
         if path.suffix == ".py":
             yield _entry(name, package.kind, module, path, package.origin)
         elif path.is_dir():
@@ -173,10 +171,9 @@ def _from_file(path: Path) -> Entry:
         for base in node.bases
     }
     kinds = {BASES[base] for base in tree_bases & BASES.keys()}
-    # Two files of one name are two modules.
-    module = f"ssm_bench_plugin_{path.stem}_{crc32(bytes(path.resolve())):08x}"
+    module = file_module(path)
     kind: Kind = "task" if kinds == {"task"} else "model"
-    entry = _entry(_plugin_name(path.stem), kind, module, path.resolve(), str(path))
+    entry = _entry(written(path.stem), kind, module, path.resolve(), str(path))
     if kinds or entry.error:
         return entry
     wanted = ", ".join(BASES)
@@ -201,7 +198,3 @@ def _without_twins(entries: list[Entry]) -> Iterator[Entry]:
             yield entry
         else:
             yield replace(entry, error=f"the name {entry.name!r} is taken by {other.origin}")
-
-
-def _plugin_name(stem: str) -> str:
-    return stem.lower().replace("_", "-")

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
+from harness.core.plugin_names import Kind
 from harness.data.fetch import FetchError, fault
 from harness.measure.clock import now
 from harness.plugins.loading import build
-from harness.plugins.registry import Kind, registry
+from harness.plugins.registry import registry
 from harness.testing.check import Check, CheckError, CheckResult, NotApplicableError
 from harness.testing.learning_tasks import LEARNING_CHECKS
 from harness.testing.measured_tasks import MEASURED_CHECKS

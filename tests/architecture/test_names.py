@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.plugins.registry import Kind, registry
+from harness.core.plugin_names import Kind
+from harness.plugins.registry import registry
 
 KINDS: tuple[Kind, ...] = ("model", "task", "preset")
 OWN_WORDS = {

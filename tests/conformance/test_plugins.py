@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.plugin_names import Kind
 from harness.plugins.loading import build
-from harness.plugins.registry import Kind, registry
+from harness.plugins.registry import registry
 from harness.testing import run_checks
 
 KINDS: tuple[Kind, ...] = ("model", "task")

@@ -228,6 +228,29 @@ def test_a_recipe_is_named_by_its_version_and_what_is_no_default():
     assert build("task", chosen(task)) == task
 
 
+def test_a_class_has_its_name_before_anything_loads_it():
+    code = (
+        "from suites.synthetic.shift import Shift\n"
+        "from baselines.linear_attention import LinearAttention\n"
+        "from harness.plugins.loading import load_task\n"
+        "before = Shift(length=8).split('test').inputs\n"
+        "assert (Shift.name, LinearAttention.name) == ('synthetic/shift', 'linear-attention')\n"
+        "assert (load_task('synthetic/shift[length=8]').split('test').inputs == before).all()\n"
+        "assert (Shift(length=8).split('test').inputs == before).all()"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_is_loaded_as_it_stands_even_after_an_edit_within_one_second(file):
+    path = file("edited.py", MODEL)
+    first = build("model", "edited", (str(path),))
+    path.write_text(path.read_text().replace("size: int = 3", "size: int = 4"))
+    del sys.modules[type(first).__module__]
+
+    assert build("model", "edited", (str(path),)).size == 4
+
+
 def test_names_are_known_without_torch():
     code = (
         "import sys\nfrom harness.plugins.registry import registry\n"

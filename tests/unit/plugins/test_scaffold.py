@@ -10,8 +10,9 @@ from typing import Literal
 import pytest
 
 from harness.core.errors import SpecError
+from harness.core.plugin_names import GROUPS
 from harness.plugins.loading import build
-from harness.plugins.registry import GROUPS, registry
+from harness.plugins.registry import registry
 from harness.plugins.scaffold import create
 from harness.testing import run_checks
 
