@@ -35,7 +35,7 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
     Returns:
         The exit code: 1 if a run cannot be made or a plugin is broken, 0 otherwise.
     """
-    runs = forecasts(plan, sweep.results, sweep.allowed)
+    runs = forecasts(plan, sweep.results, sweep.allowed, again=sweep.again)
     for problem in plan.problems:
         Console(stderr=True).print(f"Left out: {problem}", markup=False, soft_wrap=True)
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
-from harness.core.config import Limits, Protocol, parse_options
+from harness.core.config import Limits, Protocol, parse_options, parse_seeds
 from harness.core.errors import SpecError, unknown
 
 
@@ -21,13 +21,14 @@ def run(
     ] = [],  # noqa: B006
     preset: Annotated[str, typer.Option(help="A named list of runs instead of tasks.")] = "",
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds 0 to N-1 of each run.", show_default="1")
-    ] = None,
+        str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
+    ] = "",
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds a run may take; 0: any.")] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
+    again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Annotated[str, typer.Option(help="Where runs are executed.")] = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
@@ -44,11 +45,12 @@ def run(
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     if preset:
-        runs = preset_runs(preset, seeds, device)
+        runs = preset_runs(preset, parse_seeds(seeds) if seeds else None, device)
     elif tasks and model:
         changes = parse_options(protocol)
         Protocol().changed(changes)
-        runs = requests(tasks, model, seeds=seeds or 1, device=device, plugins=tuple(plugin))
+        chosen = parse_seeds(seeds or "1")
+        runs = requests(tasks, model, seeds=chosen, device=device, plugins=tuple(plugin))
     else:
         raise SpecError(
             "Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset."
@@ -60,6 +62,7 @@ def run(
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
         executor=executor,
         changes=parse_options(protocol),
+        again=again,
     )
     if dry_run:
         from harness.cli.dry_run import show_dry_run

@@ -22,6 +22,8 @@ Option = bool | int | float | str
 
 NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
 
+SEEDS = re.compile(r"(?P<first>\d+)(\s*-\s*(?P<last>\d+))?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -192,6 +194,24 @@ class Limits:
 
     timeout_s: float = 0.0
     memory_bytes: int = 0
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read how many seeds, as in `3` for 0, 1 and 2, or which, as in `0,4-6` or `4-4`.
+
+    Raises:
+        SpecError: The text is neither.
+    """
+    if text.isdecimal() and int(text) > 0:
+        return tuple(range(int(text)))
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = SEEDS.fullmatch(part.strip())
+        named = match and range(int(match["first"]), int(match["last"] or match["first"]) + 1)
+        if not named or text.isdecimal():
+            raise SpecError(f"{text!r} names no seeds; write 3 for 0, 1 and 2, or 0,4-6 to choose.")
+        seeds += named
+    return tuple(dict.fromkeys(seeds))
 
 
 def parse_options(text: str) -> dict[str, Option]:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.core.config import Limits, Option, RunSpec, Selector
-from harness.core.record import Learned, Measured, Memory, Outcome
+from harness.core.record import Learned, Measured, Memory, Outcome, Source
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +45,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     task_version: int
     task_options: dict[str, Option] = {}
     model_options: dict[str, Option] = {}
+    sources: dict[str, Source] = {}
     learns: bool
     averages: dict[str, dict[str, float | None]] = {}
     skip: str = ""

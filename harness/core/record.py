@@ -4,6 +4,7 @@ The order and the meaning of the fields are part of the format; `schema` is rais
 changes, and `store` upgrades what older versions wrote.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -142,11 +143,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     ended: str = ""
 
     @property
+    def digests(self) -> dict[str, str]:
+        """What code its plugins are."""
+        return digests(self.sources)
+
+    @property
     def place(self) -> str:
         """The machine and the torch that it was made with, in a few words."""
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
         return f"{processor}, {cores} cores, torch {torch}"
+
+
+def digests(sources: Mapping[str, Source]) -> dict[str, str]:
+    """Return the digests of a task and a model; empty where a version stands for the code."""
+    return {kind: sources[kind].digest if kind in sources else "" for kind in ("task", "model")}
 
 
 def merged(kind: type[S], *parts: msgspec.Struct, **rest: Any) -> S:

@@ -18,6 +18,7 @@ from harness.core.messages import Plan, Planned
 from harness.core.record import Record
 from harness.costs.curves import CostCurves, size_of
 from harness.costs.frontier import CALLS, SETTLING, over_budget
+from harness.results.newest import newest
 from harness.results.store import Store
 
 PACKED = Path(__file__).with_name("published")
@@ -54,7 +55,12 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forecasts(
-    plan: Plan, results: str, limits: Limits, published: Sequence[str] = PUBLISHED
+    plan: Plan,
+    results: str,
+    limits: Limits,
+    published: Sequence[str] = PUBLISHED,
+    *,
+    again: bool = False,
 ) -> list[Forecast]:
     """Say what is to be expected of every planned run.
 
@@ -63,13 +69,16 @@ def forecasts(
         results: The folder in which finished runs are looked for, and scaling records first.
         limits: Decide whether a stored failure stands, and what is too much memory.
         published: Folders of further scaling records.
+        again: Whether what is stored is repeated.
     """
     store = Store(results)
     curves = CostCurves(
-        record for each in (store, *map(Store, published)) for record in each.records()
+        record
+        for each in (store, *map(Store, published))
+        for record in newest(each.records()).records
     )
     return [
-        forecast(planned, store.finished(planned.spec.run_id, limits), curves, limits)
+        forecast(planned, None if again else store.finished(planned, limits), curves, limits)
         for planned in plan.runs
     ]
 

@@ -17,6 +17,7 @@ from harness.report.sizes import size_table
 from harness.report.tables import Table
 from harness.results.aggregate import Group, comparable_groups
 from harness.results.compare import Comparison
+from harness.results.newest import Newest, newest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,17 @@ if TYPE_CHECKING:
 class Report:
     """What all forms of a report are made from."""
 
-    records: Sequence[Record]
+    every: Sequence[Record]
+
+    @cached_property
+    def newest(self) -> Newest:
+        """Records of the code that plugins have now, and the older ones, which are left out."""
+        return newest(self.every)
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """What is shown."""
+        return self.newest.records
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -60,7 +71,11 @@ class Report:
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
         }
-        shown = {name: [table for table in found if table.rows] for name, found in made.items()}
+        older = self.newest.older
+        shown = {
+            name: [tables.without_older(table, older) for table in found if table.rows]
+            for name, found in made.items()
+        }
         return {name: found for name, found in shown.items() if found}
 
     def pictures(self) -> dict[str, list["Picture"]]:
@@ -103,10 +118,10 @@ def write(records: Sequence[Record], folder: Path) -> list[Path]:
     made, drawn = report.tables(), report.pictures()
     every = [each for found in report.sweeps.values() for each in found]
     texts = {
-        "report.md": markdown(summary(records), made, drawn),
+        "report.md": markdown(summary(report.records), made, drawn),
         "scores.csv": formats.scores_csv(report.groups),
         "scaling.csv": formats.scaling_csv(every),
-        "report.html": page(records, made, drawn),
+        "report.html": page(report.records, made, drawn),
     }
     files = {name: text.encode() for name, text in texts.items()}
     for picture in chain.from_iterable(drawn.values()):

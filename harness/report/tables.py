@@ -1,12 +1,13 @@
 """Tables of cells, made once; `formats` and `page` show them in their ways."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.record import Record
 from harness.report import units
 from harness.report.scaling import Crossover, Point, PowerLaw, Series, power_law
 from harness.results.aggregate import Cell, Group, group_cells
+from harness.results.newest import left_out
 
 LONGEST_REASON = 90
 """Characters of a reason inside a table; the list of runs without a result has all of it."""
@@ -135,6 +136,14 @@ def missing_table(records: Sequence[Record]) -> Table:
         labels=3,
         prose=2,
     )
+
+
+def without_older(table: Table, older: Sequence[Record]) -> Table:
+    """Say below a table which records of what it shows are left out of it."""
+    shown = {*table.columns, *(cell.text for row in table.rows for cell in row)}
+    concerned = [each for each in older if {each.model, each.spec.model} & shown]
+    note = " ".join(filter(None, (table.note, left_out(concerned))))
+    return replace(table, note=note)
 
 
 def exponent(law: PowerLaw | None) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 from harness.core.config import Option, Protocol, show
 from harness.core.errors import SpecError
 from harness.core.record import FAILURES, Learned, Outcome, Record
+from harness.results.newest import newest
 from harness.results.statistics import Interval, t_interval
 
 Condition = tuple[tuple[str, Option], ...]
@@ -111,9 +112,10 @@ def group_cells(group: Group) -> list[Cell]:
 def comparable_groups(records: Iterable[Record]) -> list[Group]:
     """Split records into those that may be compared, in the order of their titles.
 
-    Runs that failed before anybody knew their options belong to no group.
+    Runs that failed before anybody knew their options belong to no group, nor do records of code
+    that a plugin no longer has.
     """
-    planned = [record for record in records if record.spec.protocol is not None]
+    planned = [each for each in newest(records).records if each.spec.protocol is not None]
     tasks: dict[tuple[bool, str], dict[Condition, list[Record]]] = {}
     for record in planned:
         sweep = not record.learns

@@ -16,6 +16,7 @@ from harness.core.config import Selector
 from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
+from harness.results.newest import newest
 from harness.results.statistics import Interval, resampled_medians, sign_flip_p_value, t_interval
 from harness.results.store import Store
 
@@ -92,7 +93,7 @@ def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
 
     If each side holds one model and they differ, the models are compared; else runs of one model.
     """
-    a, b = list(a), list(b)
+    a, b = newest(a).records, newest(b).records
     models_a, models_b = ({record.spec.model for record in side} for side in (a, b))
     versus = len(models_a) == len(models_b) == 1 and models_a != models_b
     ours, theirs = ({_key(record, versus): record for record in side} for side in (a, b))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import Record
+from harness.results.newest import newest
 from harness.results.store import Store
 
 
@@ -29,16 +30,21 @@ def publish(source: Path, target: Path) -> Published:
     Raises:
         SpecError: There is nothing to publish, or a record's code was not committed.
     """
-    records = Store(source).records()
+    records = newest(Store(source).records()).records
     if not records:
         raise SpecError(f"There are no records in {str(source)!r}; `ssm-bench run` makes some.")
     store = Store(target)
     fresh = [record for record in records if record.outcome not in {"killed", "failed"}]
-    new = [record for record in fresh if store.finished(record.run_id, Limits()) is None]
+    new = [record for record in fresh if not _is_known(record, store)]
     refuse_uncommitted(new)
     for record in new:
         store.append(record)
     return Published(len(new), len(fresh) - len(new), len(records) - len(fresh))
+
+
+def _is_known(record: Record, store: Store) -> bool:
+    known = store.get(record.run_id)
+    return known == record or store.finished(record, Limits()) is not None
 
 
 def refuse_uncommitted(records: list[Record]) -> None:

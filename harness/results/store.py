@@ -19,7 +19,8 @@ import msgspec
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.errors import SpecError
-from harness.core.record import Outcome, Record
+from harness.core.messages import Planned
+from harness.core.record import Outcome, Record, digests
 from harness.results.schema import Raw, upgraded
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SETTLED: frozenset[Outcome] = frozenset({"ok", "skipped", "diverged"})
 """Outcomes that another try with the same seed would repeat."""
-BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out", "not-run"})
+BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out"})
 """Outcomes that larger limits might change."""
 
 
@@ -66,30 +67,37 @@ class Store:
     def records(self) -> list[Record]:
         """Return the latest record of every run, in the order in which the runs first came.
 
+        A run of a plugin whose code has changed since stands beside the one of the new code.
+
         Raises:
             SpecError: A line in the middle of a file is damaged, or a newer version wrote it.
         """
-        return list(self._by_id().values())
+        every = self._all()
+        return list({(each.run_id, *each.digests.values()): each for each in every}.values())
 
     def get(self, run_id: str) -> Record | None:
         """Return the latest record of a run."""
-        return self._by_id().get(run_id)
+        return {record.run_id: record for record in self._all()}.get(run_id)
 
-    def finished(self, run_id: str, limits: Limits) -> Record | None:
+    def finished(self, run: Planned | Record, limits: Limits) -> Record | None:
         """Return the record that makes another try of a run needless, if there is one.
 
-        A score, a refusal and a divergence stand. What ran out of time or memory stands as long as
-        no larger limit is asked for. What was killed or failed is tried again.
+        A score, a skip and a divergence stand, as long as the code of the plugins is the same. What
+        ran out of time or memory stands as long as no larger limit is asked for besides. What was
+        killed or failed is tried again, and so is what was not run: that may have had a cause which
+        is gone.
         """
-        record = self.get(run_id)
-        if record is None or record.outcome in SETTLED:
+        record = self.get(run.spec.run_id)
+        if record is None or record.digests != digests(run.sources):
+            return None
+        if record.outcome in SETTLED:
             return record
         stands = record.outcome in BOUNDED and _covers(record.limits, limits)
         return record if stands else None
 
-    def _by_id(self) -> dict[str, Record]:
-        paths = sorted(self.folder.rglob("*.jsonl"))
-        return {record.run_id: record for path in paths for record in self._lines(path)}
+    def _all(self) -> Iterator[Record]:
+        for path in sorted(self.folder.rglob("*.jsonl")):
+            yield from self._lines(path)
 
     def _lines(self, path: Path) -> list[Record]:
         """Read a file, unless it is as it was when it was last read."""
@@ -167,6 +175,8 @@ def row(record: Record) -> dict[str, Any]:
         "predicted_bytes": record.prediction.get("bytes"),
         "path": record.path,
         "origin": record.sources["model"].origin if "model" in record.sources else None,
+        "task_digest": record.digests["task"],
+        "model_digest": record.digests["model"],
         "commit": record.machine.get("commit"),
         "dirty": record.machine.get("dirty"),
         "started": record.started,

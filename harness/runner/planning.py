@@ -15,9 +15,11 @@ from harness.contract.task import Task
 from harness.core.config import RunSpec
 from harness.core.errors import SpecError, UnsupportedError
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
+from harness.core.record import Source
 from harness.core.seeding import scope
 from harness.data.fetch import missing
 from harness.nn.backbone import Backbone
+from harness.plugins.code import source_of
 from harness.plugins.loading import BrokenPluginError, build, chosen, options
 from harness.plugins.registry import registry
 from harness.plugins.source import constant
@@ -64,6 +66,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
         model=spec.model.label,
         task_options=options(task),
         model_options=options(model),
+        sources=sources(spec, tuple(request.plugins)),
         task_version=task.version,
         learns=task.learns,
         averages={name: dict(tasks) for name, tasks in task.averages().items()},
@@ -72,6 +75,15 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
         length=rungs.get("length", 0),
         requirements=requirements(spec, task, model, tuple(request.plugins)) if asked else None,
     )
+
+
+def sources(spec: RunSpec, plugins: tuple[str, ...]) -> dict[str, Source]:
+    """Return what code the task and the model of a run are."""
+    known = registry(plugins)
+    return {
+        "task": source_of(known.find("task", spec.task.name)),
+        "model": source_of(known.find("model", spec.model.name)),
+    }
 
 
 @dataclass(frozen=True)

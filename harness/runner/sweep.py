@@ -15,7 +15,7 @@ from harness.core import codec
 from harness.core.config import Limits, Option, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
-from harness.core.record import Record, Source, merged
+from harness.core.record import Record, merged
 from harness.costs.frontier import Frontier
 from harness.measure import control_group, machine
 from harness.measure.clock import today
@@ -61,6 +61,8 @@ class Sweep:
     executor: str = "local"
     changes: Mapping[str, Option] = field(default_factory=dict)
     """What is changed in every run's protocol, its task's own."""
+    again: bool = False
+    """Whether what is stored is repeated; the new records take the place of the old ones."""
 
     @property
     def allowed(self) -> Limits:
@@ -78,16 +80,16 @@ def requests(
     tasks: Iterable[str],
     models: Iterable[str],
     *,
-    seeds: int = 1,
+    seeds: Sequence[int] = (0,),
     device: str = "cpu",
     plugins: tuple[str, ...] = (),
 ) -> tuple[RunSpec, ...]:
-    """Return every task and model that patterns name, for so many seeds.
+    """Return every task and model that patterns name, for some seeds.
 
     Args:
         tasks: Names, folders or `folder/*`, with options if they like.
         models: The same of models.
-        seeds: Seeds 0 to seeds - 1.
+        seeds: Of every task and model.
         device: Of every run.
         plugins: Files that hold further plugins.
 
@@ -101,12 +103,12 @@ def requests(
         for pattern in tasks
         for task in known.match("task", pattern)
         for model in dict.fromkeys(chosen_models)
-        for seed in range(seeds)
+        for seed in seeds
     )
 
 
-def preset_runs(name: str, seeds: int | None, device: str) -> tuple[RunSpec, ...]:
-    """Return the runs of a preset, each for `seeds` seeds if that is given.
+def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[RunSpec, ...]:
+    """Return the runs of a preset, each for other seeds if they are given.
 
     Raises:
         SpecError: There is no such preset.
@@ -115,7 +117,7 @@ def preset_runs(name: str, seeds: int | None, device: str) -> tuple[RunSpec, ...
     runs: list[RunSpec] = importlib.import_module(entry.module).runs()
     if seeds is not None:
         bare = dict.fromkeys(replace(run, seed=0) for run in runs)
-        runs = [replace(run, seed=seed) for run in bare for seed in range(seeds)]
+        runs = [replace(run, seed=seed) for run in bare for seed in seeds]
     return tuple(replace(run, device=device) for run in runs)
 
 
@@ -123,7 +125,7 @@ def run(
     tasks: str | Sequence[str],
     models: str | Sequence[str],
     *,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     results: str = RESULTS,
     device: str = "cpu",
     limits: Limits | None = None,
@@ -133,7 +135,7 @@ def run(
     Args:
         tasks: One pattern or several, such as `synthetic/shift` or `scaling`.
         models: One selector or several, such as `s4d[state=32]`.
-        seeds: Seeds 0 to seeds - 1.
+        seeds: How many, from 0 on, or which.
         results: The folder of records; what it holds is not run again.
         device: `cpu` or `cuda`.
         limits: What each run may use.
@@ -141,7 +143,8 @@ def run(
     Raises:
         SpecError: A name or an option is wrong.
     """
-    runs = requests(listed(tasks), listed(models), seeds=seeds, device=device)
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    runs = requests(listed(tasks), listed(models), seeds=chosen, device=device)
     sweep = Sweep(runs=runs, results=results, limits=limits or Limits())
     planned = plan(sweep)
     if planned.problems:
@@ -194,15 +197,24 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
     frontier = Frontier(memory_bytes)
     for number, planned in enumerate(runs, 1):
         update = Update(number, len(runs), planned)
-        record = store.finished(planned.spec.run_id, limits)
+        record = None if sweep.again else store.finished(planned, limits)
         stored = record is not None
         if record is None:
             observer(update)
             record = performed(sweep, planned, frontier, executor, forwarding(observer, update))
-            store.append(record)
+            if says_something_new(record, store):
+                store.append(record)
         frontier.note(planned, record)
         observer(replace(update, record=record, stored=stored))
         yield record
+
+
+def says_something_new(record: Record, store: Store) -> bool:
+    """Say whether a record is worth a line: a run that was not made hides none that was."""
+    known = store.get(record.run_id)
+    if record.outcome != "not-run" or known is None or known.digests != record.digests:
+        return True
+    return known.outcome == "not-run" and known.reason != record.reason
 
 
 def forwarding(observer: Observer, update: Update) -> Callable[[Progress], None]:
@@ -233,7 +245,6 @@ def recorded(
     sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
 ) -> Record:
     """Put a run and its result together."""
-    known = registry(sweep.plugins)
     return merged(
         Record,
         planned,
@@ -242,10 +253,6 @@ def recorded(
         limits=sweep.allowed,
         prediction=prediction,
         machine={**machine.facts(), **result.conditions, "selftest": selftest()},
-        sources={
-            "task": Source(origin=known.find("task", planned.task.name).origin),
-            "model": Source(origin=known.find("model", planned.model.name).origin),
-        },
         started=started,
         ended=today(),
     )

@@ -27,7 +27,7 @@ from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
-from harness.core.record import Measured
+from harness.core.record import Measured, digests
 from harness.core.seeding import scope, stream
 from harness.costs.frontier import SETTLING
 from harness.measure import memory
@@ -37,7 +37,7 @@ from harness.measure.flops import flops
 from harness.measure.machine import code, conditions, cores
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
-from harness.runner.planning import plan
+from harness.runner.planning import plan, sources
 from harness.training.run import out_of_memory, train_and_score
 
 Send = Callable[[Event], None]
@@ -148,6 +148,7 @@ def run(job: Job, send: Send) -> Result:
     try:
         child = ChildRun(job, send)
         task: Task = build("task", job.planned.spec.task, child.plugins)
+        refuse_changed(job)
         # CUDA reserves far more addresses than it uses; there the parent's look alone must do.
         if job.limits.memory_bytes and child.spec.device == "cpu":
             memory.limit(job.limits.memory_bytes)
@@ -161,6 +162,18 @@ def run(job: Job, send: Send) -> Result:
     threads = torch.get_num_threads()
     state = {**code(), "threads": threads, "before": before, "after": conditions()}
     return replace(result, conditions=state)
+
+
+def refuse_changed(job: Job) -> None:
+    """Check that the code that was loaded is what the record will say.
+
+    Raises:
+        SpecError: A plugin changed after the sweep was planned.
+    """
+    found = digests(sources(job.planned.spec, tuple(job.plugins)))
+    for kind, digest in digests(job.planned.sources).items():
+        if digest != found[kind]:
+            raise SpecError(f"The code of its {kind} changed during the sweep; run it again.")
 
 
 def failure(error: Exception, job: Job) -> Result:

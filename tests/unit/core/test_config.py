@@ -14,6 +14,7 @@ from harness.core.config import (
     Selector,
     checked_options,
     parse_options,
+    parse_seeds,
 )
 from harness.core.errors import SpecError, UnknownNameError
 
@@ -94,6 +95,20 @@ def test_a_wrong_number_among_choices_of_numbers_is_a_sentence():
 def test_a_protocol_without_a_positive_size_is_refused(name):
     with pytest.raises(SpecError, match=f"{name} must be positive"):
         Protocol().changed({name: 0})
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1", (0,)), ("3", (0, 1, 2)), ("0,4-6", (0, 4, 5, 6)), ("4-4", (4,)), ("2, 1-2", (2, 1))],
+)
+def test_seeds_are_counted_or_named(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "few", "1,", "3-1", "1-", "1.5", "0,3-1"])
+def test_what_names_no_seeds_is_refused_in_a_sentence(text):
+    with pytest.raises(SpecError, match="names no seeds"):
+        parse_seeds(text)
 
 
 def test_equal_runs_have_one_name_and_any_other_value_has_another():

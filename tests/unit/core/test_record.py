@@ -6,7 +6,7 @@ from harness.core.config import RunSpec
 from harness.core.messages import Planned, Result
 from harness.core.record import Record, merged
 
-PARENT = {"schema", "run_id", "limits", "prediction", "machine", "sources", "started", "ended"}
+PARENT = {"schema", "run_id", "limits", "prediction", "machine", "started", "ended"}
 
 
 def test_every_field_of_a_record_comes_from_one_side():

@@ -7,7 +7,7 @@ import numpy as np
 
 from harness.core.config import Protocol, RunSpec, Selector
 from harness.core.messages import Planned
-from harness.core.record import Learned, Measured, Memory, Outcome, Record
+from harness.core.record import Learned, Measured, Memory, Outcome, Record, Source
 
 MACHINE = {
     "commit": "0123456789abcdef0123456789abcdef01234567",
@@ -52,6 +52,11 @@ def blank(
         spec=spec,
         **{"task_version": 1, "started": "2026-01-02T03:04:05Z", "machine": MACHINE, **fields},
     )
+
+
+def made_of(digest: str, kind: str = "model") -> dict[str, Source]:
+    """Say that a plugin was a file with a digest."""
+    return {kind: Source(origin="leaky.py", digest=digest)}
 
 
 def planned(

@@ -14,7 +14,7 @@ from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
 from harness.results import schema
 from harness.results.store import Store, TornLineWarning, read_records
-from tests.unit.report.made_records import blank, lost, measured, scored, sweep
+from tests.unit.report.made_records import blank, lost, made_of, measured, scored, sweep
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -128,19 +128,19 @@ def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, version):
 @pytest.mark.parametrize("outcome", ["ok", "skipped", "diverged"])
 def test_what_another_try_would_repeat_is_finished_under_any_limits(tmp_path, outcome):
     store, record = Store(tmp_path), blank(outcome=outcome)
-    assert store.finished(record.run_id, Limits()) is None
+    assert store.finished(record, Limits()) is None
     store.append(record)
-    assert store.finished(record.run_id, Limits(timeout_s=9e9, memory_bytes=2**60)) == record
+    assert store.finished(record, Limits(timeout_s=9e9, memory_bytes=2**60)) == record
 
 
-@pytest.mark.parametrize("outcome", ["killed", "failed"])
-def test_what_was_killed_or_failed_is_tried_again(tmp_path, outcome):
+@pytest.mark.parametrize("outcome", ["killed", "failed", "not-run"])
+def test_what_was_killed_failed_or_not_run_is_tried_again(tmp_path, outcome):
     store, record = Store(tmp_path), blank(outcome=outcome)
     store.append(record)
-    assert store.finished(record.run_id, Limits(timeout_s=1, memory_bytes=1)) is None
+    assert store.finished(record, Limits(timeout_s=1, memory_bytes=1)) is None
 
 
-@pytest.mark.parametrize("outcome", ["timed-out", "out-of-memory", "not-run"])
+@pytest.mark.parametrize("outcome", ["timed-out", "out-of-memory"])
 @pytest.mark.parametrize(
     ("stored", "asked", "stands"),
     [
@@ -158,7 +158,21 @@ def test_a_run_over_a_limit_is_finished_unless_more_is_allowed_now(
 ):
     store, record = Store(tmp_path), blank(outcome=outcome, limits=stored)
     store.append(record)
-    assert (store.finished(record.run_id, asked) == record) is stands
+    assert (store.finished(record, asked) == record) is stands
+
+
+def test_another_digest_makes_a_run_stale_and_keeps_the_record_of_the_old_code(tmp_path):
+    store = Store(tmp_path)
+    old, new = (blank(sources=made_of(digest)) for digest in ("a", "b"))
+    store.append(old)
+
+    assert store.finished(old, Limits()) == old
+    assert store.finished(new, Limits()) is None
+    assert store.finished(blank(sources={}), Limits()) is None, "nobody noted its code"
+    store.append(new)
+    assert store.finished(new, Limits()) == new
+    assert store.finished(old, Limits()) is None, "what is stored last is what is shown"
+    assert store.records() == [old, new]
 
 
 WRITER = """
