@@ -202,15 +202,15 @@ def test_two_conditions_of_one_model_are_not_chosen_between() -> None:
     assert text == "ran suite/c under 2 conditions, of which one must be chosen"
 
 
-def test_models_that_people_write_alike_are_not_mixed() -> None:
+def test_two_versions_of_a_model_are_not_mixed() -> None:
     changed = [
-        again(record, spec=dataclasses.replace(record.spec, model="s4d[state=32]"))
+        again(record, spec=dataclasses.replace(record.spec, model="s4d@2"))
         for record in three()[2:]
     ]
 
     assert averages([*three()[:2], *changed]) == {
-        ("suite-3 (x)", "s4d"): "2 of 3: lacks suite/c",
-        ("suite-4 (x)", "s4d"): "2 of 4: lacks suite/c, suite/hard",
+        ("suite-3 (x)", "s4d@1"): "2 of 3: lacks suite/c",
+        ("suite-4 (x)", "s4d@1"): "2 of 4: lacks suite/c, suite/hard",
     }
 
 
