@@ -136,8 +136,8 @@ def in_precision(network: Network, precision: str, device: str) -> None:
         raise UnsupportedError("It is measured in 32-true or bf16-mixed; 64-true is for training.")
     if precision == "bf16-mixed":
         mixed = torch.autocast(device, torch.bfloat16)
-        for face in ("forward", "step", "advance", "prefill"):
-            setattr(network, face, mixed(getattr(network, face)))
+        for face in (network.forward, network.step, network.advance, network.prefill):
+            setattr(network, face.__name__, mixed(face))
 
 
 def run(job: Job, send: Send) -> Result:
