@@ -29,9 +29,6 @@ class Leaky(Mixer):
         state = torch.lerp(u, state, self.logit.sigmoid())
         return state, state
 
-    def state_bytes(self, length: int) -> int:
-        return self.logit.nbytes
-
 
 @final
 @dataclass(frozen=True, kw_only=True)

@@ -46,9 +46,29 @@ class Recipe(ABC):
         """Return what trains apart under the recipe's options; `groups` unless they change it."""
         return self.groups
 
+    @property
+    def max_length(self) -> int:
+        """The most positions that it takes, 0 for any number; a constant or an option overrides it.
+
+        Longer tasks are skipped without a word in `skip`, and checks ask for no more.
+        """
+        return 0
+
     def skip(self, task: Task) -> str:  # noqa: ARG002
         """Return why this model cannot do a task, in a sentence; empty if it can."""
         return ""
+
+    @final
+    def refusal(self, task: Task) -> str:
+        """Return what `skip` says, or that a task is longer than `max_length`; empty if neither."""
+        return self.skip(task) or self.too_long(task.max_length)
+
+    @final
+    def too_long(self, length: int) -> str:
+        """Return that so many positions are more than `max_length`; empty if they are not."""
+        if not 0 < self.max_length < length:
+            return ""
+        return f"It takes {self.max_length} positions at most, and these are {length}."
 
     @abstractmethod
     def assemble(

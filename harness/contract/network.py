@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.errors import UnsupportedError
+from harness.core.errors import SpecError, UnsupportedError
 
 State = Any
 """What generation carries from step to step: tensors, or tuples, lists and dicts of them.
@@ -75,8 +75,21 @@ class Stepper(nn.Module, ABC):
             )
 
     def state_bytes(self, length: int) -> int:
-        """Return the bytes that generation holds for one sequence of so many positions."""
-        raise UnsupportedError(f"{type(self).__name__} has no step mode, so it holds no state.")
+        """Return the bytes that generation holds for one sequence of so many positions.
+
+        By default the state before the first position is weighed. A component whose state grows
+        says here how large it is then.
+
+        Raises:
+            UnsupportedError: It cannot generate, or nobody says how its state grows.
+        """
+        held = tensor_bytes(self.initial_state(1))
+        if not held:
+            raise UnsupportedError(
+                f"The state of {type(self).__name__} starts empty and no `state_bytes(length)` "
+                f"says how large it becomes; write one."
+            )
+        return held
 
     def path(self) -> str:
         """Name the implementation that ran, such as `sdpa` or `split`; `torch` if there is one."""
@@ -119,10 +132,6 @@ class Mixer(Stepper):
             return ""
         return "A bidirectional layer sees the future, so it has no step mode."
 
-    def state_bytes(self, length: int) -> int:
-        """Return the bytes of the first state; one that grows has to say so itself."""
-        return tensor_bytes(self.initial_state(1))
-
 
 def _if_it_steps(initial_state: Callable[[Any, int], State]) -> Callable[[Any, int], State]:
     @wraps(initial_state)
@@ -143,13 +152,28 @@ class Network(Stepper):
 
 
 def tensor_bytes(state: State) -> int:
-    """Return the bytes that a state's tensors hold; those that share memory count once."""
-    return sum({held.data_ptr(): held.nbytes() for held in _storages(state)}.values())
+    """Return the bytes that a state's tensors hold; those that share memory count once.
+
+    Raises:
+        SpecError: It holds something that is no tensor.
+    """
+    storages = (tensor.untyped_storage() for tensor in state_tensors(state))
+    return sum({held.data_ptr(): held.nbytes() for held in storages}.values())
 
 
-def _storages(state: State) -> Iterator[torch.UntypedStorage]:
+def state_tensors(state: State) -> Iterator[Tensor]:
+    """Yield a state's tensors.
+
+    Raises:
+        SpecError: It holds something that is no tensor.
+    """
     if isinstance(state, Tensor):
-        yield state.untyped_storage()
+        yield state
     elif isinstance(state, (dict, tuple, list)):
         for part in state.values() if isinstance(state, dict) else state:
-            yield from _storages(part)
+            yield from state_tensors(part)
+    else:
+        raise SpecError(
+            f"A state holds {type(state).__name__!r}, which can be neither weighed nor copied; it "
+            f"must be tensors, or tuples, lists and dicts of them, a counter included."
+        )

@@ -56,7 +56,7 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
 
 def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> Planned:
     """Return a run whose values are all there."""
-    spec, skip = replace(run, task=chosen(task)), model.skip(task)
+    spec, skip = replace(run, task=chosen(task)), model.refusal(task)
     asked = request.requirements and not skip
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})

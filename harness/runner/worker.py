@@ -77,7 +77,7 @@ class ChildRun:
                 Backbone, task, protocol.width, protocol.depth, protocol.dropout
             )
         self.keep(parameters=sum(p.numel() for p in network.parameters() if p.requires_grad))
-        with suppress(UnsupportedError):
+        with suppress(UnsupportedError, SpecError):  # `check` says what is wrong with a state
             self.keep(state_bytes=network.state_bytes(task.max_length))
         return network
 

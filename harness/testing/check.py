@@ -10,6 +10,10 @@ class CheckError(AssertionError):
     """A plugin breaks the contract: what failed and where, in one sentence."""
 
 
+class DisagreementError(CheckError):
+    """Two derivations of the same numbers differ."""
+
+
 class NotApplicableError(SkipTest):
     """A check has nothing to say about a plugin, and why. Test runners show it as skipped."""
 

@@ -15,7 +15,14 @@ from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
 from harness.core.errors import UnsupportedError
 from harness.core.seeding import scope, stream
-from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.check import (
+    Check,
+    CheckError,
+    DisagreementError,
+    NotApplicableError,
+    check,
+)
+from harness.testing.clues import float32_inside
 from harness.testing.tiny_tasks import LENGTH, WIDTH, TinyTask, features_task
 
 
@@ -75,7 +82,7 @@ class ModelUnderTest:
         """Build it, always from the same draws: (b, l, d) to (b, l, d)."""
         with scope("conformance", "init"):
             network = self.recipe.assemble(bare, self.task, WIDTH, 1, 0.0)
-        return network.to(dtype).eval()
+        return in_precision(network, dtype).eval()
 
     def features(
         self,
@@ -87,6 +94,19 @@ class ModelUnderTest:
         """Draw (b, l, d) inputs, always the same ones for a name of the draw."""
         rng = stream("conformance", draw)
         return self.task.inputs.random(batch, length, rng).to(dtype)
+
+
+def in_precision(network: Network, dtype: torch.dtype) -> Network:
+    """Convert a network's real numbers, and the parts of its complex ones, to a real dtype.
+
+    `Module.to` would make complex numbers real.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(dtype.to_complex())
+        elif tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return network
 
 
 def causal_and_noncausal(rule: Callable[[ModelUnderTest], None]) -> Check:
@@ -103,14 +123,17 @@ def _over(rule: Callable[[ModelUnderTest], None], recipe: Recipe, ways: tuple[bo
     reasons = []
     for causal in ways:
         model = ModelUnderTest(recipe, causal)
-        reason = recipe.skip(model.task)
+        reason = recipe.refusal(model.task)
         try:
             if not reason:
                 rule(model)
         except (UnsupportedError, NotApplicableError) as error:
             reason = str(error)
         except CheckError as error:
-            raise CheckError(f"Built with causal={str(causal).lower()}: {error}") from error
+            far = isinstance(error, DisagreementError)
+            clue = float32_inside(model.network(), model.features()) if far else ""
+            way = f"Built with causal={str(causal).lower()}"
+            raise CheckError(f"{way}: {error}{clue}") from error
         reasons.append(reason)
     if all(reasons):
         raise NotApplicableError(reasons[0])

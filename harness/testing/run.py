@@ -87,7 +87,7 @@ def _outcome(
         check(recipe)
     except (NotApplicableError, FetchError) as error:
         return "not-applicable", str(error)
-    except CheckError as error:
+    except (CheckError, SpecError) as error:
         return "failed", str(error)
     except Exception as error:  # whatever a plugin raises is this plugin's failure, told in full
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from harness.contract.model import Recipe
-from harness.contract.network import Network, State, tensor_bytes
+from harness.contract.network import Network, State, state_tensors, tensor_bytes
 from harness.core.errors import UnsupportedError
 from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
 from harness.testing.check import Check, CheckError, NotApplicableError, check
-from harness.testing.model_under_test import ModelUnderTest, causal_only
+from harness.testing.model_under_test import ModelUnderTest, causal_only, in_precision
 from harness.testing.tiny_tasks import LENGTH, WIDTH, features_task
 from harness.testing.tolerance import agree, near_in_half_precision
 
@@ -61,11 +61,11 @@ def takes_an_empty_piece(model: ModelUnderTest) -> None:
     for read in (0, LENGTH // 2):
         with torch.no_grad():
             state = network.prefill(u[:, :read])
-            before = [part.clone() for part in _tensors(state)]
+            before = [part.clone() for part in state_tensors(state)]
             output, after = network.advance(u[:, :0], state)
         if output.shape != u[:, :0].shape:
             raise CheckError(f"A piece of no positions gives an output of {tuple(output.shape)}.")
-        if not all(map(torch.equal, before, _tensors(after))):
+        if not all(map(torch.equal, before, state_tensors(after))):
             raise CheckError(f"A piece of no positions changes the state after {read} positions.")
 
 
@@ -73,10 +73,11 @@ def takes_an_empty_piece(model: ModelUnderTest) -> None:
 def steps_inside_the_backbone(recipe: Recipe) -> None:
     """In a network of several blocks, norms and maps included, it steps as it sees."""
     task = features_task(causal=True)
-    if reason := recipe.skip(task):
+    if reason := recipe.refusal(task):
         raise NotApplicableError(reason)
     with scope("conformance", "init"):
-        network = recipe.assemble(Backbone, task, WIDTH, DEPTH, 0.0).double().eval()
+        network = recipe.assemble(Backbone, task, WIDTH, DEPTH, 0.0)
+    network = in_precision(network, torch.float64).eval()
     u = task.inputs.random(2, LENGTH, stream("conformance")).double()
     try:
         outputs, _ = _stepped(network, u)
@@ -105,12 +106,13 @@ def steps_in_half_precision(model: ModelUnderTest) -> None:
 @causal_only
 def weighs_its_state(model: ModelUnderTest) -> None:
     """`state_bytes` is what the state of one sequence really holds."""
-    network, u = model.network(torch.float32), model.features(1, LONG, torch.float32)
+    long = min(LONG, model.recipe.max_length or LONG)
+    network, u = model.network(torch.float32), model.features(1, long, torch.float32)
     for length in (1, LENGTH):
         _, state = _stepped(network, u[:, :length])
         _check_state_bytes(network, state, length)
     with torch.no_grad():
-        _check_state_bytes(network, network.prefill(u), LONG)
+        _check_state_bytes(network, network.prefill(u), long)
 
 
 @torch.no_grad()
@@ -135,17 +137,17 @@ def _stepped(network: Network, u: Tensor, state: State = None) -> tuple[list[Ten
     return outputs, state
 
 
-def _tensors(state: State) -> list[Tensor]:
-    if isinstance(state, Tensor):
-        return [state]
-    parts = state.values() if isinstance(state, dict) else state
-    return [tensor for part in parts for tensor in _tensors(part)]
-
-
 def _check_state_bytes(network: Network, state: State, length: int) -> None:
-    said, held = network.state_bytes(length), tensor_bytes(state)
+    held = tensor_bytes(state)
+    try:
+        said = network.state_bytes(length)
+    except UnsupportedError as error:
+        raise CheckError(str(error)) from error
     if said != held:
-        raise CheckError(f"state_bytes({length}) says {said} bytes, but the state holds {held}.")
+        raise CheckError(
+            f"state_bytes({length}) says {said} bytes, but the state holds {held}; a model whose "
+            f"state grows must write its own `state_bytes`."
+        )
 
 
 STEPPING_CHECKS: tuple[Check, ...] = (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.testing.check import CheckError
+from harness.testing.check import CheckError, DisagreementError
 
 
 class Tolerance(NamedTuple):
@@ -47,7 +47,8 @@ def agree(actual: Tensor, expected: Tensor, claim: str) -> None:
         claim: What does not hold if they differ, as the beginning of a sentence.
 
     Raises:
-        CheckError: They differ; the message says where and by how much.
+        CheckError: They have not one shape and precision.
+        DisagreementError: They differ; the message says where and by how much.
     """
     for what in ("shape", "dtype"):
         one, other = getattr(actual, what), getattr(expected, what)
@@ -57,7 +58,7 @@ def agree(actual: Tensor, expected: Tensor, claim: str) -> None:
     if not close.all():
         error = (actual - expected).abs().nan_to_num(nan=torch.inf)
         worst = tuple(int(i) for i in torch.unravel_index(error.argmax(), error.shape))
-        raise CheckError(
+        raise DisagreementError(
             f"{claim}: at {worst} it is {actual[worst].item():.6g}, not "
             f"{expected[worst].item():.6g}, and {int((~close).sum())} of {close.numel()} values "
             f"are too far off."

@@ -45,7 +45,7 @@ def train_and_score(
     }
     scores = {split: outputs.score(seen, protocol.batch) for split, seen in figures.items()}
     refuse_nonsense(scores)
-    further, unscored = evaluated(network, task, protocol)
+    further, unscored = evaluated(network, task, recipe, protocol)
     scores |= further
     bounds = interval(figures["test"], outputs, protocol.batch, task.name, task.version)
     history.evaluate_s += now() - start
@@ -64,7 +64,7 @@ def heaviest(batches: Iterator[Batch]) -> Batch:
 
 
 def evaluated(
-    network: Network, task: LearningTask, protocol: Protocol
+    network: Network, task: LearningTask, recipe: Recipe, protocol: Protocol
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Score a trained network on the task's further sets.
 
@@ -80,7 +80,8 @@ def evaluated(
         usual = next(task.rows("validation").batches(protocol.batch)).inputs[0].numel()
     for name, made in further.items():
         try:
-            found = scored(network, made(), task.outputs, usual, protocol.batch)
+            evaluation = taken(recipe, made(), task.outputs)
+            found = scored(network, evaluation, task.outputs, usual, protocol.batch)
         except UnsupportedError as error:
             unscored[name] = str(error)
         except (RuntimeError, MemoryError) as error:
@@ -93,6 +94,14 @@ def evaluated(
             else:
                 unscored[name] = "Its predictions are not finite."
     return scores, unscored
+
+
+def taken(recipe: Recipe, evaluation: Evaluation, outputs: Outputs) -> Evaluation:
+    """Return a further set, if the model takes sequences of its length."""
+    axis = 1 if outputs.documents == 1 else 2
+    if reason := recipe.too_long(evaluation.batch.inputs.shape[axis]):
+        raise UnsupportedError(reason)
+    return evaluation
 
 
 def scored(

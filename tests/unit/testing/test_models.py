@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api import Mixer, Model, Network, NetworkModel, Task
-from harness.testing import Check, CheckError, NotApplicableError, checks_for
+from harness.api import Mixer, Model, Network, NetworkModel, SpecError, Task
+from harness.testing import Check, CheckError, NotApplicableError, checks_for, features_task
 
 
 class Sound(Mixer):
@@ -227,6 +227,88 @@ class HiddenCache(Sound):
         return torch.cat([u.sum(1, keepdim=True), u], 1)[:, 0]
 
 
+class ComplexPoles(Mixer):
+    """A rotating memory a feature, its poles complex numbers: right, and its state is weighed."""
+
+    def __init__(self, width: int, causal: bool) -> None:
+        super().__init__()
+        turn = torch.exp(1j * torch.linspace(0.1, 1, width))
+        self.pole, self.read = nn.Parameter(0.9 * turn), nn.Parameter(turn.flip(0))
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        powers = self.pole ** torch.arange(u.shape[1])[:, None]
+        ages = (torch.arange(u.shape[1])[:, None] - torch.arange(u.shape[1])).tril()
+        kernel = torch.where(torch.ones_like(ages).tril()[..., None] > 0, powers[ages], 0)
+        return torch.einsum("ijd,bjd->bid", self.read * kernel, u.to(kernel.dtype)).real
+
+    def initial_state(self, batch: int) -> Tensor:
+        return self.pole.new_zeros(batch, len(self.pole))
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = self.pole * state + u
+        return (self.read * state).real, state
+
+
+class StepsInReal(ComplexPoles):
+    """Steps as if its poles had no imaginary part."""
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = self.pole.real * state + u
+        return (self.read * state).real, state
+
+
+class Unweighed(Sound):
+    """Leaves the state to be weighed."""
+
+    state_bytes = Mixer.state_bytes
+
+
+class GrowsFromNothing(Unweighed):
+    """Keeps all that it has read, and does not say how much that is."""
+
+    def initial_state(self, batch: int) -> Tensor:
+        return super().initial_state(batch)[:, None][:, :0].clone()
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.cat([state, u[:, None]], 1)
+        return self.linear(state.sum(1)), state
+
+
+class GrowsFromOne(GrowsFromNothing):
+    def initial_state(self, batch: int) -> Tensor:
+        return Sound.initial_state(self, batch)[:, None]
+
+
+class CountsInPython(Sound):
+    def initial_state(self, batch: int) -> tuple[Tensor, int]:  # type: ignore[override]
+        return super().initial_state(batch), 0
+
+    def step(self, u: Tensor, state: tuple[Tensor, int]) -> Any:  # type: ignore[override]
+        output, memory = super().step(u, state[0])
+        return output, (memory, state[1] + 1)
+
+
+class ForwardBySteps(Sound):
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.advance(u, self.initial_state(len(u)))[0]
+
+
+class Float32Inside(Sound):
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward((u / 3).float().to(u.dtype))
+
+
+class LearnedPositions(NoSteps):
+    """Knows 16 positions."""
+
+    def __init__(self, width: int, causal: bool) -> None:
+        super().__init__(width, causal)
+        self.positions = nn.Parameter(torch.randn(16, width))
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.linear(u + self.positions.expand(len(u), -1, -1)[:, : u.shape[1]])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built(Model):
     """A recipe of any of these mixers."""
@@ -235,6 +317,20 @@ class Built(Model):
 
     def build(self, *, width: int, length: int, causal: bool) -> Mixer:
         return self.mixer(width, causal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpTo16(Built):
+    """Declares the most positions that it takes."""
+
+    max_length = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpToSome(Built):
+    """Has the most positions that it takes as an option."""
+
+    max_length: int = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +370,35 @@ CHECKS = {check.name: check for check in checks_for(Built(mixer=Sound))}
 @pytest.mark.parametrize("check", CHECKS.values(), ids=str)
 def test_a_sound_model_passes(check: Check) -> None:
     check(Built(mixer=Sound))
+
+
+@pytest.mark.parametrize("mixer", [ComplexPoles, Unweighed])
+@pytest.mark.parametrize("check", CHECKS.values(), ids=str)
+def test_complex_parameters_and_states_that_nobody_weighed_are_sound(
+    check: Check, mixer: type[Mixer]
+) -> None:
+    check(Built(mixer=mixer))
+
+
+@pytest.mark.parametrize("recipe", [UpTo16, UpToSome])
+def test_a_model_is_asked_for_no_more_positions_than_it_takes(recipe: type[Built]) -> None:
+    model = recipe(mixer=LearnedPositions) if recipe is UpTo16 else recipe(mixer=Unweighed)
+    for check in CHECKS.values():
+        try:
+            check(model)
+        except NotApplicableError as reason:
+            assert "no step mode" in str(reason)  # noqa: PT017 - what passes raises nothing
+
+
+def test_a_longer_task_is_refused_in_a_sentence_and_another_is_not() -> None:
+    task = features_task(causal=True)
+    assert UpToSome(mixer=Sound, max_length=16).refusal(task) == ""
+    assert UpToSome(mixer=Sound, max_length=0).refusal(task) == ""
+    assert UpToSome(mixer=Sound, max_length=15).refusal(task) == (
+        "It takes 15 positions at most, and these are 16."
+    )
+    with pytest.raises(NotApplicableError, match="takes 8 positions at most"):
+        CHECKS["sees-no-future"](UpToSome(mixer=Sound, max_length=8))
 
 
 @pytest.mark.parametrize("mixer", [ZeroAtFirst, NoSteps])
@@ -324,6 +449,12 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
     ("runs-in-half-precision", InfiniteSlopeInHalf, "gradient of 'mixer.linear.weight' is not fin"),
     ("weighs-its-state", LightState, r"state_bytes\(1\) says 31 bytes, but the state holds 32"),
+    ("steps-as-it-sees", StepsInReal, "A step gives another output than forward: at "),
+    ("steps-as-it-sees", Float32Inside, "It is float32 inside .`float` makes float32 of float64.,"),
+    ("differentiates-exactly", Float32Inside, "agrees to float32 precision only"),
+    ("gives-every-parameter-a-gradient", ForwardBySteps, "`forward` calls `advance`, which carr"),
+    ("weighs-its-state", GrowsFromNothing, r"starts empty and no `state_bytes\(length\)` says how"),
+    ("weighs-its-state", GrowsFromOne, "whose state grows must write its own `state_bytes`"),
     ("weighs-its-state", HiddenCache, r"state_bytes\(1100\) says 32 bytes, but the state holds"),
 ]
 
@@ -332,6 +463,12 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
 def test_a_broken_model_is_caught(name: str, mixer: type[Mixer], sentence: str) -> None:
     with pytest.raises(CheckError, match=sentence):
         CHECKS[name](Built(mixer=mixer))
+
+
+@pytest.mark.parametrize("name", ["takes-an-empty-piece", "weighs-its-state"])
+def test_a_state_of_something_else_than_tensors_is_told_in_a_sentence(name: str) -> None:
+    with pytest.raises(SpecError, match=r"A state holds .int., .* a counter included"):
+        CHECKS[name](Built(mixer=CountsInPython))
 
 
 def test_a_layer_that_is_wrong_only_above_another_is_caught() -> None:

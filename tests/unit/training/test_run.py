@@ -69,10 +69,10 @@ class Untrained(Recipe):
         raise AssertionError
 
 
-def evaluated(network):
+def evaluated(network, recipe=Untrained):
     """Score a network; returns the figures of the further sets, and why others have none."""
     spec = RunSpec(task="held", model="clock", protocol=Protocol(batch=4))
-    found, _ = train_and_score(network, Held(), Untrained(), spec, lambda step, loss: None)
+    found, _ = train_and_score(network, Held(), recipe(), spec, lambda step, loss: None)
     further = {name: found.scores[name] for name in found.scores if name in Held().evaluations()}
     return further, found.unscored
 
@@ -102,6 +102,18 @@ def test_what_cannot_follow_a_rate_leaves_its_reason_and_the_other_figures():
 
     assert list(scores) == ["longer"]
     assert unscored == {"coarser": "It has no clock.", "infinite": "It has no clock."}
+
+
+def test_a_set_longer_than_the_model_takes_leaves_its_reason_and_is_not_shown_to_it():
+    class Short(Untrained):
+        max_length = 8
+
+    network = Clock()
+    scores, unscored = evaluated(network, Short)
+
+    assert list(scores) == ["coarser"]
+    assert unscored["longer"] == "It takes 8 positions at most, and these are 32."
+    assert max(length for _, length in network.seen) == 8
 
 
 @pytest.mark.parametrize(
