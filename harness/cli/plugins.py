@@ -45,11 +45,16 @@ def check(
         sys.exit(
             subprocess.call(check_all.command("auto", name, tuple(plugin)) + ["--json"] * json)
         )
-    failed = False
+    failed, unchecked = False, 0
     typer.echo(check_all.HEADING, err=json)
     for verdict in check_all.check_all(tuple(plugin)):
         failed |= bool(verdict.complaints)
+        unchecked += bool(verdict.unchecked)
         typer.echo(verdict.as_json() if json else verdict)
+    if unchecked:
+        typer.echo(
+            f"Not all was checked: {unchecked} lack files, which says nothing of them.", err=json
+        )
     sys.exit(1 if failed else 0)
 
 

@@ -12,8 +12,10 @@ from harness.measure.clock import now
 from harness.measure.machine import python
 from harness.plugins.registry import registry
 
-OUTCOMES = ("passed", "failed", "not-applicable")
-HEADING = f"{'kind':<6} {'name':<24} {'passed':>6} {'failed':>6} {'n/a':>4} {'s':>7}"
+OUTCOMES = ("passed", "failed", "not-checked", "not-applicable")
+HEADING = (
+    f"{'kind':<6} {'name':<24} {'passed':>6} {'failed':>6} {'not checked':>11} {'n/a':>4} {'s':>7}"
+)
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,18 @@ class Verdict:
     complaints: list[str]
     """A sentence for each check that failed, or for what kept them from being made."""
     seconds: float
+    unchecked: str = ""
+    """Why checks could not be made, which is no complaint."""
 
     def as_json(self) -> str:
         """Write it for scripts."""
         return msgspec.json.encode(self).decode()
 
     def __str__(self) -> str:
-        passed, failed, apart = (self.counts[outcome] for outcome in OUTCOMES)
-        row = f"{self.kind:<6} {self.name:<24} {passed:>6} {failed:>6} {apart:>4}"
-        return "\n".join([f"{row} {self.seconds:>7.1f}", *(f"  {c}" for c in self.complaints)])
+        passed, failed, unmade, apart = (self.counts[outcome] for outcome in OUTCOMES)
+        row = f"{self.kind:<6} {self.name:<24} {passed:>6} {failed:>6} {unmade:>11} {apart:>4}"
+        told = [*self.complaints, *([f"Not checked: {self.unchecked}"] if self.unchecked else [])]
+        return "\n".join([f"{row} {self.seconds:>7.1f}", *(f"  {each}" for each in told)])
 
 
 def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
@@ -67,7 +72,8 @@ def verdict(kind: Kind, name: str, plugins: tuple[str, ...]) -> Verdict:
     results: list[dict[str, Any]] = list(map(msgspec.json.decode, done.stdout.splitlines()))
     counts = {what: sum(r["outcome"] == what for r in results) for what in OUTCOMES}
     complaints = [f"{r['name']}: {r['reason']}" for r in results if r["outcome"] == "failed"]
-    if done.returncode and not complaints:
+    unmade = [r["reason"] for r in results if r["outcome"] == "not-checked"]
+    if done.returncode and not complaints + unmade:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with code {done.returncode}"]
         complaints = [f"It cannot be checked: {last[0]}"]
-    return Verdict(kind, name, counts, complaints, now() - start)
+    return Verdict(kind, name, counts, complaints, now() - start, unmade[0] if unmade else "")

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Check a plugin and print a line for each result.
 
     Returns:
-        0 if no check failed, 1 if one did, 2 if there is no such plugin.
+        0 if no check failed, 1 if one did or could not be made, 2 if there is no such plugin.
     """
     parser = argparse.ArgumentParser(prog="python -m harness.testing", description=__doc__)
     parser.add_argument("kind", choices=("auto", *KINDS))
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     try:
         for result in run_checks(given.kind, given.name, tuple(given.plugin)):
-            failed |= result.outcome == "failed"
+            failed |= result.outcome in {"failed", "not-checked"}
             text = f"{result.outcome:15}{result.name}  {result.reason}".rstrip()
             line = msgspec.json.encode(asdict(result)).decode() if given.json else text
             sys.stdout.write(line + "\n")

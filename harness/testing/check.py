@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 from unittest import SkipTest
 
+CheckOutcome = Literal["passed", "failed", "not-checked", "not-applicable"]
+"""Not checked: what the check looks at is not here, so nobody knows what would come of it."""
+
 
 class CheckError(AssertionError):
     """A plugin breaks the contract: what failed and where, in one sentence."""
@@ -47,11 +50,11 @@ class CheckResult:
     """What came of one check."""
 
     name: str
-    outcome: Literal["passed", "failed", "not-applicable"]
+    outcome: CheckOutcome
     sentence: str
     """The rule."""
     reason: str
-    """What failed and where, or why the check does not apply; empty if it passed."""
+    """What failed and where, or why it was not made or does not apply; empty if it passed."""
     seconds: float
 
 

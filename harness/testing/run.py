@@ -12,7 +12,13 @@ from harness.data.fetch import FetchError, fault
 from harness.measure.clock import now
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
-from harness.testing.check import Check, CheckError, CheckResult, NotApplicableError
+from harness.testing.check import (
+    Check,
+    CheckError,
+    CheckOutcome,
+    CheckResult,
+    NotApplicableError,
+)
 from harness.testing.learning_tasks import LEARNING_CHECKS
 from harness.testing.measured_tasks import MEASURED_CHECKS
 from harness.testing.models import MODEL_CHECKS
@@ -58,7 +64,7 @@ def run_checks(
         SpecError: Nobody has the name, or the plugin cannot be imported or built.
     """
     recipe = build(kind_of(text, plugins) if kind == "auto" else kind, text, plugins)
-    absent = _absent(recipe)
+    absent = _absent(recipe, plugins)
     for check in checks_for(recipe):
         start = now()
         outcome, reason = _outcome(check, recipe, absent)
@@ -71,22 +77,23 @@ def run_checks(
         )
 
 
-def _absent(recipe: Any) -> str:
+def _absent(recipe: Any, plugins: tuple[str, ...]) -> str:
     """Say in a sentence which files of a task's are not here; nothing if it lacks none."""
     files = recipe.files() if recipe.kind == "task" else ()
-    names = ", ".join(file.name for file in files if fault(file))
-    return f"Not fetched: {names}; run `ssm-bench data fetch {recipe.name}`." if names else ""
+    wrong = ", ".join(f"{file.name} {what}" for file in files if (what := fault(file)))
+    named = "".join(f" --plugin {path}" for path in plugins)
+    return f"{wrong}; run `ssm-bench data fetch {recipe.name}{named}`." if wrong else ""
 
 
-def _outcome(
-    check: Check, recipe: Any, absent: str
-) -> tuple[Literal["passed", "failed", "not-applicable"], str]:
+def _outcome(check: Check, recipe: Any, absent: str) -> tuple[CheckOutcome, str]:
     if absent:
-        return "not-applicable", absent
+        return "not-checked", absent
     try:
         check(recipe)
-    except (NotApplicableError, FetchError) as error:
+    except NotApplicableError as error:
         return "not-applicable", str(error)
+    except FetchError as error:
+        return "not-checked", str(error)
     except (CheckError, SpecError) as error:
         return "failed", str(error)
     except Exception as error:  # whatever a plugin raises is this plugin's failure, told in full

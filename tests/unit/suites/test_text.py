@@ -220,8 +220,8 @@ def test_checking_a_task_whose_files_are_not_here_downloads_nothing_and_says_why
     monkeypatch.setattr(text, "ARCHIVE", site.put(NAME, content))
     results = list(run_checks("task", "lra/text"))
 
-    assert {result.outcome for result in results} == {"not-applicable"}
-    assert "run `ssm-bench data fetch lra/text`" in results[0].reason
+    assert {result.outcome for result in results} == {"not-checked"}
+    assert results[0].reason == f"{NAME} is not there; run `ssm-bench data fetch lra/text`."
     assert site.asked == []
 
 
