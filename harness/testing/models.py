@@ -17,11 +17,10 @@ from harness.nn.backbone import Backbone
 from harness.testing.check import (
     Check,
     CheckError,
-    DisagreementError,
     NotApplicableError,
     check,
 )
-from harness.testing.clues import forward_by_steps
+from harness.testing.clues import float32_inside, forward_by_steps
 from harness.testing.generators import advance_global_generators
 from harness.testing.model_under_test import ModelUnderTest, causal_and_noncausal, causal_only
 from harness.testing.stepping import STEPPING_CHECKS
@@ -115,8 +114,16 @@ def runs_in_half_precision(model: ModelUnderTest) -> None:
     """Under bfloat16 autocast it stays near its float32 self, or refuses with a sentence."""
     network, u = model.network(torch.float32), model.features(dtype=torch.float32)
     exact = network(u).detach()
-    with torch.autocast("cpu", torch.bfloat16):
-        output = network(u)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            output = network(u)
+    except RuntimeError as error:
+        said = (str(error) or "RuntimeError").strip().splitlines()[-1]
+        raise CheckError(
+            f"Under bfloat16 autocast it raises {said} Leave autocast for what cannot be done in it "
+            f"(`torch.autocast(u.device.type, enabled=False)`), or raise UnsupportedError with a "
+            f"sentence."
+        ) from error
     near_in_half_precision(output, exact, "output")
     if output.requires_grad:
         output.float().square().sum().backward()
@@ -153,8 +160,10 @@ def differentiates_exactly(model: ModelUnderTest) -> None:
     try:
         gradcheck(lambda u, *_: network(u), (u, *parameters), fast_mode=True)
     except GradcheckError as error:
-        found = " ".join(str(error).split())[:300]
-        raise DisagreementError(f"A gradient is not the derivative: {found}") from error
+        if clue := float32_inside(network, u):
+            raise CheckError(f"Finite differences cannot tell its gradients.{clue}") from error
+        found = " ".join(str(error).partition("The above quantities")[0].split())[:300]
+        raise CheckError(f"A gradient is not the derivative: {found}") from error
 
 
 @check
@@ -203,8 +212,11 @@ def _zero_gradients(network: Network, u: Tensor, trainable: dict[str, nn.Paramet
     (output * weights.cos()).sum().backward()
     for name, parameter in trainable.items():
         if parameter.grad is None:
-            ignored = f"The parameter {name!r} gets no gradient; the output ignores it."
-            raise CheckError(ignored + forward_by_steps(network, u))
+            clue = forward_by_steps(network, u)
+            clue = clue or " Use it, or freeze it with `requires_grad_(False)`."
+            raise CheckError(
+                f"The parameter {name!r} gets no gradient: the output ignores it.{clue}"
+            )
         if not parameter.grad.isfinite().all():
             raise CheckError(f"The gradient of the parameter {name!r} is not finite.")
     return {name for name, p in trainable.items() if p.grad is not None and not p.grad.any()}

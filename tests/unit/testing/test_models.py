@@ -209,6 +209,13 @@ class CoarseProducts(NoSteps):
         return mixed if mixed.dtype == u.dtype else (4 * mixed).round() / 4
 
 
+class FailsInHalf(NoSteps):
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("The following operation failed.\nNo rule for complex numbers.")
+        return self.linear(u)
+
+
 class InfiniteSlopeInHalf(NoSteps):
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
         mixed = self.linear(u)
@@ -448,10 +455,16 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("steps-in-half-precision", StateInHalf, r"state_bytes\(16\) says 32 bytes, but the state hol"),
     ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
     ("runs-in-half-precision", InfiniteSlopeInHalf, "gradient of 'mixer.linear.weight' is not fin"),
+    ("runs-in-half-precision", FailsInHalf, "raises No rule for complex numbers. Leave autocast"),
+    ("gives-every-parameter-a-gradient", Idle, "Use it, or freeze it with `requires_grad_.False.`"),
     ("weighs-its-state", LightState, r"state_bytes\(1\) says 31 bytes, but the state holds 32"),
     ("steps-as-it-sees", StepsInReal, "A step gives another output than forward: at "),
     ("steps-as-it-sees", Float32Inside, "It is float32 inside .`float` makes float32 of float64.,"),
-    ("differentiates-exactly", Float32Inside, "agrees to float32 precision only"),
+    (
+        "differentiates-exactly",
+        Float32Inside,
+        "Finite differences cannot tell its gradients. It is fl",
+    ),
     ("gives-every-parameter-a-gradient", ForwardBySteps, "`forward` calls `advance`, which carr"),
     ("weighs-its-state", GrowsFromNothing, r"starts empty and no `state_bytes\(length\)` says how"),
     ("weighs-its-state", GrowsFromOne, "whose state grows must write its own `state_bytes`"),
