@@ -3,9 +3,19 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Protocol", "RunSpec", "Selector", "load_model", "load_task", "read_records", "run"]
+__all__ = [
+    "Limits",
+    "Protocol",
+    "RunSpec",
+    "Selector",
+    "load_model",
+    "load_task",
+    "read_records",
+    "run",
+]
 
 _HOMES = {
+    "Limits": "harness.core.config",
     "Protocol": "harness.core.config",
     "RunSpec": "harness.core.config",
     "Selector": "harness.core.config",

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
@@ -125,14 +126,14 @@ def build(kind: Kind, text: str, plugins: tuple[str, ...] = ()) -> Any:
     return recipe(**checked_options(recipe, selector.options, repr(selector.name)))
 
 
-def load_model(text: str) -> Any:
-    """Build a model's recipe from text such as `s4d[state=64]`."""
-    return build("model", text)
+def load_model(text: str, *, plugins: Sequence[str] = ()) -> Any:
+    """Build a model's recipe from text such as `s4d[state=64]`; `plugins` are further files."""
+    return build("model", text, tuple(plugins))
 
 
-def load_task(text: str) -> Any:
-    """Build a task's recipe from text such as `synthetic/shift[length=512]`."""
-    return build("task", text)
+def load_task(text: str, *, plugins: Sequence[str] = ()) -> Any:
+    """Build a task's recipe from text such as `synthetic/shift[length=512]`; see `load_model`."""
+    return build("task", text, tuple(plugins))
 
 
 def options(recipe: Any) -> dict[str, Option]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core import codec
-from harness.core.config import Limits, Option, RunSpec
+from harness.core.config import Limits, Option, Protocol, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
 from harness.core.record import Record, merged
@@ -121,31 +121,49 @@ def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[Ru
     return tuple(replace(run, device=device) for run in runs)
 
 
-def run(
+def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command line
     tasks: str | Sequence[str],
     models: str | Sequence[str],
     *,
+    protocol: Protocol | Mapping[str, Option] | None = None,
     seeds: int | Sequence[int] = 1,
-    results: str = RESULTS,
     device: str = "cpu",
+    plugins: str | Sequence[str] = (),
+    results: str = RESULTS,
     limits: Limits | None = None,
+    executor: str = "local",
 ) -> list[Record]:
     """Run every model on every task, and return the records: the Python face of `ssm-bench run`.
 
     Args:
         tasks: One pattern or several, such as `synthetic/shift` or `scaling`.
         models: One selector or several, such as `s4d[state=32]`.
+        protocol: A whole protocol, or only what is changed in each task's own: `{"steps": 200}`.
         seeds: How many, from 0 on, or which.
-        results: The folder of records; what it holds is not run again.
         device: `cpu` or `cuda`.
-        limits: What each run may use.
+        plugins: A file or several that hold further models and tasks, such as `leaky.py`.
+        results: The folder of records; what it holds is not run again.
+        limits: What each run may use: `Limits(timeout_s=600, memory_bytes=2**31)`.
+        executor: Where runs are executed: an entry point of `ssm_bench.executors`.
+
+    Returns:
+        A record for each run, in order; those that did not finish say why.
 
     Raises:
         SpecError: A name or an option is wrong.
     """
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
-    runs = requests(listed(tasks), listed(models), seeds=chosen, device=device)
-    sweep = Sweep(runs=runs, results=results, limits=limits or Limits())
+    chosen, files = range(seeds) if isinstance(seeds, int) else seeds, tuple(listed(plugins))
+    runs = requests(listed(tasks), listed(models), seeds=chosen, device=device, plugins=files)
+    if isinstance(protocol, Protocol):
+        runs, protocol = tuple(replace(each, protocol=protocol) for each in runs), None
+    sweep = Sweep(
+        runs=runs,
+        results=results,
+        plugins=files,
+        limits=limits or Limits(),
+        executor=executor,
+        changes=protocol or {},
+    )
     planned = plan(sweep)
     if planned.problems:
         raise SpecError(planned.problems[0])

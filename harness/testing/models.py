@@ -120,7 +120,7 @@ def runs_in_half_precision(model: ModelUnderTest) -> None:
     except RuntimeError as error:
         said = (str(error) or "RuntimeError").strip().splitlines()[-1]
         raise CheckError(
-            f"Under bfloat16 autocast it raises {said} Leave autocast for what cannot be done in it "
+            f"Under bfloat16 autocast it raises {said} Leave autocast for what fails in it "
             f"(`torch.autocast(u.device.type, enabled=False)`), or raise UnsupportedError with a "
             f"sentence."
         ) from error

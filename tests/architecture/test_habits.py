@@ -95,6 +95,7 @@ def test_the_public_names_of_the_harness_are_these() -> None:
         sorted(harness.__all__)
         == harness.__all__
         == [
+            "Limits",
             "Protocol",
             "RunSpec",
             "Selector",
