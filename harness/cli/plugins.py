@@ -74,13 +74,18 @@ def new(
     kind: Annotated[str, typer.Argument(help="model or task.")],
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits, dashes.")],
     folder: Annotated[Path, typer.Option(help="Where the package's folder is made.")] = Path(),
+    network: Annotated[
+        bool, typer.Option("--network", help="A model that builds its whole network.")
+    ] = False,
 ) -> None:
     """Write a complete, passing plugin package to start from."""
     from harness.plugins.scaffold import create
 
     if kind not in {"model", "task"}:
         raise unknown("kind of plugin", kind, ["model", "task"])
-    path = create("model" if kind == "model" else "task", name, folder)
+    if network and kind == "task":
+        raise SpecError("Only a model may be a network; leave --network out for a task.")
+    path = create("model" if kind == "model" else "task", name, folder, network=network)
     place = path if path.is_absolute() else f"./{path}"  # a bare name would be an index's package
     typer.echo(f"Wrote {path}. Next: pip install --editable {place} && ssm-bench check {name}")
 

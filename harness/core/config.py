@@ -42,6 +42,7 @@ class Protocol:
     depth: int = 2
     """Blocks of the backbone."""
     dropout: float = 0.0
+    """Share of features dropped in training."""
     lr: float = 0.0
     """Learning rate of all that has none of its own; 0 for the recipe's."""
     lr_scale: float = 1.0
@@ -58,6 +59,7 @@ class Protocol:
     clip: float = 0.0
     """Largest norm of the whole gradient; 0 for no clipping."""
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    """Of parameters and of arithmetic."""
     evaluations: int = 5
     """How often during training the validation split is scored."""
     budget_s: float = 60.0
@@ -193,7 +195,9 @@ class Limits:
     """What a run may use before its parent stops it; 0 for no limit. Not part of a run's name."""
 
     timeout_s: float = 0.0
+    """Seconds."""
     memory_bytes: int = 0
+    """Bytes that its process may hold."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Writes a new plugin: a package of one module that works, passes its checks and can be installed.
 
 No torch. The files come from `templates/<kind>`; a template's name is the file's name and `.tmpl`.
+What a whole network has otherwise than a mixer's model stands in `templates/network`.
 """
 
 import keyword
@@ -18,13 +19,16 @@ from harness.plugins.registry import registry
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def create(kind: Literal["model", "task"], name: str, folder: Path) -> Path:
+def create(
+    kind: Literal["model", "task"], name: str, folder: Path, *, network: bool = False
+) -> Path:
     """Write the package `folder / name`.
 
     Args:
         kind: What the plugin shall be.
         name: Its name: lower-case letters and digits, parts joined by dashes.
         folder: Where the package's folder is made.
+        network: Whether a model builds its whole network instead of a mixer.
 
     Returns:
         The package's folder.
@@ -39,7 +43,11 @@ def create(kind: Literal["model", "task"], name: str, folder: Path) -> Path:
     _check_name(kind, name, module)
     package.mkdir(parents=True)
     words = {"name": name, "module": module, "class_name": _class_name(name)}
-    for template in (files("harness.plugins") / "templates" / kind).iterdir():
+    templates = files("harness.plugins") / "templates"
+    found = {template.name: template for template in (templates / kind).iterdir()}
+    if network:
+        found |= {template.name: template for template in (templates / "network").iterdir()}
+    for template in found.values():
         target = template.name.removesuffix(".tmpl").replace("module", module)
         (package / target).write_text(Template(template.read_text()).substitute(words))
     return package

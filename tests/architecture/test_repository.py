@@ -103,17 +103,28 @@ def test_the_readme_shows_the_example_that_the_tests_run(root: Path) -> None:
     assert f"```python\n{example}```" in (root / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["leaky", "flip"])
-def test_the_documentation_includes_the_example_itself(root: Path, name: str) -> None:
-    page = {"leaky": "add-a-model.md", "flip": "add-a-task.md"}[name]
-    assert f'--8<-- "examples/{name}.py"' in (root / "docs" / page).read_text()
+def test_the_documentation_includes_the_examples_themselves(root: Path) -> None:
+    pages = {
+        "leaky": "add-a-model.md",
+        "flip": "add-a-task.md",
+        "hugging_face": "add-a-network.md",
+        "notebook": "notebook.md",
+    }
+    assert {path.stem for path in (root / "docs" / "examples").glob("*.py")} == pages.keys()
+    for name, page in pages.items():
+        assert f'--8<-- "examples/{name}.py"' in (root / "docs" / page).read_text()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("model", "leaky"), ("task", "flip")])
+@pytest.mark.filterwarnings("ignore")  # other people's packages
+@pytest.mark.parametrize(
+    ("kind", "name"), [("model", "leaky"), ("task", "flip"), ("model", "hugging-face")]
+)
 def test_the_examples_keep_the_contract(
     root: Path, kind: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plugin = root / "docs" / "examples" / f"{name}.py"
+    if name == "hugging-face":
+        pytest.importorskip("transformers")
+    plugin = root / "docs" / "examples" / f"{name.replace('-', '_')}.py"
     assert main([kind, name, "--plugin", str(plugin), "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 5
 

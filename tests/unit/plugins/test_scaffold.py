@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from harness.api import NetworkModel
 from harness.core.errors import SpecError
 from harness.core.plugin_names import GROUPS
 from harness.plugins.loading import build
@@ -33,6 +34,7 @@ def test_a_new_plugin_passes_every_check_that_applies(kind: Kind, tmp_path: Path
 
 def test_its_own_test_passes(tmp_path: Path) -> None:
     packages = [create(kind, f"tested-{kind}", tmp_path) for kind in KINDS]
+    packages.append(create("model", "tested-network", tmp_path, network=True))
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -42,6 +44,18 @@ def test_its_own_test_passes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
     assert "failed" not in done.stdout
+
+
+def test_a_new_network_passes_every_check_and_is_its_own_backbone(tmp_path: Path) -> None:
+    package = create("model", "fresh-network", tmp_path, network=True)
+    file = str(package / "fresh_network.py")
+
+    assert {result.outcome for result in run_checks("auto", "fresh-network", (file,))} == {"passed"}
+    assert isinstance(build("model", "fresh-network", (file,)), NetworkModel)
+    plain = create("model", "fresh-mixer", tmp_path)
+    assert sorted(path.suffix for path in package.iterdir()) == sorted(
+        path.suffix for path in plain.iterdir()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
