@@ -1,4 +1,4 @@
-"""Other people's layers, wrapped as users would: they pass, or fail with a sentence that is right."""
+"""Layers of other packages, wrapped as users would: they pass, or fail with the right sentence."""
 
 # ruff: noqa: D101 - the classes are other people's models
 
