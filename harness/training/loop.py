@@ -132,7 +132,7 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
     """Train, and leave the network with the parameters that scored best on validation.
 
     Raises:
-        DivergedError: A loss is not finite.
+        DivergedError: A loss is not finite, or no score on validation is.
     """
     history, selection = History(), Selection(trainer, task, protocol)
     due = evaluation_steps(protocol)
@@ -179,7 +179,8 @@ class Selection:
     def __init__(self, trainer: Trainer, task: LearningTask, protocol: Protocol) -> None:
         self.trainer, self.outputs, self.batch = trainer, task.outputs, protocol.batch
         self.rows = task.rows("validation")
-        self.best, self.kept = -math.inf, copy.deepcopy(trainer.network.state_dict())
+        self.best = -math.inf
+        self.kept: dict[str, Any] | None = None
 
     def consider(self, step: int, history: History) -> None:
         """Score the network as it is, and keep it if none was better."""
@@ -193,5 +194,12 @@ class Selection:
         history.evaluate_s += now() - start
 
     def restore(self) -> None:
-        """Put the kept parameters back."""
+        """Put the kept parameters back.
+
+        Raises:
+            DivergedError: There are none: no score was better than the worst there is.
+        """
+        if self.kept is None:
+            metric = self.outputs.metric
+            raise DivergedError(f"Every {metric} of the validation split was infinite or NaN.")
         self.trainer.network.load_state_dict(self.kept)

@@ -214,6 +214,23 @@ def test_a_loss_that_is_no_number_stops_the_training_with_its_step():
         fit(trainer(task=poisoned), poisoned, PROTOCOL, listen)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unscored(Double):
+    """What it trains on is as it should be; what it is validated on is not a number."""
+
+    def split(self, name):
+        batch = super().split(name)
+        return batch if name == "train" else Batch(batch.inputs, batch.targets * math.nan)
+
+
+def test_a_training_whose_every_validation_is_no_number_has_diverged():
+    """The parameters that it began with must not be scored as if they were trained."""
+    task = Unscored()
+
+    with pytest.raises(DivergedError, match="Every r2 of the validation split"):
+        fit(trainer(task=task), task, PROTOCOL, listen)
+
+
 def test_seconds_end_a_training_early_and_the_end_is_scored():
     short = replace(PROTOCOL, steps=100_000, seconds=0.05)
 
