@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from harness.core.config import Limits, Option, RunSpec, Selector
+from harness.core.interference import SHARE, Interference
 
 SCHEMA = 2
 S = TypeVar("S", bound=msgspec.Struct)
@@ -54,6 +55,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Further evaluations without figures, and why, in a sentence."""
     shortcuts: dict[str, float] = {}
     """Scores that ways around the question reach, by name, as the task says."""
+    interference: Interference | None = None
+    """What else used the processors, from the first step to the last; None in older records."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +75,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Floating-point operations of one call; None where an operator has no formula."""
     spent_s: float
     """Seconds that the whole measurement took, all passes and the set-up."""
+    interference: Interference | None = None
+    """What else used the processors during the timed calls; None in older records."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,10 +154,53 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The machine and the torch that it was made with, in a few words."""
+        """The machine and the torch that it was made with, in a few words.
+
+        What is timed or weighed is compared on one place only.
+        """
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
-        return f"{processor}, {cores} cores, torch {torch}"
+        threads = self.machine.get("threads", cores)  # a run that never started has none yet
+        return f"{processor}, {cores} cores, {threads} threads, torch {torch}"
+
+    @property
+    def interference(self) -> Interference | None:
+        """What else used the processors while it was timed."""
+        timed = self.learned or self.measured
+        return timed.interference if timed else None
+
+    @property
+    def disturbed(self) -> bool | None:
+        """Whether other work disturbed its times; None where nobody knows."""
+        return self.interference.disturbed if self.interference else self._starved
+
+    @property
+    def _starved(self) -> bool | None:
+        """Whether an older record's calls took more time than the process had of a processor.
+
+        A call on a processor is busy from its start to its end, if nobody takes the core away.
+        """
+        states = [self.machine.get(when, {}).get("cpu_s") for when in ("before", "after")]
+        if self.spec.device != "cpu" or None in states:
+            return None
+        called = self.learned.train_s if self.learned else 0.0
+        if self.measured:
+            called = self.measured.first_call_s + sum(self.measured.call_s)
+        return True if states[1] - states[0] < (1 - SHARE) * called else None
+
+    def outweighs(self, later: "Record") -> bool:
+        """Say whether it is shown nevertheless when the same run was tried again.
+
+        Only a measurement is, beside one of the same code that others disturbed no less, or
+        beside a try that was not even started.
+        """
+        places = [(each.place, each.machine.get("commit")) for each in (self, later)]
+        if self.measured is None or places[0] != places[1]:
+            return False
+        if later.measured is None:
+            return later.outcome == "not-run"
+        ours, theirs = self.interference, later.interference
+        return bool(ours and theirs and theirs.disturbed and theirs.most >= ours.most)
 
 
 def digests(sources: Mapping[str, Source]) -> dict[str, str]:

@@ -82,7 +82,7 @@ class CostCurve:
 
 
 class CostCurves:
-    """All that records say about cost."""
+    """All that records say about cost, but those that others disturbed."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         groups: dict[tuple[object, ...], list[Record]] = {}
@@ -92,7 +92,7 @@ class CostCurves:
             spec = record.spec
             if record.parameters == 0:
                 self.untrained.add(record.model.name)
-            if record.measured is not None and spec.protocol is not None:
+            if record.measured and spec.protocol and not record.disturbed:
                 which = spec.task.name, record.model, spec.device, spec.protocol.precision
                 key = *which, size_of(spec, 0), record.place
                 groups.setdefault(key, []).append(record)

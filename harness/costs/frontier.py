@@ -41,7 +41,9 @@ class Frontier:
         """Return the seconds and bytes that a run will take; empty if nothing is known."""
         if not self.measured[planned.ladder]:
             return {}
-        curve = CostCurve(self.measured[planned.ladder])
+        known = self.measured[planned.ladder]
+        # Where others disturbed every length so far, the next one is not likely to be quicker.
+        curve = CostCurve([record for record in known if not record.disturbed] or known)
         call = curve.at(curve.size._replace(length=planned.length))
         size = {} if call.bytes is None else {"bytes": call.bytes}
         return {"seconds": CALLS * call.seconds, **size}

@@ -30,6 +30,7 @@ def facts() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.processor()),
         "cores": cores(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
         "ram_bytes": int(min(psutil.virtual_memory().total, control_group.memory_bytes())),
     }
 

@@ -65,19 +65,21 @@ class Store:
         return self.folder / record.spec.task.name / f"{record.spec.model.name}.jsonl"
 
     def records(self) -> list[Record]:
-        """Return the latest record of every run, in the order in which the runs first came.
+        """Return the record of every run, the latest, in the order in which the runs first came.
+
+        A disturbed measurement does not take the place of a quieter one.
 
         A run of a plugin whose code has changed since stands beside the one of the new code.
 
         Raises:
             SpecError: A line in the middle of a file is damaged, or a newer version wrote it.
         """
-        every = self._all()
-        return list({(each.run_id, *each.digests.values()): each for each in every}.values())
+        return list(self._shown().values())
 
     def get(self, run_id: str) -> Record | None:
         """Return the latest record of a run."""
-        return {record.run_id: record for record in self._all()}.get(run_id)
+        latest = {record.run_id: record for record in self._all()}.get(run_id)
+        return latest and self._shown()[_code_key(latest)]
 
     def finished(self, run: Planned | Record, limits: Limits) -> Record | None:
         """Return the record that makes another try of a run needless, if there is one.
@@ -85,15 +87,26 @@ class Store:
         A score, a skip and a divergence stand, as long as the code of the plugins is the same. What
         ran out of time or memory stands as long as no larger limit is asked for besides. What was
         killed or failed is tried again, and so is what was not run: that may have had a cause which
-        is gone.
+        is gone. So had a measurement that others disturbed; a training keeps its score.
         """
         record = self.get(run.spec.run_id)
         if record is None or record.digests != digests(run.sources):
+            return None
+        if record.measured is not None and record.disturbed:
             return None
         if record.outcome in SETTLED:
             return record
         stands = record.outcome in BOUNDED and _covers(record.limits, limits)
         return record if stands else None
+
+    def _shown(self) -> dict[tuple[str, ...], Record]:
+        """Return for every run, and every code of it, the record that counts."""
+        found: dict[tuple[str, ...], Record] = {}
+        for record in self._all():
+            known = found.get(_code_key(record))
+            if known is None or not known.outweighs(record):
+                found[_code_key(record)] = record
+        return found
 
     def _all(self) -> Iterator[Record]:
         for path in sorted(self.folder.rglob("*.jsonl")):
@@ -169,6 +182,7 @@ def row(record: Record) -> dict[str, Any]:
         "peak_bytes": memory and memory.peak_bytes,
         "delta_bytes": memory and memory.delta_bytes,
         "memory_method": memory and memory.method,
+        "disturbed": record.disturbed,
         "parameters": record.parameters,
         "state_bytes": record.state_bytes,
         "predicted_s": record.prediction.get("seconds"),
@@ -182,6 +196,10 @@ def row(record: Record) -> dict[str, Any]:
         "started": record.started,
         "ended": record.ended,
     }
+
+
+def _code_key(record: Record) -> tuple[str, ...]:
+    return record.run_id, *record.digests.values()
 
 
 def _heal(file: BinaryIO) -> bytes:

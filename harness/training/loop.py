@@ -23,8 +23,10 @@ from harness.contract.network import Network
 from harness.contract.task import LearningTask
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError
+from harness.core.interference import Interference
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
+from harness.measure.interference import Watch
 from harness.training.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class History:
     step_s: list[float] = field(default_factory=list)
     """Seconds of every step."""
     evaluate_s: float = 0.0
+    interference: Interference | None = None
+    """What else used the processors from the first step to the last."""
 
 
 def optimizer_groups(
@@ -135,7 +139,7 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
         DivergedError: A loss is not finite, or no score on validation is.
     """
     history, selection = History(), Selection(trainer, task, protocol)
-    due = evaluation_steps(protocol)
+    due, watch = evaluation_steps(protocol), Watch()
     for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), protocol, history):
         value = float(loss)
         if not math.isfinite(value):
@@ -146,6 +150,7 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
             selection.consider(step, history)
     if not history.validation or history.validation[-1][0] != len(history.step_s):
         selection.consider(len(history.step_s), history)
+    history.interference = watch.stop()
     selection.restore()
     return history
 

@@ -171,6 +171,7 @@ def record_of(
         evaluate_s=history.evaluate_s,
         unscored=unscored,
         shortcuts=dict(task.shortcuts),
+        interference=history.interference,
     )
 
 

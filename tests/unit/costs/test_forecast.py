@@ -14,7 +14,7 @@ from harness.results.store import Store
 from tests.unit.report import made_records
 from tests.unit.report.made_records import blank
 
-PLACE = "A processor @ 2.5 GHz, 2 cores, torch 2.13.0"
+PLACE = "A processor @ 2.5 GHz, 2 cores, 2 threads, torch 2.13.0"
 
 
 def cost(length):

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from harness.core.config import Protocol, RunSpec, Selector
+from harness.core.interference import Interference
 from harness.core.messages import Planned
 from harness.core.record import Learned, Measured, Memory, Outcome, Record, Source
 
@@ -82,6 +83,7 @@ def scored(
 ) -> Record:
     """Make a record of a training."""
     step_s = fields.pop("step_s", [0.02, 0.021, 0.022])
+    interference = fields.pop("interference", None)
     rng = np.random.default_rng(round(1000 * abs(score)))
     steps = np.arange(1, 301) * 3
     losses = 2.3 * np.exp(-steps * score / 200) + 0.05 + 0.05 * rng.random(300)
@@ -99,6 +101,7 @@ def scored(
         first_step_s=0.4,
         train_s=20.0,
         evaluate_s=1.0,
+        interference=interference,
     )
     memory = Memory(peak_bytes=400 * 2**20, delta_bytes=90 * 2**20, method="VmHWM")
     return blank(**{"learned": learned, "memory": memory, "parameters": 12_345, **fields})
@@ -117,6 +120,7 @@ def measured(
         precision=0.02,
         flops=1000 * length,
         spent_s=sum(call_s),
+        interference=fields.pop("interference", None),
     )
     memory = Memory(peak_bytes=300 * 2**20 + 500 * length, delta_bytes=500 * length, method="VmHWM")
     name = f"{task}[length={length}]"
@@ -169,6 +173,19 @@ def sweep() -> list[Record]:
                     calls = (seconds * rng.normal(1, 0.02, 20)).tolist()
                     records.append(measured(length, calls, task=task, model=model))
     return records
+
+
+def ran_beside(others: float, seconds: float = 10.0) -> Interference:
+    """Say that others used so many of two cores while something was timed."""
+    return Interference(
+        wall_s=seconds,
+        cpu_s=seconds,
+        voluntary_switches=1,
+        involuntary_switches=2,
+        waited_s=others * seconds / 2,
+        others_s=others * seconds,
+        cores=2,
+    )
 
 
 def lost(

@@ -14,7 +14,15 @@ from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
 from harness.results import schema
 from harness.results.store import Store, TornLineWarning, read_records
-from tests.unit.report.made_records import blank, lost, made_of, measured, scored, sweep
+from tests.unit.report.made_records import (
+    blank,
+    lost,
+    made_of,
+    measured,
+    ran_beside,
+    scored,
+    sweep,
+)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -235,3 +243,26 @@ def test_importing_the_store_loads_no_heavy_library():
     code = "import sys, harness.results.store; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "numpy", "scipy"} & set(done.stdout.split())
+
+
+def test_a_disturbed_measurement_is_run_again_and_the_quieter_one_shown(tmp_path):
+    store = Store(tmp_path)
+    noisy, worse, calm = (
+        measured(64, [seconds], interference=ran_beside(others))
+        for seconds, others in ((2.0, 0.5), (3.0, 0.9), (1.0, 0.0))
+    )
+    store.append(noisy)
+    assert store.finished(noisy, Limits()) is None
+    store.append(worse)
+    assert store.records() == [noisy]
+    store.append(lost("scaling/forward[length=64]", "s4d", "not-run", "Too long."))
+    assert store.records() == [noisy], "what was not started hides nothing"
+    store.append(calm)
+    assert store.records() == [calm]
+    assert store.finished(calm, Limits()) == calm
+
+
+def test_a_training_is_never_repeated_for_its_times(tmp_path):
+    store, busy = Store(tmp_path), scored(0.9, interference=ran_beside(0.9))
+    store.append(busy)
+    assert store.finished(busy, Limits()) == busy

@@ -231,6 +231,13 @@ def test_a_training_whose_every_validation_is_no_number_has_diverged():
         fit(trainer(task=task), task, PROTOCOL, listen)
 
 
+def test_a_training_says_what_else_used_the_processors():
+    seen = fit(trainer(), Double(), PROTOCOL, listen).interference
+
+    assert seen.cpu_s > 0
+    assert seen.wall_s > 0
+
+
 def test_seconds_end_a_training_early_and_the_end_is_scored():
     short = replace(PROTOCOL, steps=100_000, seconds=0.05)
 
