@@ -1,7 +1,8 @@
 """Records to cells: what a table may say of a model on a task, over its seeds. No torch.
 
 Two records may be compared if everything but model and seed is equal: the task with its version
-and options, the protocol with its budget, the device. What differs is refused or kept apart.
+and options, the protocol with its budget, the device. What was timed or weighed also needs one
+place. What differs is refused or kept apart.
 """
 
 import dataclasses
@@ -52,7 +53,9 @@ class Cell:
     train_s: float | None
     """Median over runs."""
     peak_bytes: int | None
-    """The highest of any run."""
+    """The highest of any run. Like the times None where runs are of several places."""
+    disturbed: bool
+    """Whether other work disturbed the times of all its runs; else only the others count."""
     parameters: int | None
 
     @property
@@ -80,6 +83,21 @@ class Group:
     sweep: bool
     """Whether the task is measured over lengths, not learned."""
     records: tuple[Record, ...]
+    timed: bool = False
+    """Whether all are of one place, so that times and bytes may be compared."""
+
+    @property
+    def members(self) -> dict[str, list[Record]]:
+        """The records by model, in the order of the labels.
+
+        Where times count, a model that ran one task by two paths stands there once for each.
+        """
+        names, found = self.labels, dict[str, list[Record]]()
+        for record in self.records:
+            found.setdefault(names[record.spec.model], []).append(record)
+        if self.timed:
+            found = {name: each for label in found.items() for name, each in _by_path(*label)}
+        return dict(sorted(found.items()))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -102,27 +120,35 @@ def cells(records: Iterable[Record]) -> list[Cell]:
 
 def group_cells(group: Group) -> list[Cell]:
     """Aggregate one group: a cell a model, in the order of their labels."""
-    names = group.labels
-    members: dict[str, list[Record]] = {label: [] for label in sorted(names.values())}
-    for record in group.records:
-        members[names[record.spec.model]].append(record)
-    return [_cell(group.title, model, found) for model, found in members.items()]
+    return [_cell(group.title, model, found) for model, found in group.members.items()]
 
 
-def comparable_groups(records: Iterable[Record]) -> list[Group]:
+def comparable_groups(records: Iterable[Record], *, timed: bool = False) -> list[Group]:
     """Split records into those that may be compared, in the order of their titles.
 
     Runs that failed before anybody knew their options belong to no group, nor do records of code
     that a plugin no longer has.
+
+    Args:
+        records: Any.
+        timed: Whether the costs of learning tasks are to be compared and not their scores, so that
+            places stand apart. Those of measured tasks always do.
     """
     planned = [each for each in newest(records).records if each.spec.protocol is not None]
     tasks: dict[tuple[bool, str], dict[Condition, list[Record]]] = {}
     for record in planned:
         sweep = not record.learns
-        key = sweep, task_label(record, sweep=sweep)
-        tasks.setdefault(key, {}).setdefault(condition(record), []).append(record)
+        task, held = task_label(record, sweep=sweep), condition(record)
+        if sweep or timed:
+            held += (("place", record.place),)
+        tasks.setdefault((sweep, task), {}).setdefault(held, []).append(record)
     return [
-        Group(title=task + _difference(key, found), sweep=sweep, records=tuple(members))
+        Group(
+            title=task + _difference(key, found),
+            sweep=sweep,
+            records=tuple(members),
+            timed=sweep or timed,
+        )
         for (sweep, task), found in sorted(tasks.items())
         for key, members in found.items()
     ]
@@ -162,21 +188,27 @@ def _difference(key: Condition, found: Iterable[Condition]) -> str:
     """Write what of a condition the others do not share; nothing if it is the only one."""
     common = set.intersection(*map(set, found))
     varying = ", ".join(
-        f"{name}={show(value)}" for name, value in key if (name, value) not in common
+        f"on {value}" if name == "place" else f"{name}={show(value)}"
+        for name, value in key
+        if (name, value) not in common
     )
     return varying and f" ({varying})"
 
 
 def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
-    runs = [record.learned for record in members if record.learned and record.outcome == "ok"]
+    done = [record for record in members if record.learned and record.outcome == "ok"]
+    runs = [record.learned for record in done if record.learned]
     missing = [record for record in members if record.outcome != "ok"]
     diverged = sum(record.outcome == "diverged" for record in missing)
     scores = tuple(run.score for run in runs)
     first = runs[0] if runs else None
     learned = sum(map(_beats_chance, runs)) / (len(runs) + diverged) if runs or diverged else None
-    peaks = [record.memory.peak_bytes for record in members if record.memory]
-    steps = [median(run.step_s) for run in runs if run.step_s]
-    trained = [run.train_s for run in runs if run.steps]
+    one_place = len({record.place for record in members}) == 1
+    quiet = [record for record in done if not record.disturbed] or done
+    timed = [record.learned for record in quiet if record.learned] if one_place else []
+    peaks = [record.memory.peak_bytes for record in members if record.memory and one_place]
+    steps = [median(run.step_s) for run in timed if run.step_s]
+    trained = [run.train_s for run in timed if run.steps]
     return Cell(
         task=task,
         model=model,
@@ -194,7 +226,19 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         train_s=median(trained) if trained else None,
         peak_bytes=max(peaks, default=None),
         parameters=next((r.parameters for r in members if r.parameters is not None), None),
+        disturbed=bool(trained) and all(record.disturbed for record in quiet),
     )
+
+
+def _by_path(label: str, members: Sequence[Record]) -> list[tuple[str, list[Record]]]:
+    """Split a model's records by their paths where one task was run by several of them."""
+    paths: dict[str, set[str]] = {}
+    for record in members:
+        paths.setdefault(record.task, set()).update([record.path] if record.path else [])
+    if all(len(found) < 2 for found in paths.values()):
+        return [(label, list(members))]
+    every = sorted(set().union(*paths.values()))
+    return [(f"{label}, {path}", [r for r in members if r.path in {path, ""}]) for path in every]
 
 
 def _beats_chance(run: Learned) -> bool:

@@ -1,7 +1,8 @@
 """Compares two sets of records, run by run, and says what got worse. No torch.
 
 Two models of one folder are paired by task and seed; two folders by task, model and seed. Only runs
-that were asked the same under the same protocol are pairs, so a difference has one cause.
+that were asked the same under the same protocol are pairs, so a difference has one cause. Their
+times and bytes are compared only where both were made on one place, times only of quiet runs.
 """
 
 import math
@@ -66,6 +67,8 @@ class Change:
     seconds: Ratio | None
     """Of a training step, or of a measured call."""
     peak_bytes: Ratio | None
+    unmatched: tuple[str, ...] = ()
+    """Why times or bytes of some pairs are not compared, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +86,18 @@ class Comparison:
         """What must be said beside the numbers; empty if nothing."""
         if not self.changes:
             return "No run of A and B is common, so nothing was compared."
+        said = dict.fromkeys(why for change in self.changes for why in change.unmatched)
         if all(len(change.seeds) < 2 for change in self.changes):
-            return "One seed proves nothing about another: intervals are over examples or calls."
-        return ""
+            said["One seed proves nothing about another: intervals are over examples or calls."] = (
+                None
+            )
+        return " ".join(said)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no score and no ratio in it."""
+        found = (part for c in self.changes for part in (c.score, c.seconds, c.peak_bytes))
+        return all(part is None for part in found)
 
 
 def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
@@ -136,6 +148,8 @@ def gate(comparison: Comparison, tolerance: float) -> list[str]:
     """
     if not comparison.changes:
         return ["No run of A and B is common, and no data is no pass; run the same tasks for both."]
+    if comparison.empty and not comparison.broken:
+        return [f"Nothing of A and B may be compared, and no data is no pass. {comparison.note}"]
     return [
         *comparison.broken,
         *(sentence for change in comparison.changes for sentence in _worse(change, tolerance)),
@@ -166,10 +180,14 @@ def _key(record: Record, versus: bool) -> Key:
 def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
     first, second = pairs[0]
     same = first.spec.model == second.spec.model
-    times = [(_samples(old), _samples(new)) for old, new in pairs]
+    apart = [_apart(old, new) for old, new in pairs]
+    together = [pair for pair, why in zip(pairs, apart, strict=True) if not why]
+    busy = [_busy(old, new) for old, new in together]
+    quiet = [pair for pair, why in zip(together, busy, strict=True) if not why]
+    times = [(_samples(old), _samples(new)) for old, new in quiet]
     peaks = [
         (old.memory.peak_bytes, new.memory.peak_bytes)
-        for old, new in pairs
+        for old, new in together
         if old.memory and new.memory
     ]
     return Change(
@@ -179,7 +197,27 @@ def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
         score=_score_change(pairs),
         seconds=_time_ratio([pair for pair in times if all(pair)]),
         peak_bytes=_ratio([new / old for old, new in peaks]),
+        unmatched=tuple(dict.fromkeys(filter(None, (*apart, *busy)))),
     )
+
+
+def _apart(old: Record, new: Record) -> str:
+    """Say why times and bytes of two runs are not compared; nothing if they may be."""
+    if old.place != new.place:
+        return f"Times and bytes are not compared: A was made on {old.place}, B on {new.place}."
+    if old.spec.model == new.spec.model and old.path != new.path:
+        return (
+            f"Times and bytes are not compared: {old.model} ran by the path {old.path} in A, by "
+            f"{new.path} in B."
+        )
+    return ""
+
+
+def _busy(old: Record, new: Record) -> str:
+    """Say whether other work disturbed the times of two runs; nothing if not."""
+    found = [side for side, record in (("A", old), ("B", new)) if record.disturbed]
+    sides = " and ".join(found)
+    return f"Disturbed times are not compared: the machine was busy in {sides}." if found else ""
 
 
 def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:

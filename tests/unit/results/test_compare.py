@@ -13,7 +13,15 @@ from harness.core.errors import SpecError
 from harness.results.compare import compare, gate, sides
 from harness.results.statistics import sign_flip_p_value
 from harness.results.store import Store
-from tests.unit.report.made_records import again, blank, lost, measured, scored
+from tests.unit.report.made_records import (
+    MACHINE,
+    again,
+    blank,
+    lost,
+    measured,
+    ran_beside,
+    scored,
+)
 
 SCORES = {"a": [0.80, 0.82, 0.81, 0.79], "b": [0.90, 0.93, 0.91, 0.90]}
 
@@ -144,3 +152,50 @@ def test_a_side_is_a_folder_or_a_model_and_else_an_error_with_the_near_miss(tmp_
     assert sides("s4d", str(there.folder), here.folder)[1] == there.records()
     with pytest.raises(SpecError, match="Did you mean 's4d'"):
         sides("s4dd", "lstm", here.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"machine": {**MACHINE, "processor": "Another"}}, "A was made on A processor"),
+        ({"machine": {**MACHINE, "cores": 64}}, "B on A processor @ 2.5 GHz, 64 cores"),
+        ({"machine": {**MACHINE, "threads": 1}}, "1 threads"),
+        ({"machine": {**MACHINE, "packages": {"torch": "3.0"}}}, "torch 3.0"),
+        ({"path": "native"}, "ran by the path torch in A, by native in B"),
+    ],
+)
+def test_times_and_bytes_of_two_places_are_not_compared_and_it_says_so(change, why):
+    a = [scored(0.9, path="torch"), measured(64, [1.0] * 5, path="torch")]
+    b = [scored(0.9, **{"path": "torch", **change}, step_s=[9.0])]
+    b += [measured(64, [9.0] * 5, **{"path": "torch", **change})]
+    comparison = compare(a, b)
+    assert all((c.seconds, c.peak_bytes) == (None, None) for c in comparison.changes)
+    assert comparison.changes[0].score.difference == 0, "a score is none of the place's"
+    assert why in comparison.note
+    assert gate(comparison, 0.05) == []
+
+
+def test_a_gate_that_had_nothing_to_compare_is_no_pass_and_names_the_places():
+    there = measured(64, [9.0] * 5, machine={**MACHINE, "processor": "Another"})
+    (sentence,) = gate(compare([measured(64, [1.0] * 5)], [there]), 0.05)
+    assert "no data is no pass" in sentence
+    assert "B on Another" in sentence
+
+
+def test_disturbed_times_are_not_compared_and_their_scores_and_bytes_are():
+    busy = ran_beside(0.5)
+    a, b = scored(0.9, step_s=[1.0]), scored(0.9, step_s=[9.0], interference=busy)
+    comparison = compare([a], [b])
+    (change,) = comparison.changes
+    assert (change.seconds, change.peak_bytes.value, change.score.difference) == (None, 1.0, 0)
+    assert "the machine was busy in B" in comparison.note
+    assert gate(comparison, 0.05) == []
+
+
+def test_pairs_that_were_not_disturbed_still_have_a_ratio():
+    a = [scored(0.9, seed=seed, step_s=[1.0]) for seed in range(3)]
+    b = [scored(0.9, seed=seed, step_s=[1.0]) for seed in range(2)]
+    b.append(scored(0.9, seed=2, step_s=[9.0], interference=ran_beside(1.0)))
+    comparison = compare(a, b)
+    assert comparison.changes[0].seconds.value == pytest.approx(1.0)
+    assert "busy in B" in comparison.note
