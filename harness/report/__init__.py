@@ -11,8 +11,9 @@ from harness.core.record import Record
 from harness.report import formats, tables
 from harness.report.averages import average_table
 from harness.report.comparison import comparison_table
+from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
-from harness.report.scaling import Crossover, Series, crossovers, series
+from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
 from harness.results.aggregate import Group, comparable_groups
@@ -66,7 +67,7 @@ class Report:
                 average_table(self.groups),
                 evaluation_table(self.groups),
             ],
-            "Training": [tables.cost_table(self.groups)],
+            "Training": [tables.cost_table(comparable_groups(self.records, timed=True))],
             "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
@@ -82,7 +83,7 @@ class Report:
         """Draw every figure that shows something, by section."""
         from harness.report import canvas, figures  # noqa: PLC0415 - seconds of imports, not for printing
 
-        look = canvas.looks([label for group in self.groups for label in group.labels.values()])
+        look = canvas.looks([label for group in self.groups for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
         made = {
             "Scores": [figures.score_picture(learned, look)],

@@ -14,7 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.report import units
 from harness.report.canvas import PANELS, Look, Picture, finished, panels
-from harness.report.scaling import Crossover, Point, Series, power_law
+from harness.report.crossing import Crossover
+from harness.report.scaling import Point, Series, power_law
 from harness.report.tables import exponent
 from harness.results.aggregate import Group, group_cells
 from harness.results.statistics import Floats
@@ -174,12 +175,17 @@ def _growth(
     look: Mapping[str, Look],
     quantity: Quantity,
 ) -> None:
-    """Draw a quantity of several models over length on log axes, exponents in the legend."""
+    """Draw a quantity of several models over length on log axes, exponents in the legend.
+
+    A marker is hollow where other work disturbed the time.
+    """
+    busy = False
     for each in several:
         every = [(point.at, quantity(point)) for point in each.points]
         known = [(length, value) for length, value in every if value]
-        law = power_law(every)
-        label = f"{each.model}: ~ L^{exponent(law)}" if law else each.model
+        quiet = [(p.at, quantity(p)) for p in each.points if quantity is BYTES or not p.disturbed]
+        law = power_law(quiet)
+        label = f"{each.model}: ~ L^{exponent(law)}" if law and law.settled else each.model
         if not known:
             label += ": not run"
         elif len(known) < len(every):
@@ -192,6 +198,12 @@ def _growth(
             color=style.colour,
             label=label,
         )
+        hollow = [(at, value) for at, value in known if (at, value) not in quiet]
+        if hollow:
+            axis.plot(*zip(*hollow, strict=True), style.marker, mfc="white", mec=style.colour)
+            busy = True
+    if busy:
+        axis.plot([], [], "o", mfc="white", mec="0.2", label="hollow: the machine was busy")
     lengths = sorted({point.at for each in several for point in each.points})
     axis.set(xscale="log", yscale="log", xlabel="length")
     axis.set_xticks(lengths, [f"{length:,}" for length in lengths])
@@ -201,14 +213,14 @@ def _growth(
 
 def _mark_crossings(axis: Axes, found: Sequence[Crossover], several: Sequence[Series]) -> None:
     """Put a ring where one model overtakes another."""
-    curves = {each.model: each.samples() for each in several}
+    curves = {each.model: each.points for each in several}
     label = "one overtakes another"
     for crossing in found:
         if crossing.length is None or crossing.reason:
             continue
-        lengths, calls = zip(*sorted(curves[crossing.faster].items()), strict=True)
-        heights = np.log([np.median(samples) for samples in calls])
-        height = np.exp(np.interp(np.log(crossing.length), np.log(lengths), heights))
+        known = [(p.at, p.quiet_seconds) for p in curves[crossing.faster] if p.quiet_seconds]
+        lengths, heights = np.log(known).T
+        height = np.exp(np.interp(np.log(crossing.length), lengths, heights))
         axis.plot(
             crossing.length, height, "o", ms=11, mfc="none", mec="0.2", ls="none", label=label
         )

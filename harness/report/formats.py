@@ -19,13 +19,13 @@ from harness.results.store import row as flat
 
 SCALING_COLUMNS = (
     "task", "model", "length", "outcome", "reason", "batch", "call_s_median", "precision",
-    "tokens_per_s", "peak_bytes", "delta_bytes", "state_bytes", "flops", "parameters", "path",
-    "predicted_s", "predicted_bytes", "device", "run_id",
+    "tokens_per_s", "disturbed", "peak_bytes", "delta_bytes", "state_bytes", "flops", "parameters",
+    "path", "predicted_s", "predicted_bytes", "device", "run_id",
 )  # fmt: skip
 SCORE_COLUMNS = (
     "task", "model", "metric", "higher_is_better", "chance", "n", "lost", "mean", "interval_low",
-    "interval_high", "interval_over", "learned", "step_s", "train_s", "peak_bytes", "parameters",
-    "scores", "missing", "reasons",
+    "interval_high", "interval_over", "learned", "step_s", "train_s", "disturbed", "peak_bytes",
+    "parameters", "scores", "missing", "reasons",
 )  # fmt: skip
 
 
@@ -74,11 +74,12 @@ def scores_csv(groups: Iterable[Group]) -> str:
 
 
 def scaling_csv(found: Iterable[Series]) -> str:
-    """Write every measurement, unrounded, a row a (task, model, length)."""
+    """Write every measurement that counts, unrounded, a row a (task, model, length, seed)."""
     rows = [
-        {**flat(point.record), "task": each.task, "model": each.model, "length": point.at}
+        {**flat(record), "task": each.task, "model": each.model, "length": point.at}
         for each in found
         for point in each.points
+        for record in point.records
     ]
     return _csv(SCALING_COLUMNS, rows)
 

@@ -30,6 +30,7 @@ def page(
         pictures=pictures,
         provenance=provenance(records),
         dirty=any(record.machine.get("dirty") for record in records),
+        disturbed=sum(bool(record.disturbed) for record in records),
         data_uri=data_uri,
     )
 

@@ -1,11 +1,11 @@
-"""Measurements over lengths: series, the power law at their long end, and who wins from where.
+"""Measurements over lengths: series, and the power law at their long end.
 
-A series is one model on one measured task. Statistics are derived from the raw samples of calls.
+A series is one model on one measured task on one place. Statistics are derived from the raw samples
+of calls; what other work disturbed is shown, and enters none of them.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from statistics import median
 
 import numpy as np
@@ -13,10 +13,14 @@ from scipy.special import stdtrit
 
 from harness.core.record import Record
 from harness.results.aggregate import AXIS, Group
-from harness.results.statistics import Floats, Interval, resampled_medians
+from harness.results.statistics import Interval
 
-TOP = 3
+TOP = 4
 """Longest lengths that a power law is fitted to: at short ones fixed costs hide it."""
+FEWEST = 3
+"""Lengths without which nothing is said of how a quantity grows or where two models cross."""
+WIDEST = 0.5
+"""Half of an exponent's interval beyond which it does not tell linear from quadratic."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,34 @@ class Point:
 
     at: int
     """The length, or another size that was swept."""
-    record: Record
+    records: tuple[Record, ...]
+    """Runs that count, in order of time: the undisturbed measurements, one for each seed; without
+    any, the disturbed ones; without those, the latest that has no measurement."""
+
+    @property
+    def record(self) -> Record:
+        """The latest run."""
+        return self.records[-1]
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether there is no time but disturbed ones."""
+        return bool(self.record.measured and self.record.disturbed)
+
+    @property
+    def calls(self) -> list[list[float]]:
+        """Seconds of single calls, for each process."""
+        return [r.measured.call_s for r in self.records if r.measured and r.measured.call_s]
 
     @property
     def seconds(self) -> float | None:
-        """Median seconds of a call."""
-        measured = self.record.measured
-        return median(measured.call_s) if measured and measured.call_s else None
+        """Median seconds of a call; of several processes, the median of theirs."""
+        return median(map(median, self.calls)) if self.calls else None
+
+    @property
+    def quiet_seconds(self) -> float | None:
+        """The same; None if others disturbed it."""
+        return None if self.disturbed else self.seconds
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -53,10 +78,9 @@ class Series:
     model: str
     points: tuple[Point, ...]
 
-    def samples(self) -> dict[int, list[float]]:
-        """Return the seconds of single calls by length, where there are any."""
-        runs = {point.at: point.record.measured for point in self.points}
-        return {length: run.call_s for length, run in runs.items() if run and run.call_s}
+    def samples(self) -> dict[int, list[list[float]]]:
+        """Return the undisturbed seconds of single calls by length, for each process."""
+        return {p.at: p.calls for p in self.points if p.calls and not p.disturbed}
 
 
 @dataclass(frozen=True)
@@ -68,45 +92,26 @@ class PowerLaw:
     """95 %, from the scatter about the line; None for two points, which lie on any line."""
     lengths: tuple[int, ...]
     """Those that were fitted."""
+    ratio: float
+    """The quantity at the longest of them over that at the one before."""
 
-
-@dataclass(frozen=True)
-class Crossover:
-    """From where on one model is faster than another."""
-
-    task: str
-    faster: str
-    slower: str
-    length: float | None
-    """The first length from which on `faster` is ahead at all longer ones; None if it never is."""
-    interval: Interval | None
-    """95 % over resampled calls; the high end is infinite where the data do not settle it."""
-    reason: str
-    """What qualifies or replaces the length; empty if it lies between two lengths that were run."""
+    @property
+    def settled(self) -> bool:
+        """Whether the exponent's interval says something."""
+        return self.interval is not None and self.interval[1] - self.exponent <= WIDEST
 
 
 def series(group: Group) -> list[Series]:
-    """Return a group's measurements by model.
-
-    Where a length was run more than once, say under another budget, a measurement goes before a
-    failure and the later before the earlier.
-    """
-    names = group.labels
-    found: dict[str, dict[int, Record]] = {label: {} for label in sorted(names.values())}
-    for record in sorted(group.records, key=lambda record: record.started):
-        points = found[names[record.spec.model]]
-        length = _length(record)
-        if length not in points or record.measured or not points[length].measured:
-            points[length] = record
+    """Return a group's measurements by model."""
     return [
-        Series(group.title, model, tuple(Point(*item) for item in sorted(points.items())))
-        for model, points in found.items()
+        Series(group.title, model, _points(records)) for model, records in group.members.items()
     ]
 
 
 def power_law(points: Iterable[tuple[int, float | None]]) -> PowerLaw | None:
     """Fit (length, quantity) in log-log by least squares over the longest lengths.
 
+    The scatter about the line is of all kinds: of calls, of processes, of what is no power law.
     Quantities that are missing or not positive are left out; None if fewer than two remain.
     """
     known = sorted((length, value) for length, value in points if value and value > 0)[-TOP:]
@@ -115,57 +120,30 @@ def power_law(points: Iterable[tuple[int, float | None]]) -> PowerLaw | None:
     x, y = np.log(np.array(known, dtype=np.float64)).T
     x, y = x - x.mean(), y - y.mean()
     exponent, freedom = float(x @ y / (x @ x)), len(known) - 2
-    lengths = tuple(length for length, _ in known)
+    lengths, ratio = tuple(length for length, _ in known), known[-1][1] / known[-2][1]
     if not freedom:
-        return PowerLaw(exponent, None, lengths)
+        return PowerLaw(exponent, None, lengths, ratio)
     rest = y - exponent * x
     half = float(stdtrit(freedom, 0.975) * np.sqrt(rest @ rest / freedom / (x @ x)))
-    return PowerLaw(exponent, (exponent - half, exponent + half), lengths)
+    return PowerLaw(exponent, (exponent - half, exponent + half), lengths, ratio)
 
 
-def crossover(a: Series, b: Series) -> Crossover:
-    """Find the length from which on `a` is faster than `b`, between lengths in log-log."""
-    ours, theirs = a.samples(), b.samples()
-    lengths = sorted(ours.keys() & theirs.keys())
-    if not lengths:
-        return Crossover(a.task, a.model, b.model, None, None, "no length was measured for both")
-    logs = np.log(np.array(lengths, dtype=np.float64))
-    gaps = np.array([np.log(median(ours[n]) / median(theirs[n])) for n in lengths])
-    log_length = _crossing(gaps, logs)
-    if np.isinf(log_length):
-        reason = f"not ahead at {lengths[-1]:,}, the longest length that both ran"
-        return Crossover(a.task, a.model, b.model, None, None, reason)
-    # A generator of its own with a fixed seed: the same records give the same report.
-    rng = np.random.default_rng(0)
-    drawn = np.stack(
-        [resampled_medians(ours[n], rng) / resampled_medians(theirs[n], rng) for n in lengths],
-        axis=1,
-    )
-    crossings = [_crossing(row, logs) for row in np.log(drawn)]
-    low, high = np.exp(np.quantile(crossings, (0.025, 0.975), method="inverted_cdf"))
-    reason = "" if gaps.max() >= 0 else "ahead at every length that both ran"
-    return Crossover(
-        a.task, a.model, b.model, float(np.exp(log_length)), (float(low), float(high)), reason
+def _points(records: Sequence[Record]) -> tuple[Point, ...]:
+    """Gather runs by length, of each the best kind there is, and of equal seeds the latest."""
+    found: dict[int, dict[int, dict[int, Record]]] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        kinds = found.setdefault(_length(record), {})
+        kinds.setdefault(_kind(record), {})[record.spec.seed] = record
+    best = {length: (kind, kinds[kind]) for length, kinds in found.items() for kind in [min(kinds)]}
+    return tuple(
+        Point(length, tuple(runs.values()) if kind < 2 else tuple(runs.values())[-1:])
+        for length, (kind, runs) in sorted(best.items())
     )
 
 
-def crossovers(found: Sequence[Series]) -> list[Crossover]:
-    """Return, for every two models of a task, from where on the one that wins in the end wins."""
-    pairs = (pair for pair in combinations(found, 2) if pair[0].samples() and pair[1].samples())
-    both = ((crossover(a, b), crossover(b, a)) for a, b in pairs)
-    return [one if one.length is not None else other for one, other in both]
-
-
-def _crossing(gaps: Floats, logs: Floats) -> float:
-    """Return the log length from which on every gap is negative; infinite if the last is not."""
-    behind = np.flatnonzero(gaps >= 0)
-    if not len(behind):
-        return float(logs[0])
-    last = int(behind[-1])
-    if last == len(gaps) - 1:
-        return np.inf
-    share = gaps[last] / (gaps[last] - gaps[last + 1])
-    return float(logs[last] + share * (logs[last + 1] - logs[last]))
+def _kind(record: Record) -> int:
+    """Return 0 for a measurement, 1 for a disturbed one, 2 for none."""
+    return 2 if record.measured is None else int(bool(record.disturbed))
 
 
 def _length(record: Record) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from harness.core.record import Record
 from harness.report import units
 from harness.report.scaling import Point, Series, power_law
-from harness.report.tables import Table, Text, exponent
+from harness.report.tables import RATIOS, Table, Text, exponent
 from harness.results.aggregate import condition
 
 SIZES = ("width", "state")
@@ -21,7 +21,7 @@ def size_table(records: Iterable[Record]) -> Table:
         columns=("Task", "Model", "Over", "From", "To", "Call", "Time ~ xᵃ: a", "Memory ~ xᵇ: b"),
         rows=tuple(rows),
         note="Runs that differ in nothing but this size. Call: the median at its smallest and at "
-        "its largest. Exponents as for length: over the largest sizes, three at most.",
+        "its largest. Exponents as for length: over the largest sizes, four at most. " + RATIOS,
         labels=3,
     )
 
@@ -30,12 +30,13 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
     """Return the measurements that differ in nothing but a size, where there are two or more.
 
     Args:
-        records: Any; those without a measurement are left out. Of repeated ones the last counts.
+        records: Any; those without a measurement, or with a disturbed one, are left out. Of
+            repeated ones the last counts.
         size: One of `SIZES`.
     """
     found: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in sorted(records, key=lambda record: record.started):
-        if record.measured is None:
+        if record.measured is None or record.disturbed:
             continue
         held = dict(condition(record))
         value = {**held, **record.model_options}.get(size)
@@ -47,7 +48,7 @@ def size_series(records: Iterable[Record], size: str) -> list[Series]:
 
 
 def _series(records: dict[int, Record], size: str) -> Series:
-    points = tuple(Point(*item) for item in sorted(records.items()))
+    points = tuple(Point(at, (record,)) for at, record in sorted(records.items()))
     first = points[0].record
     return Series(first.task, first.model.without(size), points)
 

@@ -5,10 +5,17 @@ from dataclasses import dataclass, replace
 
 from harness.core.record import Record
 from harness.report import units
-from harness.report.scaling import Crossover, Point, PowerLaw, Series, power_law
+from harness.report.crossing import Crossover
+from harness.report.scaling import Point, PowerLaw, Series, power_law
 from harness.results.aggregate import Cell, Group, group_cells
 from harness.results.newest import left_out
 
+SEEDS = 3
+"""Without so many of each model none is called the best."""
+RATIOS = (
+    "x: how often the second longest's fits into the longest's instead, where the interval reaches "
+    "more than a half to either side or fewer than three figures are there."
+)
 LONGEST_REASON = 90
 """Characters of a reason inside a table; the list of runs without a result has all of it."""
 
@@ -53,7 +60,8 @@ def score_table(groups: Iterable[Group]) -> Table:
         columns=("Task", "Metric", "Chance", *models),
         rows=tuple(_score_row(task, found, models) for task, found in rows.items()),
         note="Mean on the test split ± half its 95 % interval: over n seeds (Student's t), or over "
-        "the test examples where n is 1. Bold: better than all others in the row, intervals apart."
+        "the test examples where n is 1. Bold: better than all others that learn, three "
+        "seeds each, intervals apart."
         + (" Beside chance: what ways around the question reach." if ways else ""),
         labels=2,
     )
@@ -67,7 +75,9 @@ def cost_table(groups: Iterable[Group]) -> Table:
         columns=("Task", "Model", "Step", "Training", "Peak memory", "Parameters", "Learned"),
         rows=tuple(_cost_row(cell) for cell in found if cell.n),
         note="Step: median of the timed optimiser steps; training: all of them. Both leave out "
-        "data, evaluation and logging. Learned: share of the seeds that beat chance.",
+        "data, evaluation and logging. Learned: share of the seeds that beat chance."
+        + units.DISTURBED_NOTE
+        * any(cell.disturbed for cell in found),
         labels=2,
     )
 
@@ -81,7 +91,9 @@ def scaling_table(task: str, found: Iterable[Series]) -> Table:
         columns=("Length", "Model", "Call", "Tokens/s", "Peak", "Above idle", "State", "FLOP"),
         rows=tuple(_point_row(point, model) for point, model in ordered),
         note="Call: median of the timed calls. Peak: highest memory of the process; above idle: "
-        "what of it the calls added. State: what generation holds for one sequence.",
+        "what of it the calls added. State: what generation holds for one sequence."
+        + units.DISTURBED_NOTE
+        * any(point.disturbed for point, _ in points),
         labels=2,
     )
 
@@ -90,18 +102,20 @@ def growth_table(found: Iterable[Series]) -> Table:
     """Make the table of how time and memory grow with length."""
     rows = []
     for each in found:
-        time = power_law((point.at, point.seconds) for point in each.points)
+        time = power_law((point.at, point.quiet_seconds) for point in each.points)
         memory = power_law((point.at, point.delta_bytes) for point in each.points)
-        if time is not None:
-            reach = f"{units.count(time.lengths[0])} to {units.count(time.lengths[-1])}"
-            texts = (each.task, each.model, exponent(time), exponent(memory), reach)
+        longest = time or memory
+        if longest is not None:
+            lengths = ", ".join(map(units.count, longest.lengths))
+            texts = (each.task, each.model, exponent(time), exponent(memory), lengths)
             rows.append(tuple(map(Text, texts)))
     return Table(
         title="Growth with length",
         columns=("Task", "Model", "Time ~ Lᵃ: a", "Memory ~ Lᵇ: b", "Lengths"),
         rows=tuple(rows),
-        note="Exponents by least squares in log-log over the longest lengths (three at most) with "
-        "95 % intervals from the scatter about the line; memory is what was used above idle.",
+        note="Exponents by least squares in log-log over the longest lengths (four at most) with "
+        f"95 % intervals from the scatter about the line. {RATIOS} Memory is what was used above "
+        "idle.",
         labels=2,
     )
 
@@ -111,9 +125,17 @@ def crossover_table(found: Iterable[Crossover]) -> Table:
     return Table(
         title="Crossovers",
         columns=("Task", "Faster", "Slower", "From length", "95 % interval", ""),
-        rows=tuple(tuple(map(Text, _crossover_texts(crossing))) for crossing in found),
+        rows=tuple(
+            tuple(map(Text, _crossover_texts(crossing)))
+            for crossing in found
+            if crossing.length is not None
+        ),
         note="From the length given on, the one is faster at every longer length that both ran; "
-        "between two lengths by interpolation in log-log, with an interval over resampled calls.",
+        "between two lengths by interpolation in log-log, with an interval over resampled calls "
+        "and processes. Two models that ran once each are apart where their times differ by more "
+        "than a quarter, and by more than a longer call of either was quicker than a shorter; it "
+        "takes two such lengths on each side, or one with a factor of 2.4. Other pairs are not "
+        "listed.",
         labels=3,
         prose=1,
     )
@@ -147,17 +169,24 @@ def without_older(table: Table, older: Sequence[Record]) -> Table:
 
 
 def exponent(law: PowerLaw | None) -> str:
-    """Write a fitted exponent with its interval."""
+    """Write a fitted exponent with its interval, or a ratio where that would say nothing."""
     if law is None:
         return units.DASH
-    low_high = f" [{law.interval[0]:.2f}, {law.interval[1]:.2f}]" if law.interval else ""
-    return f"{law.exponent:.2f}{low_high}"
+    if law.interval is None or not law.settled:
+        return f"x {units.digits(law.ratio)}"
+    low, high = law.interval
+    return f"{law.exponent:z.2f} [{low:z.2f}, {high:z.2f}]"
 
 
 def best_model(found: Sequence[Cell]) -> str:
-    """Return the model that is better than every other with intervals apart; else nothing."""
+    """Return the model that is better than every other with intervals apart; else nothing.
+
+    No seed stands for another, so all need three; what has nothing to learn is no opponent.
+    """
     scored = [cell for cell in found if cell.mean is not None]
-    if len(scored) < 2:
+    if sum(cell.parameters != 0 for cell in scored) < 2:
+        return ""
+    if any(cell.n < SEEDS for cell in scored if cell.parameters != 0):
         return ""
     sign = 1 if scored[0].higher_is_better else -1
     ends = {cell.model: sorted(sign * end for end in cell.interval or ()) for cell in scored}
@@ -193,8 +222,8 @@ def _cost_row(cell: Cell) -> tuple[Text, ...]:
     texts = (
         cell.task,
         cell.model,
-        units.seconds(cell.step_s),
-        units.seconds(cell.train_s),
+        units.timed(units.seconds(cell.step_s), disturbed=cell.disturbed),
+        units.timed(units.seconds(cell.train_s), disturbed=cell.disturbed),
         units.memory(cell.peak_bytes),
         units.count(cell.parameters),
         learned,
@@ -205,9 +234,11 @@ def _cost_row(cell: Cell) -> tuple[Text, ...]:
 def _point_row(point: Point, model: str) -> tuple[Text, ...]:
     record = point.record
     measured, memory = record.measured, record.memory
-    call = Text(units.seconds(point.seconds)) if measured else Text(_absence(record), missing=True)
+    call = Text(_absence(record), missing=True)
+    if measured:
+        call = Text(units.timed(units.seconds(point.seconds), disturbed=point.disturbed))
     numbers = (
-        units.scaled(point.tokens_per_s),
+        units.timed(units.scaled(point.tokens_per_s), disturbed=point.disturbed),
         units.memory(memory.peak_bytes if memory else None),
         units.memory(point.delta_bytes),
         units.memory(record.state_bytes),

@@ -1,8 +1,16 @@
 """How quantities are written for people: short, with their unit. No number, no text: a dash."""
 
+import math
+
 from harness.results.statistics import Interval
 
 DASH = "—"
+DISTURBED = "~"
+DISTURBED_NOTE = (
+    f" {DISTURBED}: the machine was busy with other work, so the time is no measure of the model; "
+    "it enters no exponent, crossover, ratio or estimate."
+)
+MOST_DECIMALS = 6
 STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -39,16 +47,26 @@ def count(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}"
 
 
-def score(value: float | None) -> str:
-    """Write a score with three decimals, or three digits where it is large."""
+def score(value: float | None, decimals: int = 3) -> str:
+    """Write a score with three decimals, or three digits where it is large; no zero is negative."""
     if value is None:
         return DASH
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:.3g}"
+    return f"{value:z.{decimals}f}" if abs(value) < 100 else f"{value:.3g}"
 
 
 def plus_minus(mean: float, interval: Interval | None) -> str:
-    """Write a mean with half its interval."""
-    return score(mean) + (f" ± {score((interval[1] - interval[0]) / 2)}" if interval else "")
+    """Write a mean with half its interval, both with the decimals that the half needs."""
+    if interval is None:
+        return score(mean)
+    half = (interval[1] - interval[0]) / 2
+    tiny = 0 < half < 0.0005
+    decimals = min(math.ceil(-math.log10(half)), MOST_DECIMALS) if tiny else 3
+    return f"{score(mean, decimals)} ± {score(half, decimals)}"
+
+
+def timed(text: str, *, disturbed: bool) -> str:
+    """Mark a duration, or what was derived from one, that other work disturbed."""
+    return f"{DISTURBED}{text}" if disturbed and text != DASH else text
 
 
 def digits(value: float) -> str:

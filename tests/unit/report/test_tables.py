@@ -5,11 +5,19 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from harness.report import Report, formats, print_comparison, print_tables, tables, units
+from harness.report import (
+    Report,
+    formats,
+    print_comparison,
+    print_tables,
+    tables,
+    units,
+    write,
+)
 from harness.report.scaling import series
 from harness.results.aggregate import cells, comparable_groups
 from harness.results.compare import compare
-from tests.unit.report.made_records import again, lost, measured, scored, sweep
+from tests.unit.report.made_records import MACHINE, again, lost, measured, ran_beside, scored, sweep
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,68 @@ def test_quantities_are_short_and_carry_their_unit(write, value, text):
 )
 def test_what_is_not_known_is_a_dash(write):
     assert write(None) == units.DASH
+
+
+def seeded(values, **fields):
+    """Make three seeds of each model, around its score."""
+    return [
+        scored(score + off, model=name, seed=seed, **fields)
+        for name, score in values.items()
+        for seed, off in enumerate((-0.01, 0.0, 0.01))
+    ]
+
+
+def test_no_zero_is_negative_and_no_half_interval_is_rounded_to_nothing():
+    assert units.score(-0.0002) == "0.000"
+    assert units.plus_minus(-1e-5, (-0.001, 0.00098)) == "0.000 ± 0.001"
+    assert units.plus_minus(0.913, (0.91296, 0.91304)) == "0.91300 ± 0.00004"
+    assert units.plus_minus(1.0, (1.0, 1.0)) == "1.000 ± 0.000"
+
+
+def test_disturbed_times_are_marked_wherever_they_are_shown(tmp_path):
+    busy = ran_beside(0.5)
+    learned = [
+        scored(0.9, interference=busy),
+        scored(0.8, model="lstm", interference=ran_beside(0)),
+    ]
+    records = [*learned, measured(64, [0.5], interference=busy), measured(128, [0.5])]
+    write(records, tmp_path)
+    markdown, page = ((tmp_path / f"report.{form}").read_text() for form in ("md", "html"))
+    for text in (markdown.replace("\\", ""), page, printed(lambda c: print_tables(records, c))):
+        assert "~21.0 ms" in text
+        assert "~500 ms" in text
+        assert text.count("21.0 ms") == 2
+        assert text.count("~21.0 ms") == 1
+        assert "busy with other work" in " ".join(text.split())
+    for name, flags in (("scaling", ["True", ""]), ("scores", ["False", "True"])):
+        text = io.StringIO((tmp_path / f"{name}.csv").read_text())
+        assert [row["disturbed"] for row in csv.DictReader(text)] == flags
+
+
+def test_costs_of_several_places_stand_apart_and_are_named_and_scores_together():
+    there = {**MACHINE, "processor": "Another", "cores": 64}
+    records = [scored(0.9), scored(0.8, seed=1, machine=there, step_s=[9.0])]
+    report = Report(records)
+    (score,) = report.tables()["Scores"][0].rows
+    assert score[3].text.endswith("(n=2)")
+    found = [(row[0].text, row[2].text) for row in report.tables()["Training"][0].rows]
+    assert found == [
+        ("synthetic/shift (on A processor @ 2.5 GHz, 2 cores, 2 threads, torch 2.13.0)", "21.0 ms"),
+        ("synthetic/shift (on Another, 64 cores, 2 threads, torch 2.13.0)", "9.00 s"),
+    ]
+    (cell,) = cells(records)
+    assert (cell.step_s, cell.train_s, cell.peak_bytes) == (None, None, None)
+
+
+def test_sweeps_of_several_places_and_paths_are_several_series():
+    there = {**MACHINE, "processor": "Another"}
+    records = [measured(n, [1.0], path="torch") for n in (64, 128)]
+    records += [measured(n, [2.0], path="torch", machine=there) for n in (64, 128)]
+    records += [measured(64, [3.0], path="native", seed=1)]
+    report = Report(records)
+    assert [len(found) for found in report.sweeps.values()] == [2, 1]
+    here, _ = report.sweeps.values()
+    assert [each.model for each in here] == ["s4d, native", "s4d, torch"]
 
 
 def rows(table):
@@ -94,8 +164,27 @@ def test_a_cell_says_score_interval_seeds_and_losses():
     ],
 )
 def test_the_best_is_marked_only_if_intervals_are_apart(values, lower, best):
-    found = cells([scored(score, model=name, lower=lower) for name, score in values.items()])
+    found = cells(seeded(values, lower=lower))
     assert tables.best_model(found) == best
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [scored(0.9, seed=seed) for seed in range(3)],
+        [scored(0.9), scored(0.1, model="lstm")],
+        [
+            *[scored(0.9 + seed / 1000, seed=seed) for seed in range(3)],
+            *[
+                scored(0.1 + seed / 1000, seed=seed, model="chance", parameters=0)
+                for seed in (0, 1, 2)
+            ],
+        ],
+    ],
+    ids=["no other", "one seed", "only chance beside it"],
+)
+def test_nothing_is_the_best_without_an_opponent_and_three_seeds(records):
+    assert tables.best_model(cells(records)) == ""
 
 
 def test_a_length_that_was_not_run_shows_its_prediction():
@@ -133,12 +222,11 @@ def test_markdown_keeps_its_columns_whatever_a_reason_holds():
 
 def test_markdown_sets_the_best_in_bold_and_the_missing_apart():
     records = [
-        scored(0.9),
-        scored(0.5, model="lstm"),
+        *seeded({"s4d": 0.9, "lstm": 0.5}),
         lost("synthetic/shift", "dlr", "killed", "Signal 9."),
     ]
     text = formats.markdown(tables.score_table(comparable_groups(records)))
-    assert "| *killed: Signal 9.* | 0.500 ± 0.020 (n=1) | **0.900 ± 0.020 (n=1)** |" in text
+    assert "| *killed: Signal 9.* | 0.500 ± 0.025 (n=3) | **0.900 ± 0.025 (n=3)** |" in text
 
 
 def printed(show):
