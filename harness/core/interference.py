@@ -3,7 +3,7 @@
 import msgspec
 
 SHARE = 0.05
-"""Least share of the time that is a disturbance; a quiet run stays below a fifth of it."""
+"""Least share of the time that is a disturbance; the counters are good to a fifth of it."""
 LEAST_S = 0.05
 """Less is not told from nothing: the system counts others' time in hundredths of a second."""
 

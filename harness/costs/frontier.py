@@ -41,9 +41,9 @@ class Frontier:
         """Return the seconds and bytes that a run will take; empty if nothing is known."""
         if not self.measured[planned.ladder]:
             return {}
-        known = self.measured[planned.ladder]
         # Where others disturbed every length so far, the next one is not likely to be quicker.
-        curve = CostCurve([record for record in known if not record.disturbed] or known)
+        known = self.measured[planned.ladder]
+        curve = CostCurve(undisturbed(known) or known)
         call = curve.at(curve.size._replace(length=planned.length))
         size = {} if call.bytes is None else {"bytes": call.bytes}
         return {"seconds": CALLS * call.seconds, **size}
@@ -53,7 +53,15 @@ class Frontier:
         if planned.ladder in self.ended:
             return f"A shorter length of this ladder was the last: {self.ended[planned.ladder]}."
         budget_s = planned.spec.protocol.budget_s if planned.spec.protocol else math.inf
-        return over_budget(prediction, budget_s, self.memory_bytes)
+        excess = over_budget(prediction, budget_s, self.memory_bytes)
+        slow = prediction.get("seconds", 0.0) > budget_s
+        busy = slow and not undisturbed(self.measured[planned.ladder])
+        return f"{excess} That is from times of a busy machine." if busy else excess
+
+
+def undisturbed(records: list[Record]) -> list[Record]:
+    """Return those that no other work disturbed, as far as anybody knows."""
+    return [record for record in records if not record.disturbed]
 
 
 def over_budget(prediction: Mapping[str, float], budget_s: float, memory_bytes: float) -> str:

@@ -89,7 +89,7 @@ def crossover(a: Series, b: Series) -> Crossover:
     if gaps.holds(1):
         return _between(a, b, gaps, slice(int(behind[-1]), int(ahead[0]) + 1))
     everywhere = len(ahead) == len(lengths)
-    reason = "ahead at every length that both ran" if everywhere else "at shorter ones within noise"
+    reason = "ahead at every length that both ran" if everywhere else "not settled at shorter ones"
     return Crossover(a.task, a.model, b.model, float(lengths[ahead[0]]), None, reason)
 
 

@@ -13,8 +13,9 @@ from harness.results.newest import left_out
 SEEDS = 3
 """Without so many of each model none is called the best."""
 RATIOS = (
-    "x: how often the second longest's fits into the longest's instead, where the interval reaches "
-    "more than a half to either side or fewer than three figures are there."
+    "Where that reaches more than a half to either side, or there are two figures only, it could "
+    "be linear or quadratic: then `x 13.0 for x 4.00` says how often the last but one fits into "
+    "the last, and by how much the two sizes differ."
 )
 LONGEST_REASON = 90
 """Characters of a reason inside a table; the list of runs without a result has all of it."""
@@ -106,8 +107,8 @@ def growth_table(found: Iterable[Series]) -> Table:
         memory = power_law((point.at, point.delta_bytes) for point in each.points)
         longest = time or memory
         if longest is not None:
-            lengths = ", ".join(map(units.count, longest.lengths))
-            texts = (each.task, each.model, exponent(time), exponent(memory), lengths)
+            reach = f"{units.count(longest.lengths[0])} to {units.count(longest.lengths[-1])}"
+            texts = (each.task, each.model, exponent(time), exponent(memory), reach)
             rows.append(tuple(map(Text, texts)))
     return Table(
         title="Growth with length",
@@ -173,7 +174,8 @@ def exponent(law: PowerLaw | None) -> str:
     if law is None:
         return units.DASH
     if law.interval is None or not law.settled:
-        return f"x {units.digits(law.ratio)}"
+        sizes = law.lengths[-1] / law.lengths[-2]
+        return f"x {units.digits(law.ratio)} for x {units.digits(sizes)}"
     low, high = law.interval
     return f"{law.exponent:z.2f} [{low:z.2f}, {high:z.2f}]"
 

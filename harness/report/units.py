@@ -10,7 +10,7 @@ DISTURBED_NOTE = (
     f" {DISTURBED}: the machine was busy with other work, so the time is no measure of the model; "
     "it enters no exponent, crossover, ratio or estimate."
 )
-MOST_DECIMALS = 6
+MOST_DECIMALS = 5
 STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -59,8 +59,9 @@ def plus_minus(mean: float, interval: Interval | None) -> str:
     if interval is None:
         return score(mean)
     half = (interval[1] - interval[0]) / 2
-    tiny = 0 < half < 0.0005
-    decimals = min(math.ceil(-math.log10(half)), MOST_DECIMALS) if tiny else 3
+    decimals = math.ceil(-math.log10(half)) if 0 < half < 0.0005 else 3
+    if decimals > MOST_DECIMALS:
+        return f"{score(mean)} ± {half:.0e}"
     return f"{score(mean, decimals)} ± {score(half, decimals)}"
 
 

@@ -99,6 +99,13 @@ def test_only_records_of_tasks_that_measure_such_steps_say_what_they_cost():
     assert run.basis == "unknown: no scaling record of m"
 
 
+def test_a_disturbed_record_says_nothing():
+    record = measured(1024)
+    busy = replace(record.measured, interference=made_records.ran_beside(0.9))
+
+    assert forecast(planned(), [replace(record, measured=busy)]).seconds is None
+
+
 def test_a_run_of_unknown_cost_takes_at_most_its_limit():
     run = forecast(planned("other", seconds=90), LADDER)
 

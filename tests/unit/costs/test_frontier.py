@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from harness.core.config import Protocol
 from harness.core.record import Memory
 from harness.costs.frontier import Frontier
-from tests.unit.report.made_records import lost, measured, planned
+from tests.unit.report.made_records import lost, measured, planned, ran_beside
 
 GIB = 2**30
 
@@ -72,6 +72,16 @@ def test_a_run_beyond_the_seconds_is_refused_with_the_prediction():
     assert prediction["seconds"] == pytest.approx(12.0)
     assert frontier.refusal(at(4096, budget_s=13), prediction) == ""
     assert "12 s of a budget of 11 s" in frontier.refusal(at(4096, budget_s=11), prediction)
+
+
+def test_disturbed_lengths_predict_only_where_there_are_no_others_and_it_says_so():
+    frontier = Frontier(100 * GIB)
+    frontier.note(at(1024), measured(1024, [1.0] * 3, interference=ran_beside(0.9)))
+    refused = frontier.refusal(at(4096, budget_s=11), frontier.predict(at(4096)))
+    frontier.note(at(2048), measured(2048, [0.2] * 3, interference=ran_beside(0.0)))
+
+    assert refused.endswith("of a budget of 11 s. That is from times of a busy machine.")
+    assert frontier.predict(at(4096))["seconds"] == pytest.approx(1.2)
 
 
 def test_a_run_beyond_the_memory_is_refused():

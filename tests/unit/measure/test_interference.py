@@ -34,7 +34,8 @@ BUSY = Interference(
     others_s=4.65,
     cores=2,
 )
-"""Products of matrices on two threads of two cores, as recorded alone and beside a load of nine."""
+"""Products of matrices on two threads of two cores, as recorded beside a load of nine; `QUIET` is
+made up, for that machine was never alone."""
 UNKNOWN = msgspec.structs.replace(QUIET, waited_s=None, pressure_s=None, others_s=None)
 
 

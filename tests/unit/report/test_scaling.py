@@ -121,7 +121,7 @@ def test_an_exponent_whose_interval_says_nothing_is_a_ratio():
     rough = power_law(zip(LENGTHS, (1.0, 9.0, 2.0, 30.0, 60.0), strict=True))
     two = power_law([(1024, 1.0), (4096, 3.0)])
     assert exponent(smooth) == "1.50 [1.50, 1.50]"
-    assert (exponent(rough), exponent(two)) == ("x 2.00", "x 3.00")
+    assert (exponent(rough), exponent(two)) == ("x 2.00 for x 4.00", "x 3.00 for x 4.00")
 
 
 def test_disturbed_lengths_enter_no_crossover_and_no_exponent():
@@ -134,7 +134,7 @@ def test_disturbed_lengths_enter_no_crossover_and_no_exponent():
     (pair,) = crossovers(found)
     assert (pair.length, "2 undisturbed lengths" in pair.reason) == (None, True)
     (row,) = (row for row in growth_table(found).rows if row[1].text == "quick")
-    assert row[2].text == "x 4.00"
+    assert row[2].text == "x 4.00 for x 4.00"
     shown = [row[2].text for row in scaling_table("t", found).rows if row[1].text == "quick"]
     assert [text.startswith("~") for text in shown] == [False, False, True, True, True]
 
@@ -155,7 +155,7 @@ def test_a_lead_at_the_last_length_alone_must_be_more_than_a_bump():
 def test_only_lengths_that_both_ran_are_compared():
     long = climbed("long", lambda n: 1e-6 * n)
     short = climbed("short", lambda n: 1e-9 * n**2, lengths=LENGTHS[:3])
-    assert crossover(long, short).reason == "at shorter ones within noise"
+    assert crossover(long, short).reason == "not settled at shorter ones"
     apart = crossover(
         climbed("low", float, lengths=LENGTHS[:1]), climbed("high", float, lengths=LENGTHS[1:])
     )

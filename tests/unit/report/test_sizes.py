@@ -41,7 +41,7 @@ def test_a_row_says_how_cost_grows():
 
     assert over["width"][3:6] == ["32", "256", "1.02 ms to 65.5 ms"]
     assert over["width"][6].startswith("2.00 [2.00, 2.00]")
-    assert over["state, width 64"][6] == "x 4.00", "two sizes make no exponent"
+    assert over["state, width 64"][6] == "x 4.00 for x 16.0", "two sizes make no exponent"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_no_zero_is_negative_and_no_half_interval_is_rounded_to_nothing():
     assert units.score(-0.0002) == "0.000"
     assert units.plus_minus(-1e-5, (-0.001, 0.00098)) == "0.000 ± 0.001"
     assert units.plus_minus(0.913, (0.91296, 0.91304)) == "0.91300 ± 0.00004"
+    assert units.plus_minus(-1e-7, (-3e-6, 3e-6)) == "0.000 ± 3e-06"
     assert units.plus_minus(1.0, (1.0, 1.0)) == "1.000 ± 0.000"
 
 
