@@ -87,7 +87,7 @@ class Comparison:
         if not self.changes:
             return "No run of A and B is common, so nothing was compared."
         said = dict.fromkeys(why for change in self.changes for why in change.unmatched)
-        if all(len(change.seeds) < 2 for change in self.changes):
+        if not self.empty and all(len(change.seeds) < 2 for change in self.changes):
             said["One seed proves nothing about another: intervals are over examples or calls."] = (
                 None
             )
