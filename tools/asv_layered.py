@@ -47,7 +47,9 @@ class Layered(Environment):  # type: ignore[misc] # asv has no annotations
         """Make an empty environment that sees the packages installed here."""
         venv.create(self._path, with_pip=False, symlinks=True)
         packages = next(Path(self._path).glob("lib/python*/site-packages"))
-        (packages / "_host.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+        (packages / "_host.pth").write_text(
+            "\n".join(site.getsitepackages()) + "\n", encoding="utf-8"
+        )
 
     def run(self, args: list[str], **options: Any) -> Any:
         """Run this environment's Python; asv's `Environment` leaves that to its kinds."""

@@ -34,10 +34,10 @@ def main(arguments: Sequence[str]) -> int:
         if not path.exists():
             wrong.append(f"{path.name} is missing")
             continue
-        before = path.read_text()
+        before = path.read_text(encoding="utf-8")
         after = filled(before, parts)
         if not check:
-            path.write_text(after)
+            path.write_text(after, encoding="utf-8")
         elif after != before:
             wrong.append(f"{path.name} is not up to date")
         lacking = [name for name in parts if f"<!-- {name} -->\n" not in before]
@@ -139,7 +139,7 @@ def measured(name: str) -> Rows:
     path = TABLES / f"{name}.csv"
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -47,14 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     check, again = "--check" in arguments, "--again" in arguments
     wrong, shown = [], set()
     for page in sorted(PAGES.glob("*.md")):
-        before = page.read_text()
+        before = page.read_text(encoding="utf-8")
         names = [match["name"] for match in MARKER.finditer(before)]
         shown |= set(names)
         for name in () if check else names:
             drawn(name, again=again)
         after = MARKER.sub(lambda match: part(match["name"]), before)
         if not check:
-            page.write_text(after)
+            page.write_text(after, encoding="utf-8")
         elif after != before:
             wrong.append(f"{page.name} is not up to date")
     wrong += [f"{name} is on no page" for name in sorted(ours() - shown)]

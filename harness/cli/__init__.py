@@ -1,7 +1,8 @@
 """The command line: the only room that parses arguments, prints and exits.
 
 Nothing heavy is imported at the start: each verb imports what it needs. Exit codes: 0 all went
-well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 130 interrupted.
+well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 130 interrupted, 143
+ended by SIGTERM, 141 by a reader that has gone.
 """
 
 import sys
@@ -11,6 +12,7 @@ import typer
 
 from harness.cli import data, plugins, results, runs, store  # noqa: F401 - importing them adds their verbs
 from harness.cli.app import app
+from harness.cli.process import prepare
 from harness.core.errors import SpecError
 
 __all__ = ["app", "main"]
@@ -18,11 +20,10 @@ __all__ = ["app", "main"]
 
 def main() -> NoReturn:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
+    prepare()
     try:
         app()
     except SpecError as error:
         typer.echo(f"ssm-bench: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(0)

@@ -1,15 +1,27 @@
 """The application that the verbs join, and the options that several of them take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from harness.cli.process import answered
+
+
+class Verbs(TyperGroup):
+    """The verbs, of which none ends in a traceback because its reader or its user has gone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do the verb that was asked for."""
+        return answered(lambda: super(Verbs, self).invoke(ctx))
+
 
 app = typer.Typer(
     name="ssm-bench",
     help="Compare state space models with attention: accuracy, wall-clock and memory.",
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -31,15 +31,15 @@ Tasks = Annotated[list[str] | None, typer.Argument(help="Tasks or suites; all if
 def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
     """Show what each task needs, what of it is here, and where."""
     import msgspec
-    from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
 
+    from harness.cli.terminal import Terminal
     from harness.data.inventory import data_status, select_tasks
 
     found = [data_status(*task) for task in select_tasks(tasks or [], tuple(plugin))]
     if json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(msgspec.json.encode(found))
         return
     table = Table("task", "needs", "here", "cached", "folder", box=None)
     for have in found:
@@ -51,7 +51,7 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
         here = f"{there} of {files}" if files else ""
         cached = f"{have.shards} shards, {decimal(have.shard_bytes)}" if have.shards else ""
         table.add_row(have.task, needs, here, cached, have.folder if there or cached else "")
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+    Terminal(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
 
 
 @data.command()
@@ -122,7 +122,7 @@ def inspect(
     if not recipe.learns:
         raise SpecError(f"{task!r} is measured, not learned: it has no data to inspect.")
     seen = inspected(task, recipe, n)
-    typer.echo(msgspec.json.encode(seen).decode() if json else "\n".join(lines(seen)))
+    typer.echo(msgspec.json.encode(seen) if json else "\n".join(lines(seen)))
 
 
 def lines(seen: "Inspection") -> list[str]:

@@ -74,7 +74,11 @@ def instrument() -> Finding:
 def torch_findings() -> Iterator[Finding]:
     """Ask a child what torch sees."""
     done = subprocess.run(
-        machine.python("-c", TORCH_FACTS), capture_output=True, text=True, check=False
+        machine.python("-c", TORCH_FACTS),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]

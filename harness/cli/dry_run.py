@@ -1,11 +1,10 @@
 """What a person sees of a dry run: a row for every planned run, and what they come to."""
 
-import sys
-
-from rich.console import Console
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli.terminal import Terminal
 from harness.core import codec
 from harness.core.messages import Plan
 from harness.costs.forecast import Expected, Forecast, forecasts
@@ -37,14 +36,14 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
     """
     runs = forecasts(plan, sweep.results, sweep.allowed, again=sweep.again)
     for problem in plan.problems:
-        Console(stderr=True).print(f"Left out: {problem}", markup=False, soft_wrap=True)
+        Terminal(stderr=True).say(f"Left out: {problem}")
     if json:
-        lines = [codec.encode(line).decode() for line in (*runs, {"totals": totals(runs)})]
-        sys.stdout.write("\n".join(lines) + "\n")
+        for line in (*runs, {"totals": totals(runs)}):
+            typer.echo(codec.encode(line))
     else:
-        console = Console()
+        console = Terminal()
         # A name with options is no longer one when it is broken to fit 80 columns.
-        Console(width=max(console.width, WIDE)).print(forecast_table(runs))
+        Terminal(width=max(console.width, WIDE)).print(forecast_table(runs))
         console.print("\n".join(closing(runs)), highlight=False, markup=False, soft_wrap=True)
     return 1 if plan.problems or any(run.expected == "cannot run" for run in runs) else 0
 

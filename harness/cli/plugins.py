@@ -23,8 +23,8 @@ def list_(
 
     if what and what not in KINDS:
         raise unknown("kind of plugin", what, list(KINDS))
-    show = as_json if json else as_text
-    typer.echo(show(tuple(plugin), (what,) if what else KINDS))
+    kinds = (what,) if what else KINDS
+    typer.echo(as_json(tuple(plugin), kinds) if json else as_text(tuple(plugin), kinds))
 
 
 @app.command()
@@ -42,9 +42,9 @@ def check(
     if every == bool(name):
         raise SpecError("Name a model or a task to be checked, or give --all.")
     if not every:
-        sys.exit(
-            subprocess.call(check_all.command("auto", name, tuple(plugin)) + ["--json"] * json)
-        )
+        words = check_all.command("auto", name, tuple(plugin)) + ["--json"] * json
+        encoding = "utf-8" if json else sys.stdout.encoding
+        sys.exit(subprocess.call(words, env=check_all.environment(encoding)))
     failed, unchecked = False, 0
     typer.echo(check_all.HEADING, err=json)
     for verdict in check_all.check_all(tuple(plugin)):
@@ -101,5 +101,5 @@ def doctor(plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
     for finding in findings(tuple(plugin)):
         wrong |= finding.status == "wrong"
         line = f"{marks[finding.status]} {finding.subject:<12} {finding.said}"
-        typer.echo(msgspec.json.encode(finding).decode() if json else line)
+        typer.echo(msgspec.json.encode(finding) if json else line)
     sys.exit(1 if wrong else 0)

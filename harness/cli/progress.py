@@ -3,12 +3,12 @@
 Where standard output is no terminal, each finished run is one plain line instead.
 """
 
-import sys
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
+import typer
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.progress import Progress as RichBars
 from rich.text import Text
 
+from harness.cli.process import exit_code
+from harness.cli.terminal import Terminal
 from harness.core import codec
 from harness.core.messages import Plan, Progress
 from harness.core.notify import inform
@@ -46,7 +48,7 @@ class Bars(RichBars):
 class SweepDisplay:
     """Follows a sweep: a bar for the runs, a bar for the steps of the present run."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Terminal, total: int) -> None:
         self.console = console
         self.bars = Bars(
             SpinnerColumn(),
@@ -92,7 +94,7 @@ class SweepDisplay:
         """Show how far the present run has come, and what it does besides."""
         if progress.notice and self.console.is_terminal:
             # Whatever is written beside the bars' own console, the bars are drawn over.
-            self.console.print(progress.notice, markup=False, highlight=False, soft_wrap=True)
+            self.console.say(progress.notice)
         elif progress.notice:
             inform(progress.notice)
         self.bars.status = progress.status
@@ -144,21 +146,22 @@ def show_sweep(sweep: Sweep, plan: Plan, json: bool) -> int:
         json: Print a line of JSON a record on standard output, and all else on standard error.
 
     Returns:
-        The exit code: 1 if a run failed or a plugin is broken, 130 if interrupted, 0 otherwise.
+        The exit code: 1 if a run failed or a plugin is broken, 130 or 143 if ended by Ctrl-C
+        or SIGTERM, 0 otherwise.
     """
-    console, errors = Console(stderr=json), Console(stderr=True)
+    console, errors = Terminal(stderr=json), Terminal(stderr=True)
     for problem in plan.problems:
-        errors.print(f"Left out: {problem}", markup=False, soft_wrap=True)
+        errors.say(f"Left out: {problem}")
     display = SweepDisplay(console, len(plan.runs))
     try:
         with display:
             for record in perform(sweep, plan.runs, display):
                 if json:
-                    sys.stdout.write(codec.encode(record).decode() + "\n")
-    except KeyboardInterrupt:
-        errors.print(interrupted(display, plan, sweep.results), highlight=False, soft_wrap=True)
-        return 130
-    console.print(closing_line(display, sweep.results), highlight=False, soft_wrap=True)
+                    typer.echo(codec.encode(record))
+    except KeyboardInterrupt as stop:
+        errors.say(interrupted(display, plan, sweep.results))
+        return exit_code(stop)
+    console.say(closing_line(display, sweep.results))
     return 1 if display.failures() or plan.problems else 0
 
 

@@ -18,18 +18,17 @@ def report(
     ] = None,
 ) -> None:
     """Print the tables, and write them with figures and one HTML page."""
-    from rich.console import Console
-
+    from harness.cli.terminal import Terminal
     from harness.report import print_tables, write
     from harness.results.store import Store
 
     records = Store(results).records()
     if not records:
         raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
-    terminal = Console()
+    paths = write(records, out or results / "report")  # first, for a reader of tables may go away
+    terminal = Terminal()
     # A table of names with options is no longer one when they are broken to fit 80 columns.
-    print_tables(records, Console(width=max(terminal.width, WIDE)))
-    paths = write(records, out or results / "report")
+    print_tables(records, Terminal(width=max(terminal.width, WIDE)))
     typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
 
 
@@ -44,8 +43,7 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two models, or two folders of results; exit 1 if B is worse beyond noise."""
-    from rich.console import Console
-
+    from harness.cli.terminal import Terminal
     from harness.core import codec
     from harness.report import print_comparison
     from harness.results.compare import compare as compared
@@ -54,9 +52,9 @@ def compare(
     comparison = compared(*sides(a, b, results))
     worse = gate(comparison, tolerance)
     if json:
-        typer.echo(codec.encode({"comparison": comparison, "worse": worse}).decode())
+        typer.echo(codec.encode({"comparison": comparison, "worse": worse}))
     else:
-        print_comparison(comparison, (a, b), Console())
+        print_comparison(comparison, (a, b), Terminal())
         typer.echo("\n".join(worse) or f"Nothing is worse by more than {tolerance:.0%} and noise.")
     sys.exit(1 if worse else 0)
 

@@ -68,12 +68,13 @@ def progress(name: str, total: int | None, done: int) -> Iterator[Callable[[int]
         What adds bytes.
     """
     from rich.filesize import decimal
+    from rich.markup import escape
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     console = _terminal()
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    bars.add_task(name, total=total, completed=done)
+    bars.add_task(escape(name), total=total, completed=done)
     [bar] = bars.tasks
 
     def add(size: int) -> None:

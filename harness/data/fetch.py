@@ -100,7 +100,7 @@ def _record(path: Path) -> None:
     digest, record = _digest(path, "sha256"), path.with_name(path.name + RECORD)
     part = record.with_name(record.name + ".part")
     with writing(record):
-        part.write_text(f"{digest}  {path.name}\n")
+        part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
         part.replace(record)
     inform(
         f"Nobody publishes a checksum of {path.name}; its SHA-256 is {digest} here, and the file "
@@ -177,7 +177,9 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
     size = "of unknown size" if file.size is None else decimal(file.size)
     inform(f"Fetching {file.name} ({size}) from {url}")
     headers = {"Accept-Encoding": "identity"}  # the bytes themselves
-    source, _, mark = (_tag(part).read_text() if _tag(part).is_file() else "").partition("\n")
+    source, _, mark = (
+        _tag(part).read_text(encoding="utf-8") if _tag(part).is_file() else ""
+    ).partition("\n")
     if begun and mark and source == url:
         headers |= {"Range": f"bytes={begun}-", "If-Range": mark}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
@@ -193,7 +195,7 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
             mark = said.get("ETag", "")
             # A weak tag does not promise the same bytes.
             mark = said.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
-            _tag(part).write_text(f"{url}\n{mark}")
+            _tag(part).write_text(f"{url}\n{mark}", encoding="utf-8")
             if total is None and (length := said.get("Content-Length", "")).isdigit():
                 total = int(length)
                 inform(f"It has {total:,} bytes.")

@@ -87,7 +87,7 @@ def load_or_parse(
 def complete(folder: Path) -> list[Path]:
     """Return the shards of a split in their order; none if it lacks one, or is not there."""
     try:
-        count = int((folder / COUNT).read_text())
+        count = int((folder / COUNT).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return []
     paths = [folder / f"{number:05d}.npz" for number in range(count)]
@@ -147,7 +147,7 @@ def _parse(folder: Path, parse: Callable[[], Iterator[Batch]], message: str) -> 
             change(f"{message}, shard {count}")
             _write(part / f"{count - 1:05d}.npz", batch)
         with writing(part):
-            (part / COUNT).write_text(f"{count}\n")
+            (part / COUNT).write_text(f"{count}\n", encoding="ascii")
 
 
 @contextmanager

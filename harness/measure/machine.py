@@ -66,9 +66,12 @@ def python(*words: str) -> list[str]:
 
 
 def pinned_environment() -> dict[str, str]:
-    """Return the environment of a child whose numerical libraries use every allowed core."""
+    """Return the environment of a child whose numerical libraries use every allowed core.
+
+    What it writes is UTF-8 in every locale, so no word that a plugin prints can end a run.
+    """
     pins = {name: os.environ.get(name, str(cores())) for name in THREADS}
-    return {**os.environ, **pins, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **pins, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
 def available_bytes() -> int:
@@ -101,6 +104,8 @@ def code(file: Path = Path(__file__)) -> dict[str, Any]:
             ["git", "-C", str(file.parent), *words],  # noqa: S607 - whichever git the user has
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             env={name: held for name, held in os.environ.items() if not name.startswith("GIT_")},
         )

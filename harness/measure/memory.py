@@ -64,7 +64,7 @@ def return_freed_memory() -> None:
 def clear_peak() -> bool:
     """Reset `VmHWM` to the present resident size; False where the kernel does not let us."""
     try:
-        (PROC / "clear_refs").write_text("5")
+        (PROC / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
@@ -78,7 +78,7 @@ def resident() -> int:
 def status_bytes(key: str, process: str = "self") -> int:
     """Read a size from `/proc/PROCESS/status`, in bytes; 0 where it cannot be read."""
     try:
-        text = (PROC.parent / process / "status").read_text()
+        text = (PROC.parent / process / "status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
     lines = (line.split() for line in text.splitlines() if line.startswith(f"{key}:"))

@@ -70,7 +70,7 @@ def selftest() -> dict[str, object]:
     done = subprocess.run(
         python("-m", __name__),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         env=pinned_environment(),
     )

@@ -1,5 +1,6 @@
 """Checks every plugin in a process of its own: one that crashes takes no other along."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,9 +33,9 @@ class Verdict:
     unchecked: str = ""
     """Why checks could not be made, which is no complaint."""
 
-    def as_json(self) -> str:
+    def as_json(self) -> bytes:
         """Write it for scripts."""
-        return msgspec.json.encode(self).decode()
+        return msgspec.json.encode(self)
 
     def __str__(self) -> str:
         passed, failed, unmade, apart = (self.counts[outcome] for outcome in OUTCOMES)
@@ -52,6 +53,11 @@ def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:
     return python("-m", "harness.testing", kind, name, *extra)
 
 
+def environment(encoding: str) -> dict[str, str]:
+    """Return the environment of a child that writes in an encoding, and what it lacks as `?`."""
+    return {**os.environ, "PYTHONIOENCODING": f"{encoding}:replace"}
+
+
 def check_all(plugins: tuple[str, ...] = ()) -> Iterator[Verdict]:
     """Check every model and every task, and yield a verdict as soon as it is known."""
     kinds: tuple[Kind, ...] = ("model", "task")
@@ -67,13 +73,18 @@ def verdict(kind: Kind, name: str, plugins: tuple[str, ...]) -> Verdict:
     """Check one plugin with its default options."""
     start = now()
     done = subprocess.run(
-        [*command(kind, name, plugins), "--json"], capture_output=True, text=True, check=False
+        [*command(kind, name, plugins), "--json"],
+        capture_output=True,
+        check=False,
+        env=environment("utf-8"),
     )
     results: list[dict[str, Any]] = list(map(msgspec.json.decode, done.stdout.splitlines()))
     counts = {what: sum(r["outcome"] == what for r in results) for what in OUTCOMES}
     complaints = [f"{r['name']}: {r['reason']}" for r in results if r["outcome"] == "failed"]
     unmade = [r["reason"] for r in results if r["outcome"] == "not-checked"]
     if done.returncode and not complaints + unmade:
-        last = done.stderr.strip().splitlines()[-1:] or [f"ended with code {done.returncode}"]
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+            f"ended with code {done.returncode}"
+        ]
         complaints = [f"It cannot be checked: {last[0]}"]
     return Verdict(kind, name, counts, complaints, now() - start, unmade[0] if unmade else "")

@@ -45,7 +45,7 @@ def cited(entry: Entry) -> dict[str, str]:
 
 def bibliography(folder: Path) -> dict[str, str]:
     """Return every entry of a folder's `.bib` files by its key."""
-    texts = [path.read_text() for path in sorted(folder.glob("*.bib"))]
+    texts = [path.read_text(encoding="utf-8-sig") for path in sorted(folder.glob("*.bib"))]
     return {match[1]: whole(text, match.start()) for text in texts for match in HEAD.finditer(text)}
 
 

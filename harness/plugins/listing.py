@@ -24,11 +24,11 @@ def as_text(plugins: tuple[str, ...], kinds: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def as_json(plugins: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+def as_json(plugins: tuple[str, ...], kinds: tuple[str, ...]) -> bytes:
     """Write the same as a JSON list."""
     wanted = {SINGULAR[kind] for kind in kinds}
     entries = [entry for entry in registry(plugins).entries if entry.kind in wanted]
-    return msgspec.json.encode([facts(entry) for entry in entries]).decode()
+    return msgspec.json.encode([facts(entry) for entry in entries])
 
 
 def facts(entry: Entry) -> dict[str, str]:

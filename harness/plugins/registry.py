@@ -20,7 +20,7 @@ from typing import cast
 from harness.core.config import Selector
 from harness.core.errors import SpecError, unknown
 from harness.core.plugin_names import GROUPS, Kind, file_module, written
-from harness.plugins.source import constant, parsed
+from harness.plugins.source import constant, parsed, read
 
 BASES = {
     "Model": "model",
@@ -183,7 +183,7 @@ def _from_file(path: Path) -> Entry:
 def _entry(name: str, kind: Kind, module: str, path: Path, origin: str) -> Entry:
     entry = Entry(name=name, kind=kind, module=module, path=path, origin=origin)
     try:
-        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        text = ast.get_docstring(ast.parse(read(path))) or ""
     except (OSError, SyntaxError, ValueError) as error:
         return replace(entry, error=f"{type(error).__name__}: {error}")
     return replace(entry, summary=text.partition("\n")[0])

@@ -49,7 +49,8 @@ def create(
         found |= {template.name: template for template in (templates / "network").iterdir()}
     for template in found.values():
         target = template.name.removesuffix(".tmpl").replace("module", module)
-        (package / target).write_text(Template(template.read_text()).substitute(words))
+        text = Template(template.read_text(encoding="utf-8")).substitute(words)
+        (package / target).write_text(text, encoding="utf-8")
     return package
 
 

@@ -1,13 +1,26 @@
 """What a module says of itself in its source, read without importing it."""
 
 import ast
+import tokenize
 from pathlib import Path
+
+
+def read(path: Path) -> str:
+    """Read source as Python would: by its mark or its coding line, else as UTF-8.
+
+    Raises:
+        OSError: The file cannot be read.
+        SyntaxError: Its encoding is not what it says, or unknown.
+        UnicodeDecodeError: It is not in its encoding.
+    """
+    with tokenize.open(path) as file:
+        return file.read()
 
 
 def parsed(path: Path) -> ast.Module:
     """Parse a file; nothing is in one that is not there or no Python."""
     try:
-        return ast.parse(path.read_text())
+        return ast.parse(read(path))
     except (OSError, SyntaxError, ValueError):
         return ast.Module(body=[], type_ignores=[])
 

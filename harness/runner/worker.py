@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 import torch
@@ -204,9 +204,9 @@ def failure(error: Exception, job: Job) -> Result:
     return Result(outcome="failed", reason=reason)
 
 
-def private_output() -> TextIO:
+def private_output() -> BinaryIO:
     """Keep standard output for our lines; what others print goes to standard error."""
-    ours = os.fdopen(os.dup(1), "w", buffering=1)
+    ours = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return ours
 
@@ -235,7 +235,7 @@ def main(verb: str) -> NoReturn:
     text = sys.stdin.buffer.read()
 
     def send(message: msgspec.Struct) -> None:
-        out.write(codec.encode(message).decode() + "\n")
+        out.write(codec.encode(message) + b"\n")
         out.flush()
 
     if verb == "plan":

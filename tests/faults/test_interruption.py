@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import psutil
+import pytest
 
 from harness.results.store import Store
 
@@ -56,12 +57,15 @@ def gone(process):
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_ctrl_c_keeps_finished_runs_ends_the_worker_and_says_how_to_resume(tmp_path):
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_finished_runs_ends_the_worker_and_says_how_to_resume(
+    tmp_path, signum, code
+):
     with started(tmp_path, "faulty", "faulty[fault=nap]") as (sweep, worker):
-        sweep.send_signal(signal.SIGINT)
+        sweep.send_signal(signum)
         _, said = sweep.communicate(timeout=60)
 
-        assert sweep.returncode == 130
+        assert sweep.returncode == code
         assert "1 of 2 runs are stored" in said
         assert "the same command goes on from there" in said
         assert gone(worker)

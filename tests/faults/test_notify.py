@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
 from harness.cli.progress import SweepDisplay
+from harness.cli.terminal import Terminal
 from harness.core.config import RunSpec
 from harness.core.messages import Planned, Progress
 from harness.runner.sweep import Sweep, Update, perform, plan
@@ -99,7 +99,7 @@ def test_a_terminal_shows_what_is_drawn(tmp_path):
 
 
 def test_words_about_a_wait_take_no_room_from_the_bars():
-    console = Console(file=StringIO(), width=80)
+    console = Terminal(file=StringIO(), width=80)
     display, spec = SweepDisplay(console, 8), RunSpec(task="lra/listops", model="s4d")
     planned = Planned(spec=spec, task="lra/listops", model="s4d", task_version=1, learns=True)
     words = "drawing [train] shard 57 of 96, which may take a while, as shards do"
@@ -120,7 +120,7 @@ def test_words_about_a_wait_take_no_room_from_the_bars():
 
 
 def test_a_sentence_that_stays_is_written_above_the_bars():
-    console = Console(file=StringIO(), width=80, force_terminal=True)
+    console = Terminal(file=StringIO(), width=80, force_terminal=True)
     planned = Planned(
         spec=RunSpec(task="lra/text", model="s4d"),
         task="lra/text",

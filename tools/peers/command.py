@@ -106,7 +106,7 @@ def write(rows: dict[str, list[Row]], store: Store, out: Path) -> None:
     (out / "figures").mkdir(parents=True, exist_ok=True)
     tables = {table: lines(several, store) for table, several in rows.items()}
     for table, found in tables.items():
-        (out / f"{table}.csv").write_text(as_csv(table, found))
+        (out / f"{table}.csv").write_text(as_csv(table, found), encoding="utf-8")
     for picture in pictures(tables):
         (out / "figures" / f"{picture.name}.png").write_bytes(picture.png)
         (out / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)

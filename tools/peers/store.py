@@ -34,7 +34,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         read = [msgspec.json.decode(line, type=Stored) for line in lines]
         self.answers = {stored.ask: stored for stored in read}
 
