@@ -13,13 +13,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Self, final, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, final, get_args, get_origin, get_type_hints
 
 from harness.core.errors import SpecError, unknown
 
 Option = bool | int | float | str
 """What an option of a recipe may hold; anything richer could not be typed at a prompt."""
 
+N = TypeVar("N", int, float)
 NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
 
 SEEDS = re.compile(r"(?P<first>\d+)(\s*-\s*(?P<last>\d+))?")
@@ -236,14 +237,16 @@ def parse_options(text: str) -> dict[str, Option]:
 
 
 def parse_value(text: str) -> Option:
-    """Read a truth value, an integer, a float, or else keep the text."""
+    """Read a truth value, an integer or a float, if `show` writes it as it was; else keep the text.
+
+    So no text is lost on an option that takes text: it may be `1`, `true`, `nan` or `1e3`.
+    """
     if text in {"true", "false"}:
         return text == "true"
     for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+        value = _read(kind, text)
+        if value is not None and show(value) == text:
+            return value
     return text
 
 
@@ -252,8 +255,34 @@ def show(value: Option) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def converted(value: Option, wanted: type[Option]) -> Option | None:
+    """Return a value as a field's type has it, so `1e3` is an integer; None if it is no such value.
+
+    An integer may stand for a float, a float without a fraction for an integer, and what is typed
+    for a text is that text, whatever else it might be read as.
+    """
+    if wanted is str:
+        return show(value)
+    if wanted is bool or isinstance(value, bool):
+        return value if type(value) is wanted else None
+    number = _read(float, str(value))
+    if wanted is float or number is None:
+        return number
+    exact = _read(int, str(value))  # digits beyond a float's
+    return exact if exact is not None else int(number) if number.is_integer() else None
+
+
+def _read(kind: type[N], text: str) -> N | None:
+    """Read a number; `nan` is none, for it would not be equal to itself."""
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    return None if value != value else value  # noqa: PLR0124
+
+
 def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Any]:
-    """Check options against the fields of a dataclass; an integer may stand for a float.
+    """Check options against the fields of a dataclass, and read each as its field's type.
 
     Raises:
         SpecError: An option does not exist, or its value is not one that the field admits.
@@ -264,15 +293,15 @@ def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> 
     for key, value in options.items():
         if key not in defaults:
             raise unknown(f"option of {owner}", key, list(defaults))
+        wanted = type(defaults[key])
+        checked[key] = converted(value, wanted)
         choices = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
-        if choices and value not in choices:
+        if choices and checked[key] not in choices:
             known = [show(choice) for choice in choices]
             raise unknown(f"value of {owner}'s option {key!r}", show(value), known)
-        wanted = type(defaults[key])
-        if not (type(value) is wanted or (wanted is float and type(value) is int)):
+        if checked[key] is None:
             raise SpecError(
                 f"The option {key!r} of {owner} takes a value like {show(defaults[key])!r} "
                 f"({wanted.__name__}), not {show(value)!r}."
             )
-        checked[key] = wanted(value)
     return checked

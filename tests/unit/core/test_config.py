@@ -51,6 +51,55 @@ def test_an_option_of_the_wrong_type_is_refused_with_what_was_wanted():
         Protocol().changed({"steps": "many"})
 
 
+@dataclasses.dataclass
+class Recipe:
+    """Has an option of each type."""
+
+    steps: int = 1
+    rate: float = 0.5
+    kind: str = "plain"
+    deep: bool = False
+    mode: Literal["nan", "true", "1"] = "1"
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("steps=1e3", 1000),
+        ("steps=1000.0", 1000),
+        ("steps=12345678901234567890", 12345678901234567890),
+        ("rate=1e-3", 0.001),
+        ("rate=2", 2.0),
+        ("kind=nan", "nan"),
+        ("kind=true", "true"),
+        ("kind=1", "1"),
+        ("kind=1e3", "1e3"),
+        ("kind=01", "01"),
+        ("deep=true", True),
+        ("mode=nan", "nan"),
+        ("mode=true", "true"),
+        ("mode=1", "1"),
+    ],
+)
+def test_an_option_is_read_as_its_fields_type(typed, value):
+    [read] = checked_options(Recipe, parse_options(typed), "the model").values()
+    [through] = checked_options(Recipe, Selector(f"m[{typed}]").options, "the model").values()
+
+    assert (read, type(read)) == (value, type(value))
+    assert through == read
+
+
+@pytest.mark.parametrize("typed", ["steps=1.5", "steps=nan", "steps=inf", "rate=nan", "deep=1"])
+def test_what_is_no_value_of_a_fields_type_is_refused(typed):
+    with pytest.raises(SpecError, match="takes a value like"):
+        checked_options(Recipe, parse_options(typed), "the model")
+
+
+@given(st.text(st.characters(blacklist_characters=",=[]"), min_size=1).map(str.strip).filter(bool))
+def test_no_text_is_lost_on_an_option_that_takes_text(text):
+    assert checked_options(Recipe, parse_options(f"kind={text}"), "the model") == {"kind": text}
+
+
 def test_an_option_outside_its_choices_is_refused():
     with pytest.raises(SpecError, match="Did you mean 'cosine'"):
         Protocol().changed({"schedule": "cosin"})
