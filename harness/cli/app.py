@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness.cli.process import answered
+from harness.results.store import Store
 
 
 class Verbs(TyperGroup):
@@ -33,5 +34,15 @@ Plugins = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 LOCAL = Path("results/local")
+
+
+def tell_faults(*stores: Store) -> bool:
+    """Name what of stored results cannot be read, and so is left out; return whether any is."""
+    faults = [fault for store in stores for fault in store.faults()]
+    for fault in faults:
+        typer.echo(f"Left out: {fault}", err=True)
+    return bool(faults)
+
+
 WIDE = 144
 """Columns that the tables of a report need."""

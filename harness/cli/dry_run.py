@@ -4,11 +4,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli.app import tell_faults
 from harness.cli.terminal import Terminal
 from harness.core import codec
 from harness.core.messages import Plan
 from harness.costs.forecast import Expected, Forecast, forecasts
 from harness.report import units
+from harness.results.store import Store
 from harness.runner.sweep import Sweep
 
 STYLES: dict[Expected, str] = {
@@ -35,6 +37,7 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
         The exit code: 1 if a run cannot be made or a plugin is broken, 0 otherwise.
     """
     runs = forecasts(plan, sweep.results, sweep.allowed, again=sweep.again)
+    damaged = tell_faults(Store(sweep.results))
     for problem in plan.problems:
         Terminal(stderr=True).say(f"Left out: {problem}")
     if json:
@@ -45,7 +48,7 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
         # A name with options is no longer one when it is broken to fit 80 columns.
         Terminal(width=max(console.width, WIDE)).print(forecast_table(runs))
         console.print("\n".join(closing(runs)), highlight=False, markup=False, soft_wrap=True)
-    return 1 if plan.problems or any(run.expected == "cannot run" for run in runs) else 0
+    return 1 if plan.problems or damaged or any(run.expected == "cannot run" for run in runs) else 0
 
 
 def forecast_table(runs: list[Forecast]) -> Table:

@@ -80,12 +80,14 @@ def new(
 ) -> None:
     """Write a complete, passing plugin package to start from."""
     from harness.plugins.scaffold import create
+    from harness.results.destination import writing
 
     if kind not in {"model", "task"}:
         raise unknown("kind of plugin", kind, ["model", "task"])
     if network and kind == "task":
         raise SpecError("Only a model may be a network; leave --network out for a task.")
-    path = create("model" if kind == "model" else "task", name, folder, network=network)
+    with writing(folder, "--folder"):
+        path = create("model" if kind == "model" else "task", name, folder, network=network)
     place = path if path.is_absolute() else f"./{path}"  # a bare name would be an index's package
     typer.echo(f"Wrote {path}. Next: pip install --editable {place} && ssm-bench check {name}")
 

@@ -8,9 +8,10 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -34,9 +35,22 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             chosen = stream.isatty() or os.environ.get("PYTHONIOENCODING")
             stream.reconfigure(encoding=None if chosen else "utf-8", errors="replace")
+    warnings.showwarning = say
     for signum in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signum) is signal.SIG_DFL:  # `nohup` has us ignore one
             signal.signal(signum, interrupt)
+
+
+def say(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 - what `warnings` calls it with
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """Write a warning as the sentence that it is."""
+    (file or sys.stderr).write(f"{message}\n")
 
 
 def interrupt(signum: int, _: FrameType | None) -> NoReturn:

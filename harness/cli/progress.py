@@ -22,12 +22,14 @@ from rich.progress import (
 from rich.progress import Progress as RichBars
 from rich.text import Text
 
+from harness.cli.app import tell_faults
 from harness.cli.process import exit_code
 from harness.cli.terminal import Terminal
 from harness.core import codec
 from harness.core.messages import Plan, Progress
 from harness.core.notify import inform
 from harness.core.record import FAILURES, Record
+from harness.results.store import Store
 from harness.runner.sweep import Sweep, Update, perform
 
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
@@ -152,6 +154,7 @@ def show_sweep(sweep: Sweep, plan: Plan, json: bool) -> int:
     console, errors = Terminal(stderr=json), Terminal(stderr=True)
     for problem in plan.problems:
         errors.say(f"Left out: {problem}")
+    damaged = tell_faults(Store(sweep.results))
     display = SweepDisplay(console, len(plan.runs))
     try:
         with display:
@@ -162,7 +165,7 @@ def show_sweep(sweep: Sweep, plan: Plan, json: bool) -> int:
         errors.say(interrupted(display, plan, sweep.results))
         return exit_code(stop)
     console.say(closing_line(display, sweep.results))
-    return 1 if display.failures() or plan.problems else 0
+    return 1 if display.failures() or plan.problems or damaged else 0
 
 
 def interrupted(display: SweepDisplay, plan: Plan, results: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import LOCAL, WIDE, AsJson, Results, app
+from harness.cli.app import LOCAL, WIDE, AsJson, Results, app, tell_faults
 from harness.core.errors import SpecError
 
 
@@ -20,16 +20,21 @@ def report(
     """Print the tables, and write them with figures and one HTML page."""
     from harness.cli.terminal import Terminal
     from harness.report import print_tables, write
+    from harness.results.destination import try_folder
     from harness.results.store import Store
 
-    records = Store(results).records()
+    store, folder = Store(results), out or results / "report"
+    records, damaged = store.records(), tell_faults(store)
     if not records:
         raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
-    paths = write(records, out or results / "report")  # first, for a reader of tables may go away
+    try_folder(folder, "--out")
+    # First the files, for a reader of tables may go away.
+    paths = write(records, folder, list(map(str, store.faults())))
     terminal = Terminal()
     # A table of names with options is no longer one when they are broken to fit 80 columns.
     print_tables(records, Terminal(width=max(terminal.width, WIDE)))
     typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
+    sys.exit(1 if damaged else 0)
 
 
 @app.command()
@@ -49,14 +54,16 @@ def compare(
     from harness.results.compare import compare as compared
     from harness.results.compare import gate, sides
 
-    comparison = compared(*sides(a, b, results))
+    first, second = sides(a, b, results)
+    damaged = tell_faults(*dict.fromkeys((first.store, second.store)))
+    comparison = compared(first.records, second.records)
     worse = gate(comparison, tolerance)
     if json:
         typer.echo(codec.encode({"comparison": comparison, "worse": worse}))
     else:
         print_comparison(comparison, (a, b), Terminal())
         typer.echo("\n".join(worse) or f"Nothing is worse by more than {tolerance:.0%} and noise.")
-    sys.exit(1 if worse else 0)
+    sys.exit(1 if worse or damaged else 0)
 
 
 @app.command()
@@ -69,12 +76,17 @@ def publish(
 ) -> None:
     """Add reviewed records to the versioned results, and draw their tables and figures anew."""
     from harness.report import write
+    from harness.results.destination import try_folder
     from harness.results.publish import publish as published
     from harness.results.store import Store
 
+    target, drawn = Store(to), to.parent.parent / "tables" / to.name
+    damaged = tell_faults(Store(results), target)
+    for folder in (to, drawn) if tables else (to,):
+        try_folder(folder, "--to")
     moved, known, left = published(results, to)
     typer.echo(f"Added {moved} records to {to}; {known} were there, {left} are to be run again.")
     if tables:
-        drawn = to.parent.parent / "tables" / to.name
-        write(Store(to).records(), drawn)
+        write(target.records(), drawn, list(map(str, target.faults())))
         typer.echo(f"Tables and figures: {drawn}")
+    sys.exit(1 if damaged else 0)

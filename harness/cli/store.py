@@ -1,5 +1,7 @@
 """The verbs about the files that records lie in."""
 
+import sys
+
 import typer
 
 from harness.cli.app import LOCAL, Results, app
@@ -18,3 +20,27 @@ def upgrade(results: Results = LOCAL) -> None:
     from harness.results.schema import upgrade as upgraded
 
     typer.echo(f"Upgraded {upgraded(results)} records in {results}.")
+
+
+@store.command()
+def verify(results: Results = LOCAL) -> None:
+    """Name every line and every file that cannot be read; exit 1 if there is one."""
+    from harness.results.store import Store
+
+    stored = Store(results)
+    faults = stored.faults()
+    typer.echo("".join(f"{fault}\n" for fault in faults), nl=False)
+    typer.echo(f"Read {len(stored.records())} runs; {len(faults)} lines or files cannot be read.")
+    sys.exit(1 if faults else 0)
+
+
+@store.command()
+def repair(results: Results = LOCAL) -> None:
+    """Move every line that is no record to a file beside its own; not a byte is lost."""
+    from harness.results.destination import writing
+    from harness.results.repair import repair as repaired
+
+    with writing(results, "--results"):
+        for path, lines, aside in repaired(results):
+            typer.echo(f"Moved {lines} lines of {path} to {aside}")
+    verify(results)

@@ -18,6 +18,7 @@ from harness.report.sizes import size_table
 from harness.report.tables import Table
 from harness.results.aggregate import Group, comparable_groups
 from harness.results.compare import Comparison
+from harness.results.destination import writing
 from harness.results.newest import Newest, newest
 
 if TYPE_CHECKING:
@@ -108,10 +109,18 @@ def print_comparison(comparison: Comparison, names: tuple[str, str], console: "C
     console.print(formats.for_terminal(comparison_table(comparison, names)))
 
 
-def write(records: Sequence[Record], folder: Path) -> list[Path]:
+def write(records: Sequence[Record], folder: Path, left_out: Sequence[str] = ()) -> list[Path]:
     """Write Markdown, CSV, figures and one HTML page, and return their paths.
 
     Works with any records, also with none; the same records give the same bytes.
+
+    Args:
+        records: What is reported.
+        folder: Where to.
+        left_out: Sentences on what of the results could not be read.
+
+    Raises:
+        SpecError: The folder cannot be written to.
     """
     from harness.report.page import page, summary  # noqa: PLC0415 - only a page needs jinja
 
@@ -119,27 +128,32 @@ def write(records: Sequence[Record], folder: Path) -> list[Path]:
     made, drawn = report.tables(), report.pictures()
     every = [each for found in report.sweeps.values() for each in found]
     texts = {
-        "report.md": markdown(summary(report.records), made, drawn),
+        "report.md": markdown(
+            [summary(report.records), *(formats.escaped(f"Left out: {said}") for said in left_out)],
+            made,
+            drawn,
+        ),
         "scores.csv": formats.scores_csv(report.groups),
         "scaling.csv": formats.scaling_csv(every),
-        "report.html": page(report.records, made, drawn),
+        "report.html": page(report.records, made, drawn, left_out),
     }
     files = {name: text.encode() for name, text in texts.items()}
     for picture in chain.from_iterable(drawn.values()):
         files[f"figures/{picture.name}.png"] = picture.png
         files[f"figures/{picture.name}.svg"] = picture.svg
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    with writing(folder, "--out"):
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return [folder / name for name in files]
 
 
 def markdown(
-    opening: str, made: Mapping[str, list[Table]], drawn: Mapping[str, list["Picture"]]
+    opening: Sequence[str], made: Mapping[str, list[Table]], drawn: Mapping[str, list["Picture"]]
 ) -> str:
     """Write the whole report as Markdown; the figures lie beside it."""
-    parts = ["# State space models and attention, compared\n", f"{opening}\n"]
+    parts = ["# State space models and attention, compared\n", *(f"{said}\n" for said in opening)]
     for name, found in made.items():
         parts += [f"## {name}\n", *map(formats.markdown, found)]
         parts += [f"![{each.alt}](figures/{each.name}.png)\n" for each in drawn.get(name, ())]

@@ -33,12 +33,12 @@ def markdown(table: Table) -> str:
     """Write a table as Markdown: its title, its rows, its note."""
     ruler = ["--:" if table.is_number(n) else ":--" for n in range(len(table.columns))]
     lines = [
-        [_escaped(column) for column in table.columns],
+        [escaped(column) for column in table.columns],
         ruler,
         *([_marked(text) for text in row] for row in table.rows),
     ]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"### {_escaped(table.title)}\n\n{body}\n\n{_escaped(table.note)}\n"
+    return f"### {escaped(table.title)}\n\n{body}\n\n{escaped(table.note)}\n"
 
 
 def for_terminal(table: Table) -> RichTable:
@@ -93,11 +93,11 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _marked(text: Text) -> str:
-    escaped = _escaped(text.text)
-    return f"**{escaped}**" if text.best else f"*{escaped}*" if text.missing else escaped
+    plain = escaped(text.text)
+    return f"**{plain}**" if text.best else f"*{plain}*" if text.missing else plain
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Keep text from being read as Markdown."""
     return re.sub(r"([\\`*_|<>\[\]~])", r"\\\1", " ".join(text.split()))
 

@@ -15,6 +15,7 @@ def page(
     records: Sequence[Record],
     tables: Mapping[str, list[Table]],
     pictures: Mapping[str, list[Picture]],
+    left_out: Sequence[str] = (),
 ) -> str:
     """Write the page: what was compared, tables and figures by section, where it is from."""
     environment = Environment(
@@ -26,6 +27,7 @@ def page(
     )
     return environment.get_template("page.html.j2").render(
         summary=summary(records),
+        left_out=left_out,
         tables=tables,
         pictures=pictures,
         provenance=provenance(records),

@@ -13,7 +13,7 @@ from statistics import mean, median, stdev
 
 import numpy as np
 
-from harness.core.config import Selector
+from harness.core.config import NAME, Selector
 from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
@@ -129,13 +129,24 @@ def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
     return Comparison(changes=tuple(changes), broken=tuple(broken), unpaired=unpaired)
 
 
-def sides(a: str, b: str, results: Path) -> tuple[list[Record], list[Record]]:
-    """Return the records of two sides, each a folder of results or a model in `results`.
+@dataclass(frozen=True)
+class Side:
+    """What is compared: some records of a store."""
+
+    store: Store
+    records: list[Record]
+
+
+def sides(a: str, b: str, results: Path) -> tuple[Side, Side]:
+    """Return the records of two sides, each a model in `results` or a folder of results.
+
+    A name is a model's if there is one of it; a folder beside it is written as a path (`./s4d`).
 
     Raises:
         SpecError: A side is neither.
     """
-    return _side(a, results), _side(b, results)
+    store = Store(results)
+    return _side(a, store), _side(b, store)
 
 
 def gate(comparison: Comparison, tolerance: float) -> list[str]:
@@ -156,16 +167,18 @@ def gate(comparison: Comparison, tolerance: float) -> list[str]:
     ]
 
 
-def _side(name: str, results: Path) -> list[Record]:
-    if Path(name).is_dir():
-        return Store(name).records()
-    records = Store(results).records()
-    found = [record for record in records if Selector(name) in {record.model, record.spec.model}]
-    if not found:
-        raise unknown(
-            f"model in {str(results)!r}, or folder,", name, sorted({r.model for r in records})
-        )
-    return found
+def _side(name: str, store: Store) -> Side:
+    folder, records = Path(name).is_dir(), store.records()
+    written_as_path = name != Path(name).name  # `./s4d`, `s4d/`, `results/before`, `..`
+    if not (folder and (written_as_path or NAME.fullmatch(name) is None)):
+        chosen = Selector(name)
+        if found := [each for each in records if chosen in {each.model, each.spec.model}]:
+            return Side(store, found)
+    if folder:
+        other = Store(name)
+        return Side(other, other.records())
+    known = sorted({str(record.model) for record in records})
+    raise unknown(f"model in {str(store.folder)!r}, or folder,", name, known)
 
 
 def _key(record: Record, versus: bool) -> Key:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import Record
+from harness.results.destination import writing
 from harness.results.newest import newest
 from harness.results.store import Store
 
@@ -28,7 +29,8 @@ def publish(source: Path, target: Path) -> Published:
         target: The versioned folder, such as `results/records/v1`.
 
     Raises:
-        SpecError: There is nothing to publish, or a record's code was not committed.
+        SpecError: There is nothing to publish, a record's code was not committed, or the disk has
+            filled.
     """
     records = newest(Store(source).records()).records
     if not records:
@@ -37,8 +39,9 @@ def publish(source: Path, target: Path) -> Published:
     fresh = [record for record in records if record.outcome not in {"killed", "failed"}]
     new = [record for record in fresh if not _is_known(record, store)]
     refuse_uncommitted(new)
-    for record in new:
-        store.append(record)
+    with writing(target, "--to"):
+        for record in new:
+            store.append(record)
     return Published(len(new), len(fresh) - len(new), len(records) - len(fresh))
 
 

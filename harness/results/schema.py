@@ -16,17 +16,24 @@ from harness.core.record import SCHEMA, Record
 Raw = dict[str, Any]
 
 
-def upgraded(raw: Raw, place: str) -> Raw:
+class NewerError(ValueError):
+    """A line that another version of this program wrote."""
+
+
+def upgraded(raw: Raw) -> Raw:
     """Bring a line to this version's schema, a step at a time.
 
     Raises:
-        SpecError: A newer version wrote it, or none that is known.
+        NewerError: A newer version wrote it, or none that is known.
+        TypeError: It names no version.
     """
     version: Any = raw.get("schema")
     while version != SCHEMA:
+        if not isinstance(version, int):
+            raise TypeError("it names no schema")
         if version not in UPGRADES:
-            raise SpecError(
-                f"{place}: its schema is {version}, which this version cannot read (it knows "
+            raise NewerError(
+                f"its schema is {version}, which this version cannot read (it knows "
                 f"{SCHEMA} and what it can upgrade to it); use the ssm-bench that wrote it."
             )
         raw = {**UPGRADES[version](raw), "schema": version + 1}
@@ -48,11 +55,10 @@ def upgrade(folder: Path) -> int:
 def _upgrade_file(path: Path) -> int:
     with path.open("rb+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        raws: list[Raw] = [msgspec.json.decode(line) for line in file.read().splitlines()]
-        old = len([raw for raw in raws if raw.get("schema") != SCHEMA])
+        read = [_upgraded_line(line, f"{path}, line {n}") for n, line in enumerate(file, 1)]
+        old = sum(was_old for was_old, _ in read)
         if old:
-            made = [upgraded(raw, f"{path}, line {n}") for n, raw in enumerate(raws, 1)]
-            text = b"".join(codec.encode(codec.convert(raw, Record)) + b"\n" for raw in made)
+            text = b"".join(line for _, line in read)
             copy = path.with_suffix(".upgraded")
             copy.write_bytes(text)
             file.seek(0)
@@ -62,6 +68,16 @@ def _upgrade_file(path: Path) -> int:
             os.fsync(file.fileno())
             copy.unlink()
     return old
+
+
+def _upgraded_line(line: bytes, place: str) -> tuple[bool, bytes]:
+    """Return whether a line was an old one, and what it is now."""
+    try:
+        raw = msgspec.json.decode(line, type=Raw)
+        made = codec.encode(codec.convert(upgraded(raw), Record)) + b"\n"
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SpecError(f"{place}: {error}; `ssm-bench store repair` sets it aside.") from error
+    return raw.get("schema") != SCHEMA, made
 
 
 def _name_by_choice(raw: Raw) -> Raw:

@@ -2,7 +2,8 @@
 
 A writer holds the file's lock and has the line on the disk before it returns, so whatever ends a
 sweep leaves all finished runs. A line torn by a crash is ignored, with a warning, and cut off by
-the next writer. No torch, and pandas only where a table is asked for.
+the next writer; another line that cannot be read hides no other, and is a fault with its place. No
+torch, and pandas only where a table is asked for.
 """
 
 import fcntl
@@ -10,18 +11,20 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from harness.core import codec
-from harness.core.config import Limits
+from harness.core.config import Limits, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Planned
 from harness.core.record import Outcome, Record, digests
-from harness.results.schema import Raw, upgraded
+from harness.results.schema import NewerError, Raw, upgraded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +35,32 @@ BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out"})
 """Outcomes that larger limits might change."""
 
 
+OPENING = b'{"schema":'
+"""How our lines begin, so that no one else's is cut off as a torn one of ours."""
+
+
+class DamagedLineWarning(UserWarning):
+    """A line that is no record was left out of a table."""
+
+
 class TornLineWarning(UserWarning):
     """A file ends in the middle of a line: its last writer was stopped."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line that cannot be read, or a whole file, and why."""
+
+    path: Path
+    line: int
+    """Counted from 1; 0 for the whole file."""
+    why: str
+    newer: bool = False
+    """Another version wrote it: it is a record, though not one that can be read here."""
+
+    def __str__(self) -> str:
+        where = f"{self.path}, line {self.line}" if self.line else str(self.path)
+        return f"{where}: {self.why}"
 
 
 class Store:
@@ -41,28 +68,27 @@ class Store:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._read: dict[Path, tuple[tuple[int, int], list[Record]]] = {}
+        self._read: dict[Path, tuple[tuple[int, int], list[Record], list[Fault]]] = {}
 
     def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns.
 
         Raises:
             SpecError: A number is not finite; JSON has no such number and would hold a null.
+            OSError: It cannot be written; the file is left as it was.
         """
         for name in _not_finite(codec.builtins(record), "record"):
             raise SpecError(f"{name} of run {record.run_id} is not finite; leave it out instead.")
-        path = self.path(record)
+        path = self.path(record.spec)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "rb+") as file:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "rb+", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             start = _heal(file)
-            file.write(start + codec.encode(record) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            _extend(file, start + codec.encode(record) + b"\n")
 
-    def path(self, record: Record) -> Path:
-        """Return the file that a record belongs to, which its names without options choose."""
-        return self.folder / record.spec.task.name / f"{record.spec.model.name}.jsonl"
+    def path(self, spec: RunSpec) -> Path:
+        """Return the file that a run's records belong to: its names without options choose it."""
+        return self.folder / spec.task.name / f"{spec.model.name}.jsonl"
 
     def records(self) -> list[Record]:
         """Return the record of every run, the latest, in the order in which the runs first came.
@@ -71,10 +97,14 @@ class Store:
 
         A run of a plugin whose code has changed since stands beside the one of the new code.
 
-        Raises:
-            SpecError: A line in the middle of a file is damaged, or a newer version wrote it.
+        What cannot be read is left out; `faults` names it.
         """
         return list(self._shown().values())
+
+    def faults(self) -> list[Fault]:
+        """Return the lines and files that cannot be read, in the order of their paths."""
+        list(self._all())
+        return [fault for path in sorted(self._read) for fault in self._read[path][2]]
 
     def get(self, run_id: str) -> Record | None:
         """Return the latest record of a run."""
@@ -114,14 +144,18 @@ class Store:
 
     def _lines(self, path: Path) -> list[Record]:
         """Read a file, unless it is as it was when it was last read."""
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            stat = os.fstat(file.fileno())
-            stamp = (stat.st_size, stat.st_mtime_ns)
-            known = self._read.get(path)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            text = file.read()
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                stat = os.fstat(file.fileno())
+                stamp = (stat.st_size, stat.st_mtime_ns)
+                known = self._read.get(path)
+                if known is not None and known[0] == stamp:
+                    return known[1]
+                text = file.read()
+        except OSError as error:
+            self._read[path] = ((0, 0), [], [Fault(path, 0, f"{error.strerror}.")])
+            return []
         *lines, rest = text.split(b"\n")
         if rest and _is_json(rest):
             lines.append(rest)
@@ -131,22 +165,34 @@ class Store:
                 TornLineWarning,
                 stacklevel=2,
             )
-        found = [_decode(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
-        self._read[path] = (stamp, found)
+        found: list[Record] = []
+        faults: list[Fault] = []
+        for number, line in enumerate(lines, 1):
+            try:
+                found += [decoded(line)] if line.strip() else []
+            except ValueError as error:
+                newer = isinstance(error, NewerError)
+                faults.append(Fault(path, number, str(error), newer))
+        self._read[path] = (stamp, found, faults)
         return found
 
 
 def read_records(folder: Path | str) -> "pd.DataFrame":
     """Read a results folder as a table: one row a run, units in the columns' names.
 
+    A line that cannot be read is left out, with a warning.
+
     Raises:
-        SpecError: The folder does not exist, or a line in it is damaged.
+        SpecError: The folder does not exist.
     """
     import pandas as pd  # noqa: PLC0415 - half a second that only a table is worth
 
     if not Path(folder).is_dir():
         raise SpecError(f"There is no results folder {str(folder)!r}; `ssm-bench run` makes one.")
-    return pd.DataFrame([row(record) for record in Store(folder).records()])
+    store = Store(folder)
+    for fault in store.faults():
+        warnings.warn(f"Left out: {fault}", DamagedLineWarning, stacklevel=2)
+    return pd.DataFrame([row(record) for record in store.records()])
 
 
 def row(record: Record) -> dict[str, Any]:
@@ -202,20 +248,34 @@ def _code_key(record: Record) -> tuple[str, ...]:
     return record.run_id, *record.digests.values()
 
 
-def _heal(file: BinaryIO) -> bytes:
+def _extend(file: FileIO, line: bytes) -> None:
+    """Write a line to the end and onto the disk, or leave the file as it was."""
+    end = file.tell()
+    try:
+        rest = line
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
+
+def _heal(file: FileIO) -> bytes:
     """Cut off a torn last line, leave the position at the end, return what must come first."""
     if file.seek(0, os.SEEK_END) == 0 or _last_byte(file) == b"\n":
         return b""
     file.seek(0)
     whole = file.read()
     rest = whole[whole.rfind(b"\n") + 1 :]
-    if _is_json(rest):  # only its line end is missing
+    ours = rest.startswith(OPENING) or OPENING.startswith(rest)
+    if _is_json(rest) or not ours:  # only its line end is missing
         return b"\n"
     file.truncate(file.seek(len(whole) - len(rest)))
     return b""
 
 
-def _last_byte(file: BinaryIO) -> bytes:
+def _last_byte(file: FileIO) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
 
@@ -229,11 +289,19 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _decode(line: bytes, place: str) -> Record:
+def decoded(line: bytes) -> Record:
+    """Read a line.
+
+    Raises:
+        ValueError: It is no record; a `NewerError` if another version wrote it.
+    """
     try:
-        return codec.convert(upgraded(msgspec.json.decode(line, type=Raw), place), Record)
-    except msgspec.MsgspecError as error:
-        raise SpecError(f"{place}: not a record ({error}); repair or remove the line.") from error
+        return codec.convert(upgraded(msgspec.json.decode(line, type=Raw)), Record)
+    except NewerError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        why = f"not a record ({error}); `ssm-bench store repair` sets it aside."
+        raise ValueError(why) from error
 
 
 def _covers(stored: Limits, asked: Limits) -> bool:

@@ -21,6 +21,7 @@ from harness.measure import control_group, machine
 from harness.measure.clock import today
 from harness.measure.selftest import selftest
 from harness.plugins.registry import registry
+from harness.results.destination import keep, try_store
 from harness.results.store import Store
 from harness.runner.executors import Executor, load_executor
 
@@ -208,9 +209,14 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
 
 
 def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> Iterator[Record]:
-    """Do what is not stored yet, in order, and yield every run's record."""
+    """Do what is not stored yet, in order, and yield every run's record.
+
+    Raises:
+        SpecError: Records cannot be stored, which is tried before anything is run, or no longer.
+    """
     store, executor = Store(Path(sweep.results)), load_executor(sweep.executor)
     limits = sweep.allowed
+    try_store(store, [p.spec for p in runs if sweep.again or not store.finished(p, limits)])
     memory_bytes = limits.memory_bytes or int(SHARE * machine.available_bytes())
     frontier = Frontier(memory_bytes)
     for number, planned in enumerate(runs, 1):
@@ -221,7 +227,7 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
             observer(update)
             record = performed(sweep, planned, frontier, executor, forwarding(observer, update))
             if says_something_new(record, store):
-                store.append(record)
+                keep(store, record)
         frontier.note(planned, record)
         observer(replace(update, record=record, stored=stored))
         yield record

@@ -80,3 +80,22 @@ def test_sources_are_utf_8_with_or_without_a_mark_in_any_locale(tmp_path, mark):
     done = ssm_bench("list", "models", "--plugin", str(plugin), **ASCII_LOCALE)
 
     assert "Slope: Köpke's mixer." in done.stdout.decode("utf-8")
+
+
+def test_an_odd_line_is_named_by_every_verb_that_reads_and_the_rest_is_shown(results):
+    (results / "notes.jsonl").write_text("<b>odd</b>\n", encoding="utf-8")
+    sides = ("compare", "s4d", "s4d", "--results", str(results))
+    verify = ("store", "verify", "--results", str(results))
+
+    report, comparison, verdict = (
+        ssm_bench(*words) for words in (("report", "--results", str(results)), sides, verify)
+    )
+
+    assert [done.returncode for done in (report, comparison, verdict)] == [1, 1, 1]
+    for said in (report.stderr, comparison.stderr, verdict.stdout):
+        assert b"notes.jsonl, line 1: not a record" in said
+    assert b"0.900" in report.stdout
+    assert "Left out: " in (results / "report" / "report.html").read_text(encoding="utf-8")
+    assert ssm_bench("store", "repair", "--results", str(results)).returncode == 0
+    assert (results / "notes.jsonl.damaged").read_bytes() == b"<b>odd</b>\n"
+    assert ssm_bench(*sides).returncode == 0

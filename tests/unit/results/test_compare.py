@@ -148,8 +148,9 @@ def test_a_side_is_a_folder_or_a_model_and_else_an_error_with_the_near_miss(tmp_
     here.append(blank(model="s4d"))
     here.append(blank(model="lstm"))
     there.append(blank(model="s4d", seed=1))
-    assert sides("s4d", "lstm", here.folder) == ([blank(model="s4d")], [blank(model="lstm")])
-    assert sides("s4d", str(there.folder), here.folder)[1] == there.records()
+    first, second = sides("s4d", "lstm", here.folder)
+    assert (first.records, second.records) == ([blank(model="s4d")], [blank(model="lstm")])
+    assert sides("s4d", str(there.folder), here.folder)[1].records == there.records()
     with pytest.raises(SpecError, match="Did you mean 's4d'"):
         sides("s4dd", "lstm", here.folder)
 
@@ -199,3 +200,15 @@ def test_pairs_that_were_not_disturbed_still_have_a_ratio():
     comparison = compare(a, b)
     assert comparison.changes[0].seconds.value == pytest.approx(1.0)
     assert "busy in B" in comparison.note
+
+
+def test_a_models_name_wins_over_a_folder_that_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results, other = Store(tmp_path / "results"), Store(tmp_path / "dlr")
+    results.append(blank(model="dlr"))
+    other.append(blank(model="s4d"))
+
+    found = [sides(name, name, results.folder)[0].records for name in ("dlr", "./dlr", "dlr/")]
+
+    assert found == [[blank(model="dlr")], [blank(model="s4d")], [blank(model="s4d")]]
+    assert sides("s4d", "results", other.folder)[1].records == [blank(model="dlr")]

@@ -1,4 +1,5 @@
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
 from harness.results import schema
-from harness.results.store import Store, TornLineWarning, read_records
+from harness.results.repair import repair
+from harness.results.store import DamagedLineWarning, Store, TornLineWarning, read_records
 from tests.unit.report.made_records import (
     blank,
     lost,
@@ -68,7 +70,7 @@ def test_a_line_torn_at_any_byte_is_ignored_then_healed(folders, data):
     store = Store(folders())
     whole, torn, new = blank(seed=0), blank(seed=1, reason="é"), blank(seed=2)
     store.append(whole)
-    path = store.path(whole)
+    path = store.path(whole.spec)
     line = codec.encode(torn)
     kept = data.draw(st.integers(1, len(line) - 1))
     path.write_bytes(path.read_bytes() + line[:kept])
@@ -82,20 +84,49 @@ def test_a_line_torn_at_any_byte_is_ignored_then_healed(folders, data):
 def test_a_last_line_that_only_lacks_its_end_is_kept(tmp_path):
     store = Store(tmp_path)
     store.append(blank(seed=0))
-    path = store.path(blank())
+    path = store.path(blank().spec)
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     assert store.records() == [blank(seed=0)]
     store.append(blank(seed=1))
     assert Store(tmp_path).records() == [blank(seed=0), blank(seed=1)]
 
 
-def test_a_damaged_line_in_the_middle_is_named_with_its_file_and_number(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [b'{"schema": 1', b"not ours", b"[1]", b'{"schema": [1]}', b'{"schema": 1}', b"\xff\x00"],
+)
+def test_a_damaged_line_hides_no_other_and_is_named_with_its_file_and_number(tmp_path, line):
     store = Store(tmp_path)
     store.append(blank(seed=0))
-    path = store.path(blank())
-    path.write_bytes(path.read_bytes() + b'{"schema": 1\n' + codec.encode(blank(seed=1)) + b"\n")
-    with pytest.raises(SpecError, match=r"s4d\.jsonl, line 2: not a record"):
-        store.records()
+    path = store.path(blank().spec)
+    path.write_bytes(path.read_bytes() + line + b"\n\n" + codec.encode(blank(seed=1)) + b"\n")
+
+    assert store.records() == [blank(seed=0), blank(seed=1)]
+    [fault] = store.faults()
+    assert (fault.path, fault.line) == (path, 2)
+    assert re.match(r".*s4d\.jsonl, line 2: not a record .* store repair", str(fault))
+    with pytest.warns(DamagedLineWarning, match=r"line 2: not a record"):
+        assert len(read_records(tmp_path)) == 2
+
+
+def test_a_folder_that_is_called_like_a_file_of_records_hides_none(tmp_path):
+    Store(tmp_path).append(blank())
+    (tmp_path / "a.jsonl").mkdir()
+
+    assert Store(tmp_path).records() == [blank()]
+    assert "Is a directory" in str(Store(tmp_path).faults()[0])
+
+
+def test_a_last_line_of_someone_else_is_not_cut_off_by_the_next_writer(tmp_path):
+    store = Store(tmp_path)
+    path = store.path(blank().spec)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"my notes")
+
+    store.append(blank())
+
+    assert path.read_bytes().startswith(b"my notes\n")
+    assert store.records() == [blank()]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -116,21 +147,41 @@ def test_an_older_schema_is_upgraded_a_step_at_a_time(tmp_path, monkeypatch):
     record = scored()
     old = codec.builtins(record)
     old.update(schema=SCHEMA - 2, net=old.pop("model"))
-    path = Store(tmp_path).path(record)
+    path = Store(tmp_path).path(record.spec)
     path.parent.mkdir(parents=True)
     path.write_bytes(codec.encode(old) + b"\n")
     Store(tmp_path).append(blank(seed=1))
     assert Store(tmp_path).records() == [record, blank(seed=1)]
 
 
-@pytest.mark.parametrize("version", [SCHEMA + 1, 0, "new", None])
-def test_an_unknown_schema_is_refused_in_one_sentence(tmp_path, version):
+@pytest.mark.parametrize("version", [SCHEMA + 1, 0])
+def test_what_a_newer_version_wrote_is_named_and_stays(tmp_path, version):
     path = tmp_path / "a.jsonl"
     path.write_bytes(codec.encode({**codec.builtins(blank()), "schema": version}) + b"\n")
-    with pytest.raises(
-        SpecError, match=r"line 1: its schema is .* use the ssm-bench that wrote it"
-    ):
-        Store(tmp_path).records()
+    [fault] = Store(tmp_path).faults()
+    assert re.search(r"line 1: its schema is .* use the ssm-bench that wrote it", str(fault))
+    assert list(repair(tmp_path)) == []
+    assert Store(tmp_path).faults() == [fault]
+
+
+def test_a_repair_moves_damaged_lines_to_a_named_file_and_loses_no_byte(tmp_path):
+    store = Store(tmp_path)
+    for seed in (0, 1):
+        store.append(blank(seed=seed))
+    path = store.path(blank().spec)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b"odd\r\n" + second + b"odd\r\n" + b"no end")
+
+    [done] = repair(tmp_path)
+
+    assert (done.path, done.lines, done.aside.name) == (path, 3, "s4d.jsonl.damaged")
+    assert done.aside.read_bytes() == b"odd\r\nodd\r\nno end\n"
+    assert path.read_bytes() == first + second
+    assert store.faults() == []
+    path.write_bytes(path.read_bytes() + b"later\n")
+    list(repair(tmp_path))
+    assert done.aside.read_bytes().endswith(b"no end\nlater\n")
+    assert {each.name for each in path.parent.iterdir()} == {"s4d.jsonl", "s4d.jsonl.damaged"}
 
 
 @pytest.mark.parametrize("outcome", ["ok", "skipped", "diverged"])
