@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.core.config import Limits, Option, RunSpec, Selector
-from harness.core.record import Learned, Measured, Memory, Outcome, Source
+from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +97,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     parameters: int | None = None
     state_bytes: int | None = None
     path: str = ""
+    traceback: list[str] = []
+    """The last lines of it, or of what a child said that left no result."""
+    partial: Partial | None = None
+    """Put together by the parent, from that and from the progress that it was told of."""
     conditions: dict[str, Any] = {}
     """Threads, and the load before and after, as the child saw them."""
 

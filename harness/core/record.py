@@ -103,6 +103,21 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Versions of the distributions that the code imports."""
 
 
+class Partial(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run came that was started and has no score."""
+
+    step: int = 0
+    """The last training step that was told of."""
+    steps: int = 0
+    """Those that it should have done."""
+    status: str = ""
+    """What it did last that is no step, such as drawing data."""
+    curve: list[tuple[int, float]] = []
+    """(step, training loss) as it was told of, a few times a second, thinned."""
+    traceback: list[str] = []
+    """The last lines of the traceback, or of what the process said."""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One run and what it left."""
 
@@ -133,6 +148,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     learned: Learned | None = None
     measured: Measured | None = None
     memory: Memory | None = None
+    partial: Partial | None = None
+    """Only of a run that failed in whatever way."""
     parameters: int | None = None
     """Trainable numbers of the network."""
     state_bytes: int | None = None

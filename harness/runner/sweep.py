@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from msgspec import structs
+
 from harness.core import codec
 from harness.core.config import Limits, Option, Protocol, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
-from harness.core.record import Record, merged
+from harness.core.record import FAILURES, Record, merged
 from harness.costs.frontier import Frontier
 from harness.measure import control_group, machine
 from harness.measure.clock import today
@@ -24,6 +26,7 @@ from harness.plugins.registry import registry
 from harness.results.destination import keep, try_store
 from harness.results.store import Store
 from harness.runner.executors import Executor, load_executor
+from harness.runner.trail import Trail
 
 RESULTS = "results/local"
 SHARE = 0.8
@@ -254,6 +257,7 @@ def performed(
     on_progress: Callable[[Progress], None],
 ) -> Record:
     """Do one run, or say why it is not done."""
+    trail = Trail(on_progress)
     started, prediction = today(), frontier.predict(planned)
     if planned.skip:
         result = Result(outcome="skipped", reason=planned.skip)
@@ -261,7 +265,9 @@ def performed(
         result = Result(outcome="not-run", reason=refusal)
     else:
         job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.allowed)
-        result = executor.execute(job, on_progress)
+        result = executor.execute(job, trail)
+    if result.outcome in FAILURES:
+        result = structs.replace(result, partial=trail.partial(result.traceback))
     return recorded(sweep, planned, result, prediction, started)
 
 

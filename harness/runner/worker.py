@@ -5,14 +5,15 @@
 `Result`. What plugins print goes to standard error, so it cannot garble the lines.
 """
 
+import faulthandler
 import os
 import select
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import msgspec
@@ -29,6 +30,7 @@ from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
 from harness.core.record import Measured, digests
 from harness.core.seeding import scope, stream
+from harness.core.traces import place, trace
 from harness.costs.frontier import SETTLING
 from harness.measure import memory
 from harness.measure.clock import Samples, now, sample
@@ -38,6 +40,7 @@ from harness.measure.interference import quietest
 from harness.measure.machine import code, conditions, cores
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
+from harness.plugins.registry import registry
 from harness.runner.planning import plan, sources
 from harness.training.run import out_of_memory, train_and_score
 
@@ -94,8 +97,12 @@ class ChildRun:
                 last = now()
                 self.send(self.progress)
 
-        with scope(self.spec.seed, "train"):
-            learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
+        try:
+            with scope(self.spec.seed, "train"):
+                learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
+        except Exception:
+            self.send(self.progress)
+            raise
         self.keep(learned=learned, memory=weighed, path=network.path())
 
     def measure(self, task: MeasuredTask) -> None:
@@ -193,15 +200,21 @@ def failure(error: Exception, job: Job) -> Result:
         allowed = job.limits.memory_bytes
         bound = f" within {allowed / 2**30:.3g} GiB" if allowed else ""
         reason = f"An allocation failed{bound}: {text[:200] or 'MemoryError'}"
-        return Result(outcome="out-of-memory", reason=reason)
+        return Result(outcome="out-of-memory", reason=reason, traceback=trace(error))
     if isinstance(error, DivergedError):
         return Result(outcome="diverged", reason=text)
     if isinstance(error, SpecError):
         return Result(outcome="failed", reason=text)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    traceback.print_exception(error)
-    reason = f"{type(error).__name__} in {where.name}, line {where.lineno}: {text[:300]}"
-    return Result(outcome="failed", reason=reason)
+    where = place(error, homes(job))
+    reason = f"{type(error).__name__} in {where}: {text[:300]}"
+    return Result(outcome="failed", reason=reason, traceback=trace(error))
+
+
+def homes(job: Job) -> list[Path]:
+    """Return where the code of a job's plugins is: their files, or folders of their packages."""
+    known, spec = registry(tuple(job.plugins)), job.planned.spec
+    entries = known.find("model", spec.model.name), known.find("task", spec.task.name)
+    return [each.path.parent if "." in each.module else each.path for each in entries]
 
 
 def private_output() -> BinaryIO:
@@ -232,6 +245,7 @@ def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
     out = private_output()
     end_with_the_reader(out.fileno())
+    faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)  # says what hung
     text = sys.stdin.buffer.read()
 
     def send(message: msgspec.Struct) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.api import Mixer, Model
 
-Fault = Literal["none", "nap", "hog", "crash", "diverge", "kill", "exit", "chatter"]
+Fault = Literal["none", "nap", "hog", "crash", "late", "diverge", "kill", "exit", "chatter"]
 
 
 def hog() -> None:
@@ -27,6 +27,7 @@ FAULTS = {
     "nap": lambda: time.sleep(600),
     "hog": hog,
     "crash": lambda: {}["missing"],
+    "late": lambda: None,
     "diverge": lambda: None,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
@@ -39,12 +40,15 @@ class Faulty(Mixer):
 
     def __init__(self, width: int, fault: Fault) -> None:
         super().__init__()
-        self.fault = fault
+        self.fault, self.calls = fault, 0
         self.linear = nn.Linear(width, width)
 
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map, after the fault."""
         FAULTS[self.fault]()
+        self.calls += 1
+        if self.fault == "late" and self.calls == 3:
+            u = u[..., 1:]  # which torch refuses, in a file of its own
         out: Tensor = self.linear(u)
         return out * (math.nan if self.fault == "diverge" else 1.0)
 

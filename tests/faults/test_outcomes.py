@@ -19,7 +19,9 @@ PLUGIN = str(Path(__file__).parent / "faulty.py")
 PROTOCOL = Protocol(steps=3, batch=2, width=4, depth=1, evaluations=1)
 TASK = "synthetic/shift[length=16,shifts=2]"
 MIB = 2**20
-UNLIMITED = [(fault, 0) for fault in ("crash", "diverge", "kill", "exit", "chatter", "none")]
+UNLIMITED = [
+    (fault, 0) for fault in ("crash", "late", "diverge", "kill", "exit", "chatter", "none")
+]
 """Faults and seeds of runs that end by themselves."""
 
 
@@ -62,7 +64,8 @@ def unlimited(planned, tmp_path_factory):
 @pytest.mark.parametrize(
     ("fault", "outcome", "reason"),
     [
-        ("crash", "failed", "KeyError"),
+        ("crash", "failed", "faulty.py, line 32, in <lambda>: 'missing'"),
+        ("late", "failed", "faulty.py, line 52, in forward: mat1"),
         ("diverge", "diverged", "The loss is nan at step 1 of 3"),
         ("kill", "killed", "SIGKILL"),
         ("exit", "failed", "code 3"),
@@ -76,6 +79,17 @@ def test_a_fault_becomes_an_outcome_and_the_next_run_is_done(unlimited, fault, o
     assert record.outcome == outcome
     assert reason in record.reason
     assert bool(record.reason) == bool(reason)
+
+
+def test_a_crash_leaves_its_traceback_and_what_it_had_learned(unlimited):
+    partial = unlimited[1]["late", 0].record.partial
+
+    assert (partial.step, partial.steps) == (2, 3)
+    assert [step for step, _ in partial.curve][-1] == 2
+    assert partial.traceback[-1].startswith("RuntimeError: ")
+    assert any(line.startswith('  File "torch/nn/') for line in partial.traceback)
+    assert not any('File "/' in line for line in partial.traceback), "records are published"
+    assert unlimited[1]["none", 0].record.partial is None
 
 
 def test_a_finished_run_is_not_repeated_and_a_killed_one_is(planned, unlimited):
@@ -102,6 +116,13 @@ def test_a_run_that_hangs_is_stopped_and_larger_limits_alone_give_it_another_try
     )
     assert [end.stored for end in perform_all(tmp_path, naps[:1], timeout_s=0.2)] == [True]
     assert [end.stored for end in perform_all(tmp_path, naps[:1], timeout_s=2)] == [False]
+
+
+def test_a_run_that_hangs_leaves_where_it_hung(planned, tmp_path):
+    [end] = perform_all(tmp_path, [planned["nap", 0]], timeout_s=20)
+
+    assert end.record.outcome == "timed-out"
+    assert any('faulty.py", line 29 in <lambda>' in line for line in end.record.partial.traceback)
 
 
 def test_a_run_that_takes_all_memory_is_refused_it_and_the_next_run_has_enough(planned, tmp_path):

@@ -15,10 +15,12 @@ from collections.abc import Callable
 from typing import IO, final
 
 import msgspec
+from msgspec.structs import replace
 
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
+from harness.core.traces import last_lines
 from harness.measure import control_group, memory
 from harness.measure.clock import now
 from harness.measure.machine import pinned_environment, python
@@ -29,6 +31,9 @@ GRACE_S = 5.0
 """How long a child may take to end after it was asked to."""
 SLACK = 1.1
 """How far above the limit the parent lets memory go: the child's own limit should act first."""
+
+MOST_WORDS = 1 << 16
+"""Bytes of a child's last words that are looked at."""
 
 decoder = msgspec.json.Decoder(Event)
 
@@ -57,7 +62,11 @@ class LocalExecutor:
                 result = read_events(child, job, on_progress)
             finally:
                 terminate(child)
-            return result or exit_result(child, errors, control_group.killed() - killed)
+            said = last_words(errors)
+            if result is None:
+                return exit_result(child, said, control_group.killed() - killed)
+            stopped = result.outcome in {"timed-out", "out-of-memory"} and not result.traceback
+            return replace(result, traceback=said) if stopped else result
 
 
 def read_events(
@@ -117,22 +126,29 @@ def terminate(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def exit_result(child: subprocess.Popen[bytes], errors: IO[bytes], killed: int) -> Result:
+def last_words(errors: IO[bytes]) -> list[str]:
+    """Return the last lines that a child wrote to standard error."""
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - MOST_WORDS))
+    return last_lines(errors.read().decode(errors="replace"))
+
+
+def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:
     """Say what ended a child that left no result.
 
     Args:
         child: The process, which has ended.
-        errors: What it wrote to standard error.
+        words: The last lines that it wrote to standard error.
         killed: Processes of our control group that the kernel ended for memory meanwhile.
     """
-    errors.seek(0)
-    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-    said = f" Its last words: {last[0][:300]}" if last else ""
+    said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         if name == "SIGKILL" and killed:
             reason = f"The kernel ended it for the memory of its control group.{said}"
-            return Result(outcome="out-of-memory", reason=reason)
+            return Result(outcome="out-of-memory", reason=reason, traceback=words)
         hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
-        return Result(outcome="killed", reason=f"The process was ended by {name}{hint}.{said}")
-    return Result(outcome="failed", reason=f"The process ended with code {child.returncode}.{said}")
+        reason = f"The process was ended by {name}{hint}.{said}"
+        return Result(outcome="killed", reason=reason, traceback=words)
+    reason = f"The process ended with code {child.returncode}.{said}"
+    return Result(outcome="failed", reason=reason, traceback=words)

@@ -16,7 +16,7 @@ def test_every_field_of_a_record_comes_from_one_side():
     assert not planned & result
     assert record - planned - result == PARENT
     assert planned - record == {"skip", "ladder", "length", "requirements"}
-    assert result - record == {"conditions"}
+    assert result - record == {"conditions", "traceback"}
 
 
 def test_what_a_record_takes_over_has_one_type_on_both_sides():
