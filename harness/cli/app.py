@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from harness import __version__
 from harness.cli.process import answered
 from harness.results.store import Store
 
@@ -20,12 +21,30 @@ class Verbs(TyperGroup):
 
 app = typer.Typer(
     name="ssm-bench",
-    help="Compare state space models with attention: accuracy, wall-clock and memory.",
     cls=Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end, if it is asked for."""
+    if wanted:
+        typer.echo(f"ssm-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Compare state space models with attention: accuracy, wall-clock and memory."""
+
+
 KINDS = ("models", "tasks", "presets")
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.measure import machine
@@ -17,15 +18,16 @@ from harness.measure.selftest import selftest
 from harness.plugins.registry import registry
 
 Status = Literal["ok", "missing", "wrong"]
-OPTIONAL = {
-    "xformers": "attention on CUDA",
-    "asv": "regression tracking (make asv)",
-}
+CHECKOUT = Path(__file__).parents[2]
+"""Where tests and the Makefile are, if this is a checkout and no installed package."""
+OPTIONAL = {"xformers": "attention on CUDA"}
 """Modules that some parts need, and which."""
+DEVELOPMENT = {"asv": "regression tracking (make asv)", "playwright": "the browser tests"}
+"""The same of what only a checkout has."""
 FACTS = "ssm_bench.facts"
 """Entry points by which packages of plugins say what they can do here: functions that return
 whether something optional is there, and a clause on it. They should load nothing heavy."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TORCH_FACTS = """
 import json, torch
 cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -54,10 +56,12 @@ def findings(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
     yield Finding("ok", "machine", f"{facts['processor']}, {facts['cores']} cores, {gib:.0f} GiB")
     yield from torch_findings()
     yield from map(stated, entry_points(group=FACTS))
-    for module, purpose in OPTIONAL.items():
+    development = (CHECKOUT / "tests").is_dir() and (CHECKOUT / "Makefile").is_file()
+    for module, purpose in {**OPTIONAL, **(DEVELOPMENT if development else {})}.items():
         yield presence(module, purpose, lambda name: importlib.util.find_spec(name) is not None)
-    browser = any(shutil.which(name) for name in BROWSERS)
-    yield presence("chromium", "the browser tests", lambda _: browser)
+    if development:
+        browser = any(shutil.which(name) for name in BROWSERS)
+        yield presence("chromium", "the browser tests", lambda _: browser)
     for entry in registry(plugins).broken():
         yield Finding("wrong", f"{entry.kind} {entry.name}", f"{entry.error} ({entry.origin})")
 
@@ -88,7 +92,7 @@ def torch_findings() -> Iterator[Finding]:
     said = f"{facts['version']}, {facts['threads']} threads, {facts['capability']}"
     yield Finding("ok", "torch", said)
     cuda = facts["cuda"]
-    found = ", ".join(cuda) or "no device, so --device cuda and its tests are out of reach"
+    found = ", ".join(cuda) or "no device, so `--device cuda` is refused"
     yield Finding("ok" if cuda else "missing", "cuda", found)
 
 

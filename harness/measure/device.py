@@ -40,3 +40,10 @@ def cuda_peak(call: Callable[[], object]) -> Memory:
         delta_bytes=highest - before,
         method=f"max_memory_allocated (reserved {reserved} bytes)",
     )
+
+
+def absence(device: str) -> str:
+    """Say in a sentence that this machine has no such device; nothing if it has."""
+    if device == "cuda" and not torch.cuda.is_available():
+        return "There is no CUDA device here that torch can use; leave out --device cuda."
+    return ""

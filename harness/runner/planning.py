@@ -18,6 +18,7 @@ from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.record import Source
 from harness.core.seeding import scope
 from harness.data.fetch import missing
+from harness.measure import device
 from harness.nn.backbone import Backbone
 from harness.plugins.code import source_of
 from harness.plugins.loading import BrokenPluginError, build, chosen, options
@@ -27,6 +28,8 @@ from harness.plugins.source import constant
 
 def plan(request: PlanRequest) -> Plan:
     """Fill in versions and protocols, drop defaults, and go up the ladders of bare names."""
+    if absent := next(filter(None, map(device.absence, {run.device for run in request.runs})), ""):
+        return Plan(error=absent)
     runs: list[Planned] = []
     problems: list[str] = []
     for run in request.runs:

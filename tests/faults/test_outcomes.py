@@ -64,7 +64,7 @@ def unlimited(planned, tmp_path_factory):
 @pytest.mark.parametrize(
     ("fault", "outcome", "reason"),
     [
-        ("crash", "failed", "faulty.py, line 32, in <lambda>: 'missing'"),
+        ("crash", "failed", "faulty.py, line 29, in <lambda>: 'missing'"),
         ("late", "failed", "faulty.py, line 52, in forward: mat1"),
         ("diverge", "diverged", "The loss is nan at step 1 of 3"),
         ("kill", "killed", "SIGKILL"),
@@ -122,7 +122,7 @@ def test_a_run_that_hangs_leaves_where_it_hung(planned, tmp_path):
     [end] = perform_all(tmp_path, [planned["nap", 0]], timeout_s=20)
 
     assert end.record.outcome == "timed-out"
-    assert any('faulty.py", line 29 in <lambda>' in line for line in end.record.partial.traceback)
+    assert any('faulty.py", line 27 in <lambda>' in line for line in end.record.partial.traceback)
 
 
 def test_a_run_that_takes_all_memory_is_refused_it_and_the_next_run_has_enough(planned, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import harness
 from harness import cli
 from harness.cli.runs import parse_bytes
 from harness.core.errors import SpecError
@@ -125,3 +126,13 @@ def test_a_size_is_read_in_powers_of_1024(number, unit):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(SpecError, match="write it like 6G"):
         parse_bytes(text)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert ssm_bench("--version", capsys=capsys)[:2] == (0, f"ssm-bench {harness.__version__}\n")
+
+
+def test_the_shell_can_complete_verbs_and_options(capsys):
+    code, out, _ = ssm_bench("--show-completion", "bash", capsys=capsys)
+
+    assert (code, "complete" in out) == (0, True)

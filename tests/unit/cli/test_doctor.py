@@ -81,3 +81,11 @@ def test_asking_after_the_compiled_operator_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_installed_package_promises_nothing_that_only_a_checkout_has(
+    tmp_path, monkeypatch, untested
+):
+    monkeypatch.setattr(doctor, "CHECKOUT", tmp_path)
+
+    assert not {"asv", "chromium", "playwright"} & {finding.subject for finding in findings()}

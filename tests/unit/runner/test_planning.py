@@ -159,3 +159,15 @@ def test_trainings_are_measured_by_what_times_training_steps_and_measurements_by
     by = {run.task.name: run.requirements.measured_by for run in found if run.requirements}
     assert by == {"synthetic/shift": ["scaling/train"], "scaling/decode": ["scaling/decode"]}
     assert load_task("scaling/train").times_training, "the source says what the class is"
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run = RunSpec(task="synthetic/shift", model="s4d", device="cuda")
+
+    made = plan(PlanRequest(runs=[run], plugins=[]))
+
+    assert (made.runs, made.error) == (
+        [],
+        "There is no CUDA device here that torch can use; leave out --device cuda.",
+    )
