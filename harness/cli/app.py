@@ -61,7 +61,3 @@ def tell_faults(*stores: Store) -> bool:
     for fault in faults:
         typer.echo(f"Left out: {fault}", err=True)
     return bool(faults)
-
-
-WIDE = 144
-"""Columns that the tables of a report need."""

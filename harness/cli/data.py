@@ -32,16 +32,17 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
     """Show what each task needs, what of it is here, and where."""
     import msgspec
     from rich.filesize import decimal
-    from rich.table import Table
+    from rich.text import Text
 
     from harness.cli.terminal import Terminal
     from harness.data.inventory import data_status, select_tasks
+    from harness.report.layout import Fitted
 
     found = [data_status(*task) for task in select_tasks(tasks or [], tuple(plugin))]
     if json:
         typer.echo(msgspec.json.encode(found))
         return
-    table = Table("task", "needs", "here", "cached", "folder", box=None)
+    rows = []
     for have in found:
         known = decimal(sum(file.size or 0 for file in have.files))
         size = "size unknown" if any(file.size is None for file in have.files) else known
@@ -50,8 +51,10 @@ def list_(tasks: Tasks = None, plugin: Plugins = [], json: AsJson = False) -> No
         needs = f"{files} {noun}, {size}" if files else "no download"
         here = f"{there} of {files}" if files else ""
         cached = f"{have.shards} shards, {decimal(have.shard_bytes)}" if have.shards else ""
-        table.add_row(have.task, needs, here, cached, have.folder if there or cached else "")
-    Terminal(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+        folder = have.folder if there or cached else ""
+        rows.append([*map(Text, (have.task, needs, here, cached, folder))])
+    columns = ("task", "needs", "here", "cached", "folder")
+    Terminal().print(Fitted(columns, rows, labels=4, prose=1))
 
 
 @data.command()

@@ -1,8 +1,7 @@
 """What a person sees of a dry run: a row for every planned run, and what they come to."""
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from harness.cli.app import tell_faults
 from harness.cli.terminal import Terminal
@@ -10,6 +9,7 @@ from harness.core import codec
 from harness.core.messages import Plan
 from harness.costs.forecast import Expected, Forecast, forecasts
 from harness.report import units
+from harness.report.layout import Fitted
 from harness.results.store import Store
 from harness.runner.sweep import Sweep
 
@@ -21,8 +21,6 @@ STYLES: dict[Expected, str] = {
     "over budget": "yellow",
     "cannot run": "red",
 }
-WIDE = 160
-"""Columns that a table of names with options needs."""
 
 
 def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
@@ -45,35 +43,32 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
             typer.echo(codec.encode(line))
     else:
         console = Terminal()
-        # A name with options is no longer one when it is broken to fit 80 columns.
-        Terminal(width=max(console.width, WIDE)).print(forecast_table(runs))
-        console.print("\n".join(closing(runs)), highlight=False, markup=False, soft_wrap=True)
+        console.print(forecast_table(runs))
+        console.print("\n".join(closing(runs)), highlight=False, markup=False)
     return 1 if plan.problems or damaged or any(run.expected == "cannot run" for run in runs) else 0
 
 
-def forecast_table(runs: list[Forecast]) -> Table:
-    """Draw a row for every run."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "model", "seed", "expected"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "seconds", "memory"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why, or extrapolated from", style="dim")
-    for run in runs:
-        style = STYLES[run.expected]
-        files = ", ".join(f"{name} ({units.memory(n)})" for name, n in run.files.items())
-        about = (run.reason, files, run.basis)
-        table.add_row(
-            escape(run.task),
-            escape(run.model),
-            str(run.seed),
-            f"[{style}]{run.expected}[/{style}]",
-            units.count(run.parameters),
-            "0" if run.seconds == 0 else units.seconds(run.seconds),
-            units.memory(run.bytes),
-            escape("; ".join(filter(None, about))),
-        )
-    return table
+def forecast_table(runs: list[Forecast]) -> Fitted:
+    """Make a row for every run."""
+    numbers = "seed", "expected", "parameters", "seconds", "memory"
+    columns = "task", "model", *numbers, "why, or extrapolated from"
+    return Fitted(columns, [forecast_row(run) for run in runs], labels=2, prose=1)
+
+
+def forecast_row(run: Forecast) -> list[Text]:
+    """Write one run."""
+    files = ", ".join(f"{name} ({units.memory(n)})" for name, n in run.files.items())
+    about = "; ".join(filter(None, (run.reason, files, run.basis)))
+    return [
+        Text(run.task),
+        Text(run.model),
+        Text(str(run.seed)),
+        Text(run.expected, STYLES[run.expected]),
+        Text(units.count(run.parameters)),
+        Text("0" if run.seconds == 0 else units.seconds(run.seconds)),
+        Text(units.memory(run.bytes)),
+        Text(about, "dim"),
+    ]
 
 
 def totals(runs: list[Forecast]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The verbs about models and tasks themselves, and about this installation."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +24,8 @@ def list_(
 
     if what and what not in KINDS:
         raise unknown("kind of plugin", what, list(KINDS))
-    kinds = (what,) if what else KINDS
-    typer.echo(as_json(tuple(plugin), kinds) if json else as_text(tuple(plugin), kinds))
+    kinds, width = (what,) if what else KINDS, shutil.get_terminal_size().columns
+    typer.echo(as_json(tuple(plugin), kinds) if json else as_text(tuple(plugin), kinds, width))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import LOCAL, WIDE, AsJson, Results, app, tell_faults
+from harness.cli.app import LOCAL, AsJson, Results, app, tell_faults
 from harness.core.errors import SpecError
 
 
@@ -30,9 +30,7 @@ def report(
     try_folder(folder, "--out")
     # First the files, for a reader of tables may go away.
     paths = write(records, folder, list(map(str, store.faults())))
-    terminal = Terminal()
-    # A table of names with options is no longer one when they are broken to fit 80 columns.
-    print_tables(records, Terminal(width=max(terminal.width, WIDE)))
+    print_tables(records, Terminal())
     typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
     sys.exit(1 if damaged else 0)
 
@@ -61,8 +59,10 @@ def compare(
     if json:
         typer.echo(codec.encode({"comparison": comparison, "worse": worse}))
     else:
-        print_comparison(comparison, (a, b), Terminal())
-        typer.echo("\n".join(worse) or f"Nothing is worse by more than {tolerance:.0%} and noise.")
+        console = Terminal()
+        print_comparison(comparison, (a, b), console)
+        better = f"Nothing is worse by more than {tolerance:.0%} and noise."
+        console.print("\n".join(worse) or better, highlight=False, markup=False)
     sys.exit(1 if worse or damaged else 0)
 
 

@@ -15,7 +15,7 @@ from harness.plugins.registry import registry
 
 OUTCOMES = ("passed", "failed", "not-checked", "not-applicable")
 HEADING = (
-    f"{'kind':<6} {'name':<24} {'passed':>6} {'failed':>6} {'not checked':>11} {'n/a':>4} {'s':>7}"
+    f"{'kind':<6} {'name':<33} {'passed':>6} {'failed':>6} {'not checked':>11} {'n/a':>4} {'s':>7}"
 )
 
 
@@ -39,7 +39,7 @@ class Verdict:
 
     def __str__(self) -> str:
         passed, failed, unmade, apart = (self.counts[outcome] for outcome in OUTCOMES)
-        row = f"{self.kind:<6} {self.name:<24} {passed:>6} {failed:>6} {unmade:>11} {apart:>4}"
+        row = f"{self.kind:<6} {self.name:<33} {passed:>6} {failed:>6} {unmade:>11} {apart:>4}"
         told = [*self.complaints, *([f"Not checked: {self.unchecked}"] if self.unchecked else [])]
         return "\n".join([f"{row} {self.seconds:>7.1f}", *(f"  {each}" for each in told)])
 

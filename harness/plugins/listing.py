@@ -1,5 +1,7 @@
 """What there is to run: names, what each is, and where it came from. Imports no plugin."""
 
+from textwrap import fill
+
 import msgspec
 
 from harness.core.plugin_names import Kind
@@ -8,15 +10,22 @@ from harness.plugins.registry import Entry, registry
 SINGULAR: dict[str, Kind] = {"models": "model", "tasks": "task", "presets": "preset"}
 
 
-def as_text(plugins: tuple[str, ...], kinds: tuple[str, ...]) -> str:
-    """Write plugins in columns, and the broken ones with their errors at the end."""
+def as_text(plugins: tuple[str, ...], kinds: tuple[str, ...], width: int) -> str:
+    """Write plugins in columns, and the broken ones with their errors at the end.
+
+    What each is goes on below, behind the names, where a line has not the width.
+    """
     found = registry(plugins)
     lines = []
     for kind in kinds:
         entries = found.of(SINGULAR[kind]).values()
         wide = max((len(entry.name) for entry in entries), default=0)
         lines.append(kind)
-        lines += [f"  {e.name:<{wide}}  {e.summary}  ({e.origin})" for e in entries]
+        for e in entries:
+            about = fill(
+                f"{e.summary}  ({e.origin})", max(20, width - wide - 4), break_long_words=False
+            )
+            lines.append(f"  {e.name:<{wide}}  " + about.replace("\n", "\n" + " " * (wide + 4)))
     broken = [entry for entry in found.broken() if entry.kind in map(SINGULAR.get, kinds)]
     if broken:
         lines.append("broken")

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import JustifyMethod
-from rich.table import Table as RichTable
+from rich.console import Group as Together
+from rich.console import RenderableType
 from rich.text import Text as RichText
 
+from harness.report.layout import Fitted
 from harness.report.scaling import Series
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Group, group_cells
@@ -41,19 +41,12 @@ def markdown(table: Table) -> str:
     return f"### {escaped(table.title)}\n\n{body}\n\n{escaped(table.note)}\n"
 
 
-def for_terminal(table: Table) -> RichTable:
-    """Return a table that rich can print."""
+def for_terminal(table: Table) -> RenderableType:
+    """Return a table that rich can print, at whatever width."""
     # Plain strings would be read as rich's markup, in which `[state=32]` is a style.
-    title, note = RichText(table.title, "bold"), RichText(table.note, "dim")
-    shown = RichTable(
-        title=title, caption=note, title_justify="left", caption_justify="left", box=SIMPLE_HEAD
-    )
-    for place, column in enumerate(table.columns):
-        side: JustifyMethod = "right" if table.is_number(place) else "left"
-        shown.add_column(RichText(column), justify=side, overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(_styled, row))
-    return shown
+    rows = [[_styled(text) for text in row] for row in table.rows]
+    shown = Fitted(table.columns, rows, table.labels, table.prose)
+    return Together(RichText(table.title, "bold"), "", shown, "", RichText(table.note, "dim"))
 
 
 def scores_csv(groups: Iterable[Group]) -> str:
