@@ -103,7 +103,6 @@ def code(file: Path = Path(__file__)) -> dict[str, Any]:
         done = subprocess.run(
             ["git", "-C", str(file.parent), *words],  # noqa: S607 - whichever git the user has
             capture_output=True,
-            text=True,
             encoding="utf-8",
             errors="replace",
             check=False,

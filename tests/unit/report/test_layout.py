@@ -58,16 +58,6 @@ def test_sentences_go_below_their_row_and_names_above_it_where_room_is_short():
         "synthetic/shift  93.9 ms",
         "    records of a machine with two cores",
     ]
-    assert (
-        shown(table, 20)[-4:]
-        == [
-            "synthetic/shift",
-            "    93.9 ms",
-            "    records of a",
-            "    machine with two",
-        ]
-        or shown(table, 20)[-5][:15] == "synthetic/shift"
-    )
 
 
 def test_columns_that_are_too_many_follow_with_the_names_again():

@@ -1,11 +1,13 @@
 """What is published can be made again from the records beside it."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.plugins.loading import load_model, load_task, options
-from harness.report import write
+from harness.report import print_tables, write
 from harness.results.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -56,3 +58,16 @@ def test_the_readme_shows_the_published_scores():
 
     assert table.startswith("| Task")
     assert table in (RESULTS.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_published_tables_fit_the_terminal_and_break_no_name(width):
+    records = Store(RESULTS / "records" / "v1").records()
+    console = Console(file=StringIO(), width=width)
+
+    print_tables(records, console)
+    lines = console.file.getvalue().splitlines()
+
+    assert max(map(len, lines)) <= width
+    for name in {record.task.name for record in records if record.learns}:
+        assert any(line.startswith(name) for line in lines), name
