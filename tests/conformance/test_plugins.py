@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from harness.core.plugin_names import Kind
-from harness.plugins.loading import build
+from harness.nn.backbone import Backbone
+from harness.plugins.loading import build, load_model, load_task
 from harness.plugins.registry import registry
-from harness.testing import run_checks
+from harness.testing import features_task, run_checks
 
 KINDS: tuple[Kind, ...] = ("model", "task")
 PLUGINS = [(kind, name) for kind in KINDS for name in registry().of(kind)]
@@ -24,6 +25,24 @@ def test_a_plugin_passes_every_check_that_applies(
     failures = [f"{result.name}: {result.reason}" for result in results if result.reason]
     assert not [result for result in results if result.outcome == "failed"], "\n".join(failures)
     assert any(result.outcome == "passed" for result in results)
+
+
+@pytest.mark.parametrize("name", registry().of("task"))
+def test_a_task_says_what_it_wants_before_its_files_are_there(name: str) -> None:
+    task = load_task(name)
+
+    assert isinstance(task.causal, bool)
+    assert task.max_length >= 1
+    assert task.inputs.encoder(4)
+    assert task.outputs.head(4)
+
+
+@pytest.mark.parametrize("name", registry().of("model"))
+def test_a_network_names_the_form_in_which_it_computes(name: str) -> None:
+    model = load_model(name)
+    task = next(t for t in map(features_task, (True, False)) if not model.skip(t))
+
+    assert model.assemble(Backbone, task, 16, 1, 0.0).path()
 
 
 def test_no_plugin_is_broken() -> None:

@@ -30,6 +30,17 @@ def test_an_instrument_that_is_off_is_wrong_and_says_by_how_much(monkeypatch):
     assert "64 MB read as 96.0 MB" in finding.said
 
 
+def test_a_torch_that_cannot_be_imported_is_wrong_and_says_why(monkeypatch):
+    monkeypatch.setattr(doctor, "TORCH_FACTS", "import no_such_torch")
+
+    [finding] = doctor.torch_findings()
+
+    assert (finding.status, finding.subject) == ("wrong", "torch")
+    assert (
+        finding.said == "cannot be imported: ModuleNotFoundError: No module named 'no_such_torch'"
+    )
+
+
 @pytest.fixture
 def untested(monkeypatch):
     """Leave out the findings that a child takes seconds to make."""

@@ -102,10 +102,22 @@ def test_a_failing_import_is_reported_with_its_error(package, installed):
         loading.imported(found.find("task", "raises"))
 
 
-def test_an_entry_point_to_nowhere_is_broken_and_says_so(installed):
-    (entry,) = installed("no_such_module_here", "ssm_bench.models").broken()
+@pytest.mark.parametrize("value", ["no_such_module_here", "no_such.module_here"])
+def test_an_entry_point_to_nowhere_is_broken_and_says_so(installed, value):
+    (entry,) = installed(value, "ssm_bench.models").broken()
 
-    assert "no_such_module_here" in entry.error
+    assert "no_such" in entry.error
+
+
+def test_an_entry_point_may_name_a_single_module(package, installed):
+    found = installed(f"{package}.words.copy_back")
+
+    assert [entry.module for entry in found.of("task").values()] == ["acme.words.copy_back"]
+
+
+def test_who_asks_for_a_broken_plugin_is_told_what_is_wrong_with_it(package, installed):
+    with pytest.raises(SpecError, match=r"The task 'broken' from acme.* is broken: SyntaxError"):
+        installed(package).find("task", "broken")
 
 
 def test_the_second_of_two_plugins_with_one_name_is_reported(file):

@@ -63,6 +63,14 @@ def test_two_folders_are_paired_by_model_too():
     assert changes == {"lstm": pytest.approx(0.105), "s4d": pytest.approx(0.0)}
 
 
+def test_what_one_side_did_not_measure_has_no_ratio():
+    untrained = runs(SCORES["a"], model="chance", step_s=[], memory=None)
+    comparison = compare(untrained, runs(SCORES["b"], model="s4d"))
+    (change,) = comparison.changes
+    assert (change.seconds, change.peak_bytes) == (None, None)
+    assert comparison.note == ""
+
+
 def test_one_seed_proves_nothing_and_has_the_interval_of_its_examples():
     comparison = compare([scored(0.5, half=0.03)], [scored(0.6, half=0.04)])
     score = comparison.changes[0].score
