@@ -124,7 +124,7 @@ def test_the_doctor_exits_with_1_if_something_is_wrong(verb, monkeypatch, status
 
 
 def test_check_all_shows_every_verdict_and_exits_with_1_after_a_complaint(verb, monkeypatch):
-    counts = {"passed": 3, "failed": 0, "not-applicable": 1}
+    counts = {"passed": 3, "failed": 0, "not-checked": 0, "not-applicable": 1}
     good = Verdict("model", "s4d", counts, [], 1.0)
     bad = replace(good, name="s5d", complaints=["adds-up: It does not."])
     monkeypatch.setattr(check_all, "check_all", lambda plugins: iter([good, bad]))

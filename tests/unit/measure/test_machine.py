@@ -67,7 +67,7 @@ def test_what_the_environment_says_of_git_does_not_count(tmp_path, monkeypatch):
 def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
 
-    assert machine.git(tmp_path) == {"commit": "", "dirty": None, "remote": ""}
+    assert machine.code(tmp_path / "ours.py") == NOWHERE
 
 
 def test_children_get_their_threads_from_the_environment(monkeypatch):
