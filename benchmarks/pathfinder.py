@@ -13,7 +13,7 @@ class PathfinderImages(Benchmark):
     compared = "processes"
 
     def build(self, size: int, processes: int) -> Case:
-        images, styles = find("suites", "crew").images, find("suites", "style")
+        images, styles = find("suites", "pool").images, find("suites", "style")
         style = styles.SEGMENTATION[512] if size == 512 else styles.LRA[size]
         seeds = range({32: 128, 128: 64, 512: 32}[size])
 

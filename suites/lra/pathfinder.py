@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from suites._snakes.style import LRA, Style
-from suites._snakes.task import JoinedTask
+from suites._pathfinder.style import LRA, Style
+from suites._pathfinder.task import JoinedTask
 from suites.lra._averages import Averages, both
 
 

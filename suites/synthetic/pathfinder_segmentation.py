@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, final
 import torch
 
 from harness.api import Batch, Protocol, Signal, Split, StepLabels
-from suites._snakes.style import SEGMENTATION, Style
-from suites._snakes.task import SnakesTask, flat
+from suites._pathfinder.style import SEGMENTATION, Style
+from suites._pathfinder.task import PathfinderTask, flat
 
 GROUND = {128: 0.942, 256: 0.973, 512: 0.979}
 """By size, the measured share of pixels on neither long path."""
@@ -20,7 +20,7 @@ GROUND = {128: 0.942, 256: 0.973, 512: 0.979}
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PathfinderSegmentation(SnakesTask):
+class PathfinderSegmentation(PathfinderTask):
     """Class 2 on the path that joins the two discs, 1 on other long paths, 0 elsewhere.
 
     Short paths begin with a disc, too, so every disc must be followed to tell what it marks. The
@@ -48,7 +48,7 @@ class PathfinderSegmentation(SnakesTask):
         return StepLabels(3, metric="macro_f1", balanced=True)
 
     @property
-    def look(self) -> Style:
+    def style(self) -> Style:
         """One of the paper's."""
         return SEGMENTATION[self.size]
 

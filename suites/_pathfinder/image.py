@@ -1,30 +1,27 @@
 """Draws whole Pathfinder images, each from a seed of its own, with a record of what is in them.
 
-The algorithm is that of the public script `snakes2.py`, as this project's notes describe it. Where
-it differs: moves are rounded to the nearest pixel, not up. A pixel is taken or not, where the
-script has shades: from 0.9 of a mask on for other masks, from half on for ends. The two long paths
-are kept off each other's newest dash, which the script forgets; 8 to 10 % of the images at 64 and
-128 had paths that cross. A short path looks for room at random pixels, not at all of them.
+The algorithm is that of the public script, as this project's notes describe it. Where it differs:
+displacements are rounded to the nearest pixel, not up. A pixel is masked or not, where the script
+has shades: from 0.9 of a cover on for other masks, from half on for ends. The two long paths are
+kept off each other's newest dash, which the script forgets; 8 to 10 % of the images at 64 and 128
+had paths that cross. A distractor looks for room at random pixels, not at all of them.
 
 Axes: p pixels of a side.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import final
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from suites._snakes.canvas import Canvas
-from suites._snakes.grid import Grid, grid
-from suites._snakes.paint import Pixels, painted_dashes, painted_discs
-from suites._snakes.pairs import Pairs, grown
-from suites._snakes.style import Style
-from suites._snakes.ways import Ways, ways
-
-Place = tuple[int, int]
-"""Row and column."""
+from suites._pathfinder.distractors import Canvas
+from suites._pathfinder.long_paths import PathPair, long_paths
+from suites._pathfinder.raster import Pixels, Place, Raster, composed, disc
+from suites._pathfinder.style import Style
+from suites._pathfinder.tables import Tables, tables_for
 
 
 @final
@@ -74,7 +71,7 @@ class Picture:
         return np.maximum(*layers)
 
 
-def drawn(style: Style, seeds: Sequence[int]) -> list[Picture]:
+def pictures(style: Style, seeds: Sequence[int]) -> list[Picture]:
     """Draw images; to draw some at once is faster, and changes none.
 
     Args:
@@ -83,40 +80,39 @@ def drawn(style: Style, seeds: Sequence[int]) -> list[Picture]:
     """
     rngs = [np.random.default_rng(seed) for seed in seeds]
     margins = np.array([style.margins[int(rng.random() * len(style.margins))] for rng in rngs])
-    images: dict[int, Picture] = {}
+    found: dict[int, Picture] = {}
     for margin in style.margins:
         which = (margins == margin).nonzero()[0].tolist()
-        tables, some = ways(grid(style, margin)), [rngs[number] for number in which]
-        for number, rng, pair in zip(which, some, grown(tables, some), strict=True):
-            images[number] = _picture(tables, pair, rng)
-    return [images[number] for number in range(len(rngs))]
+        tables, some = tables_for(style, margin), [rngs[number] for number in which]
+        for number, rng, pair in zip(which, some, long_paths(tables, some), strict=True):
+            found[number] = _picture(tables, pair, rng)
+    return [found[number] for number in range(len(rngs))]
 
 
-def _picture(ways: Ways, pair: Pairs, rng: np.random.Generator) -> Picture:
-    """Add short paths and discs to a pair of long paths."""
-    draw, grid = _uniform(rng).__next__, ways.grid
-    canvas, tips = Canvas(grid, draw), pair.tips[0].tolist()
-    angles = [ways.angles[way] for way in pair.ways[0].tolist()]
-    canvas.enter(tips, angles)
-    short = canvas.short_paths()
+def _picture(tables: Tables, pair: PathPair, rng: np.random.Generator) -> Picture:
+    """Add distractors and discs to a pair of long paths."""
+    grid, style, draw = tables.grid, tables.grid.style, _uniform(rng).__next__
+    tips, orientations = pair.tips.tolist(), pair.orientations.tolist()
+    canvas = Canvas(tables, draw)
+    for tip, orientation in zip(tips, orientations, strict=True):
+        canvas.enter(tip, orientation)
+    distractors = canvas.distractors()
     label, first = draw() < 0.5, int(draw() * 2)
     marked = first, first if label else 1 - first
     discs = [tips[marked[0]], tips[marked[1] - 2]]
-    discs += [path.start for path in short if grid.style.dotted]
-    long = (_long(grid, tips[::2], angles[::2]), _long(grid, tips[1::2], angles[1::2]))
-    distractors = painted_dashes(
-        grid,
-        [tip for path in short for tip in path.tips],
-        [angle for path in short for angle in path.angles],
-    )
-    layers = [*(path.image for path in long), distractors, painted_discs(grid, discs)]
+    discs += [path.start for path in distractors if style.dotted]
+    long = [_placed(tables, tips[own::2], orientations[own::2]) for own in range(2)]
+    short = [_placed(tables, path.tips, path.orientations) for path in distractors]
+    dots = [(grid.place(pixel), disc(style)) for pixel in discs]
+    paths = [LongPath(_places(path), composed(style.size, path)) for path in long]
+    others = composed(style.size, chain(*short, dots))
     return Picture(
-        pixels=np.maximum.reduce(layers),
+        pixels=np.maximum.reduce([paths[0].image, paths[1].image, others]),
         label=label,
         margin=grid.margin,
-        paths=long,
+        paths=(paths[0], paths[1]),
         marked=marked,
-        distractors=tuple(_places(grid, path.tips) for path in short),
+        distractors=tuple(_places(path) for path in short),
     )
 
 
@@ -126,9 +122,11 @@ def _uniform(rng: np.random.Generator) -> Iterator[float]:
         yield from rng.random(1024).tolist()
 
 
-def _long(grid: Grid, tips: Sequence[int], angles: Sequence[float]) -> LongPath:
-    return LongPath(_places(grid, tips), painted_dashes(grid, tips, angles))
+def _placed(tables: Tables, tips: list[int], orientations: list[int]) -> list[tuple[Place, Raster]]:
+    """Return the rasters of a path's dashes and where they belong."""
+    rasters = [tables.dashes[orientation].image for orientation in orientations]
+    return [(tables.grid.place(tip), raster) for tip, raster in zip(tips, rasters, strict=True)]
 
 
-def _places(grid: Grid, tips: Sequence[int]) -> tuple[Place, ...]:
-    return tuple(grid.place(tip) for tip in tips)
+def _places(path: list[tuple[Place, Raster]]) -> tuple[Place, ...]:
+    return tuple(place for place, _ in path)

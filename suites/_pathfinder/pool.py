@@ -20,11 +20,9 @@ from typing import IO, NamedTuple, cast, final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from suites._snakes.picture import drawn
-from suites._snakes.style import Style
+from suites._pathfinder.image import pictures
+from suites._pathfinder.style import Style
 
-TOGETHER = 32
-"""Images that one process draws at once."""
 WORTH = 16
 """Images that are worth a helper, which takes a second or two to begin."""
 
@@ -62,11 +60,7 @@ def images(style: Style, seeds: Sequence[int], processes: int) -> Images:
 
 
 def _images(style: Style, seeds: Sequence[int]) -> Images:
-    some = [
-        one
-        for start in range(0, len(seeds), TOGETHER)
-        for one in drawn(style, seeds[start : start + TOGETHER])
-    ]
+    some = pictures(style, seeds)
     return Images(
         np.stack([one.pixels for one in some]),
         np.stack([one.classes for one in some]),
@@ -79,7 +73,7 @@ class Helper:
     """Another process that draws."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "suites._snakes.crew"]
+        command = [sys.executable, "-m", "suites._pathfinder.pool"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, style: Style, seeds: Sequence[int]) -> None:

@@ -14,21 +14,21 @@ import torch
 from jaxtyping import UInt8
 
 from harness.api import Batch, OneLabel, PregeneratedTask, Protocol, Signal, Split, Tokens, stream
-from suites._snakes.crew import Images, images
-from suites._snakes.picture import Picture, drawn
-from suites._snakes.style import Style
+from suites._pathfinder.image import Picture, pictures
+from suites._pathfinder.pool import Images, images
+from suites._pathfinder.style import Style
 
 SEEDS = 2**63 - 1
 SMOKE: Mapping[Split, int] = {"train": 32, "validation": 16, "test": 16}
 LAPTOP: Mapping[Split, int] = {"train": 32, "validation": 2, "test": 4}
-"""Pieces of each split."""
+"""Shards of each split."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnakesTask(PregeneratedTask, ABC):
-    """Images of a style, each from a seed of its own out of the stream of its piece.
+class PathfinderTask(PregeneratedTask, ABC):
+    """Images of a style, each from a seed of its own out of the stream of its shard.
 
-    Kept as bytes: neither what a batch is made of them nor how many there are matters to a piece.
+    Kept as bytes: neither what a batch is made of them nor how many there are matters to a shard.
     """
 
     sets: Literal["smoke", "laptop", "published"] = "laptop"
@@ -39,8 +39,8 @@ class SnakesTask(PregeneratedTask, ABC):
 
     @property
     @abstractmethod
-    def look(self) -> Style:
-        """Sizes and counts of what is drawn."""
+    def style(self) -> Style:
+        """Sizes and counts of what is drawn: an attribute of the class, or what its options say."""
 
     @property
     def causal(self) -> bool:
@@ -50,18 +50,18 @@ class SnakesTask(PregeneratedTask, ABC):
     @property
     def max_length(self) -> int:
         """The pixels."""
-        return self.look.size**2
+        return self.style.size**2
 
     @property
     def examples(self) -> Mapping[Split, int]:
-        """Some pieces of each split, or what was published."""
+        """Some shards of each split, or what was published."""
         if self.sets == "laptop":
             return {split: self.shard_size * pieces for split, pieces in LAPTOP.items()}
         return SMOKE if self.sets == "smoke" else self.published
 
     def depends_on(self) -> object:
         """Return what is drawn."""
-        return dataclasses.asdict(self.look)
+        return dataclasses.asdict(self.style)
 
     def pictures(self, split: Split) -> Iterator[Picture]:
         """Draw the images of a split again, in its order, each with all that is in it.
@@ -73,12 +73,12 @@ class SnakesTask(PregeneratedTask, ABC):
         count = self.count(split)
         for number, start in enumerate(range(0, count, self.shard_size)):
             rng = stream(self.name, self.version, split, number)
-            for seed in _seeds(min(self.shard_size, count - start), rng):
-                yield from drawn(self.look, [seed])
+            seeds = _seeds(min(self.shard_size, count - start), rng)
+            yield from pictures(self.style, seeds)
 
     def images(self, n: int, rng: torch.Generator) -> Images:
         """Draw images from a CPU generator, on as many cores as torch may use."""
-        return images(self.look, _seeds(n, rng), torch.get_num_threads())
+        return images(self.style, _seeds(n, rng), torch.get_num_threads())
 
 
 def _seeds(n: int, rng: torch.Generator) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ def flat(pixels: UInt8[np.ndarray, "b p p"]) -> UInt8[torch.Tensor, "b l"]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JoinedTask(SnakesTask, ABC):
+class JoinedTask(PathfinderTask, ABC):
     """Does one of the two long dashed paths join the two discs?
 
     Both classes have two long paths, two discs and the same short paths to distract; only which end
@@ -101,16 +101,10 @@ class JoinedTask(SnakesTask, ABC):
     variant: Literal["s4", "original"] = "s4"
     """Grey values in [0, 1] as real numbers, as in S4's code, or as tokens 0 to 255."""
 
-    style: ClassVar[Style]
     published: ClassVar[Mapping[Split, int]] = {
         "train": 160_000, "validation": 20_000, "test": 20_000,
     }  # fmt: skip
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
-
-    @property
-    def look(self) -> Style:
-        """One of Long Range Arena's."""
-        return self.style
 
     @property
     def inputs(self) -> Signal | Tokens:
