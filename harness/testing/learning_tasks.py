@@ -4,6 +4,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from harness.contract.batch import Batch
 from harness.contract.task import SPLITS, LearningTask
 from harness.core.seeding import scope, stream
 from harness.data.cache import use_shard_dir
+from harness.data.shards import cached_shards
 from harness.testing.check import Check, CheckError, NotApplicableError, check
 from harness.testing.generators import advance_global_generators, global_states
 from harness.testing.tolerance import CHANCE, PERFECT
@@ -42,9 +44,11 @@ def fingerprint(task: LearningTask) -> str:
 
 
 def _read_uncached(task: LearningTask) -> Iterator[Batch]:
-    """Read a task's data as on a machine that has none in its cache yet."""
-    with TemporaryDirectory() as folder, use_shard_dir(Path(folder)):
-        yield from _beginning(task)
+    """Read a task's data as on a machine that has none in its cache yet, which this one may be."""
+    with TemporaryDirectory() as folder:
+        cached = cached_shards(task.cache_name)
+        with use_shard_dir(Path(folder)) if cached else nullcontext():
+            yield from _beginning(task)
 
 
 def _beginning(task: LearningTask) -> Iterator[Batch]:

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from harness.api import (
     Inputs,
     OneLabel,
     Outputs,
+    PregeneratedTask,
     Signal,
+    Split,
     StepLabels,
     Tokens,
     Values,
 )
+from harness.contract.task import SPLITS
 from harness.core.seeding import stream
 from harness.testing import Check, CheckError, NotApplicableError, checks_for
 
@@ -211,6 +215,37 @@ def test_a_task_that_nobody_can_solve_has_no_oracle_to_check() -> None:
 
     with pytest.raises(NotApplicableError, match="no oracle"):
         CHECKS["oracle-scores-perfectly"](Hard())
+
+
+def test_all_checks_draw_an_uncached_shard_once_for_the_cache_and_once_more() -> None:
+    drawn: list[str] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Cached(PregeneratedTask):
+        inputs = Tokens(2)
+        outputs = OneLabel(2)
+        max_length = 40
+        causal = True
+        chance = 0.5
+        examples: ClassVar = {"train": 64, "validation": 64, "test": 512}
+        name = "cached"
+
+        def depends_on(self) -> str:
+            return "nothing else"
+
+        def sample(self, n: int, rng: torch.Generator) -> Batch:
+            bits = torch.randint(2, (n, 40), generator=rng)
+            return Batch(bits, parity(bits))
+
+        def draw(self, split: Split, n: int, rng: torch.Generator) -> Batch:
+            drawn.append(split)
+            return self.sample(n, rng)
+
+    for check in CHECKS.values():
+        with suppress(NotApplicableError):
+            check(Cached())
+
+    assert sorted(drawn) == sorted([*SPLITS, *SPLITS])
 
 
 def test_every_check_is_shown_to_catch_something() -> None:
