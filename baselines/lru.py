@@ -90,7 +90,9 @@ class LRULayer(MimoLayer):
         )
 
     def forward(
-        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+        self,
+        u: Float[Tensor, "b l d"],
+        lengths: Int[Tensor, " b"] | None = None,  # noqa: ARG002 - the contract clears padding
     ) -> Float[Tensor, "b l d"]:
         """Run the recurrence over a sequence, in both directions if the layer sees the future."""
-        return self.mix(u, lengths)
+        return self.mix(u)

@@ -150,9 +150,8 @@ class S5Layer(MimoLayer):
                 one. Either scan uses a position's own. For callers of the layer: no task has them.
         """
         if steps is None:
-            return self.mix(u, lengths)
-        u, steps = (mask_padding(x, lengths) for x in (u, steps[..., None]))
-        pole, gain = self.discrete(steps)
+            return self.mix(u)
+        pole, gain = self.discrete(mask_padding(steps[..., None], lengths))
         return varying_mimo(u, pole, gain, *self.matrices(), self.D)
 
     def resample(self, rate: float) -> None:

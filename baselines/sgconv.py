@@ -30,7 +30,6 @@ from harness.api import (
     Model,
     ParameterGroup,
     SpecError,
-    mask_padding,
     own_tensors,
     tensor_versions,
 )
@@ -48,6 +47,7 @@ class SGConv(Model):
     decay_max: float = 2.0
     """Largest such factor."""
 
+    version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
     groups: ClassVar[dict[str, ParameterGroup]] = {
         "pieces": ParameterGroup(lr=1e-3, weight_decay=None),
@@ -95,10 +95,11 @@ class SGConvLayer(Mixer):
             return multiscale_kernel(pieces, self.decay.to(working), length)
 
     def forward(
-        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+        self,
+        u: Float[Tensor, "b l d"],
+        lengths: Int[Tensor, " b"] | None = None,  # noqa: ARG002 - the contract clears padding
     ) -> Float[Tensor, "b l d"]:
-        """Convolve; a bidirectional layer first clears the padding, which its future could see."""
-        u = u if self.causal else mask_padding(u, lengths)
+        """Convolve with what each direction sees."""
         return fft_convolve(u, self.kernel(u.shape[1]), self.D)
 
     def initial_state(self, batch: int) -> OnlineState:

@@ -4,13 +4,14 @@ Axes: b batch, l length, d width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.contract.batch import mask_padding
 from harness.core.errors import SpecError, UnsupportedError
 
 State = Any
@@ -100,7 +101,9 @@ class Mixer(Stepper):
     """The layer that mixes positions: (b, l, d) to (b, l, d).
 
     Padding is on the right. Padded positions never influence valid ones, in either direction of
-    time; what stands in the output at padded positions is nobody's business.
+    time, so `forward` is given zeros in their place, whatever they held; what stands in the output
+    there is nobody's business. Without sequences or positions the contract answers for the layer:
+    empty outputs, and the state as it was.
 
     A layer that says that it is not causal gets no first state: whoever asks for one, by any of the
     faces for generation, is told why.
@@ -111,8 +114,8 @@ class Mixer(Stepper):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for face in {"initial_state"} & vars(cls).keys():
-            setattr(cls, face, _if_it_steps(vars(cls)[face]))
+        for face in _GUARDS.keys() & vars(cls).keys():
+            setattr(cls, face, _GUARDS[face](vars(cls)[face]))
 
     @abstractmethod
     def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -141,6 +144,36 @@ def _if_it_steps(initial_state: Callable[[Any, int], State]) -> Callable[[Any, i
         return initial_state(mixer, batch)
 
     return asked
+
+
+def _of_clean_features(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    # A weight of zero keeps finite padding out, but not NaN; a transform mixes whatever is large.
+    @wraps(forward)
+    def asked(
+        mixer: Mixer, u: Tensor, lengths: Tensor | None = None, *more: Any, **own: Any
+    ) -> Tensor:
+        clean = mask_padding(u, lengths)
+        return forward(mixer, clean, lengths, *more, **own) if u.numel() else u
+
+    return asked
+
+
+def _unless_empty(otherwise: Callable[..., Any], face: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(face)
+    def asked(mixer: Mixer, u: Tensor, *state: State) -> Any:
+        return (face if u.numel() else otherwise)(mixer, u, *state)
+
+    return asked
+
+
+_GUARDS: Mapping[str, Callable[[Any], Any]] = {
+    "forward": _of_clean_features,
+    "initial_state": _if_it_steps,
+    "step": partial(_unless_empty, lambda _, u, state: (u, state)),
+    "advance": partial(_unless_empty, lambda _, u, state: (u, state)),
+    "prefill": partial(_unless_empty, lambda mixer, u: mixer.initial_state(len(u))),
+}
+"""What the contract puts around a layer's own faces."""
 
 
 class Network(Stepper):

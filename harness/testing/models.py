@@ -53,6 +53,16 @@ def takes_other_lengths(model: ModelUnderTest) -> None:
             agree(start, output[:, : length // 2 + 1], claim)
 
 
+@causal_and_noncausal
+def takes_empty_inputs(model: ModelUnderTest) -> None:
+    """No sequences, or sequences of no positions, give outputs as empty."""
+    network = model.network()
+    for batch, length in ((0, LENGTH), (2, 0), (0, 0)):
+        u = model.features(batch, length)
+        for lengths in (None, torch.full((batch,), length)):
+            _check_shape_and_dtype(network(u, lengths), u)
+
+
 @causal_only
 def sees_no_future(model: ModelUnderTest) -> None:
     """A change at one position moves no output before it."""
@@ -78,16 +88,21 @@ def keeps_sequences_apart(model: ModelUnderTest) -> None:
 
 @causal_and_noncausal
 def ignores_padding(model: ModelUnderTest) -> None:
-    """Neither the content nor the number of padded positions changes the valid ones."""
-    network, u, other = model.network(), model.features(), model.features(draw="second")
+    """Neither the content nor the number of padded positions changes the valid ones.
+
+    Not even if the content is no number, or so large that a transform rounds everything else away.
+    """
+    network, u = model.network(), model.features()
+    others = 10 * model.features(draw="second"), torch.full_like(u, 1e6), u + torch.nan
     lengths = torch.tensor([LENGTH, LENGTH - 5, 1])
     padded = torch.arange(LENGTH) >= lengths[:, None]
     output = network(u, lengths)
-    refilled = network(torch.where(padded[..., None], 10 * other, u), lengths)
+    refilled = [network(torch.where(padded[..., None], other, u), lengths) for other in others]
     for row, length in enumerate(lengths.tolist()):
         valid = output[row, :length]
         claim = f"The content of {LENGTH - length} padded positions leaks into {length} valid ones"
-        agree(refilled[row, :length], valid, claim)
+        for filled in refilled:
+            agree(filled[row, :length], valid, claim)
         claim = f"{length} valid positions come out otherwise with padding than without"
         agree(valid, network(u[row : row + 1, :length])[0], claim)
 
@@ -225,6 +240,7 @@ def _zero_gradients(network: Network, u: Tensor, trainable: dict[str, nn.Paramet
 MODEL_CHECKS: tuple[Check, ...] = (
     keeps_shape_and_dtype,
     takes_other_lengths,
+    takes_empty_inputs,
     serves_every_output,
     sees_no_future,
     keeps_sequences_apart,

@@ -69,6 +69,19 @@ def takes_an_empty_piece(model: ModelUnderTest) -> None:
             raise CheckError(f"A piece of no positions changes the state after {read} positions.")
 
 
+@causal_only
+@torch.no_grad()
+def steps_an_empty_batch(model: ModelUnderTest) -> None:
+    """No sequences give no outputs by any face of generation, and states that go on."""
+    network, u = model.network(), model.features(0)
+    output, state = network.step(u[:, 0], network.initial_state(0))
+    pieces, after = network.advance(u, state)
+    for made, asked in ((output, u[:, 0]), (pieces, u), (network.step(u[:, 0], after)[0], u[:, 0])):
+        if made.shape != asked.shape:
+            raise CheckError(f"No sequences give an output of {tuple(made.shape)}.")
+    network.step(u[:, 0], network.prefill(u))
+
+
 @check
 def steps_inside_the_backbone(recipe: Recipe) -> None:
     """In a network of several blocks, norms and maps included, it steps as it sees."""
@@ -155,6 +168,7 @@ STEPPING_CHECKS: tuple[Check, ...] = (
     prefills_as_it_steps,
     advances_in_pieces,
     takes_an_empty_piece,
+    steps_an_empty_batch,
     steps_inside_the_backbone,
     steps_in_half_precision,
     weighs_its_state,

@@ -13,6 +13,7 @@ KINDS: tuple[Kind, ...] = ("model", "task", "preset")
 OWN_WORDS = {
     "chance": "a field of a record",
     "cpu": "a device",
+    "forward": "a face of a layer",
     "paper": "a size of fonts",
     "presets": "a kind of plugin",
     "train": "a split",

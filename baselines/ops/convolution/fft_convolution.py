@@ -27,7 +27,7 @@ def fft_convolve(
     past's kernel only, as in the code of S4 and DLR. A kernel may be shorter or longer than the
     sequence.
     """
-    if not u.shape[1]:
+    if not u.numel():
         return u
     y: Tensor = _Convolution.apply(u.to(kernel.dtype), kernel, skip)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)

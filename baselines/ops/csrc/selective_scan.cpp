@@ -463,6 +463,7 @@ void run(const Scan &s, Kernel kernel, int64_t tasks) {
 
 template <class Real, bool Gain> void run_forward(const Scan &s) {
     static constexpr Kernel kernels[] = CHOICES(forward);
+    if (!s.batch || !s.channels) return;  // no tasks, among which nothing can be divided
     const int64_t width = (int64_t(16) << s.level) / int64_t(sizeof(Real));
     run(s, kernels[s.level], s.batch * pieces(s.channels, forward_channels(s, width)));
 }

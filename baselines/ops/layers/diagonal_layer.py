@@ -15,7 +15,7 @@ from baselines.ops.ssm import diagonal
 from baselines.ops.ssm.block_steps import BlockState, open_block
 from baselines.ops.ssm.chunked_diagonal import chunked_diagonal_ssm
 from baselines.ops.ssm.diagonal import DiagonalSteps, steps_per_block
-from harness.api import Mixer, mask_padding, own_tensors, tensor_versions
+from harness.api import Mixer, own_tensors, tensor_versions
 
 CHUNKED_FROM = 256
 """Positions for each mode of a channel (32 at least, both directions counted) from which the
@@ -62,10 +62,11 @@ class DiagonalLayer(Mixer):
         return diagonal.kernel(*self.system(), length)
 
     def forward(
-        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
+        self,
+        u: Float[Tensor, "b l d"],
+        lengths: Int[Tensor, " b"] | None = None,  # noqa: ARG002 - the contract clears padding
     ) -> Float[Tensor, "b l d"]:
-        """Convolve; a bidirectional layer first clears the padding, which its future could see."""
-        u = u if self.causal else mask_padding(u, lengths)
+        """Convolve with what each direction sees."""
         if self._chunks(u.shape[1]):
             return chunked_diagonal_ssm(u, *self.system(), self.D)
         return fft_convolve(u, self.kernel(u.shape[1]), self.D)

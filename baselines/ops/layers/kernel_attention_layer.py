@@ -62,7 +62,7 @@ class KernelAttentionLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: KernelState
     ) -> tuple[Float[Tensor, "b l d"], KernelState]:
         """Continue over a piece in chunks."""
-        return self._continued(u, state) if u.shape[1] else (u, state)
+        return self._continued(u, state)
 
     def path(self) -> str:
         """Name the form of the product."""

@@ -7,11 +7,11 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Complex, Complex128, Float, Int
+from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
 
 from baselines.ops.ssm.mimo import mimo
-from harness.api import Mixer, mask_padding, own_tensors, tensor_versions
+from harness.api import Mixer, own_tensors, tensor_versions
 
 MimoState = tuple[Complex[Tensor, "b n"]]
 
@@ -39,11 +39,8 @@ class MimoLayer(Mixer):
     def system(self) -> System:
         """Return the system in discrete time, B and C in the parameters' precision."""
 
-    def mix(
-        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None
-    ) -> Float[Tensor, "b l d"]:
+    def mix(self, u: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         """Run the system over a sequence, in both directions if the layer sees the future."""
-        u = u if self.causal else mask_padding(u, lengths)
         return mimo(u, *self.system(), self.D, self.rest(len(u)))[0]
 
     def rest(self, batch: int) -> Complex[Tensor, "b n"]:

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.scans.gated_scan import gated_scan
-from harness.api import Mixer, mask_padding, valid_positions
+from harness.api import Mixer, valid_positions
 
 START, PREFIX, SUFFIX = 1, 0, 2
 Mask = Int[Tensor, "b l"]
@@ -62,7 +62,7 @@ class PrefixLayer(Mixer):
             mask: What each position is, as the module says; None if all are prefix.
         """
         if lengths is not None and not self.causal:
-            u, valid = mask_padding(u, lengths), valid_positions(u, lengths)
+            valid = valid_positions(u, lengths)
             mask = torch.zeros_like(valid, dtype=torch.long) if mask is None else mask
             mask = mask.masked_fill(~valid, SUFFIX)
         return self._scanned(u, mask, self._zeros(len(u)))[0]

@@ -81,8 +81,6 @@ class RecurrentLayer(Mixer):
         self, u: Float[Tensor, "b l d"], state: RecurrentState
     ) -> tuple[Float[Tensor, "b l d"], RecurrentState]:
         """Continue over a piece, in one call of torch's loop."""
-        if not u.shape[1]:
-            return u, state
         hidden, state = self._run(self.rnn, u, state)
         return self.out(hidden), state
 

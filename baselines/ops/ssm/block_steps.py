@@ -89,7 +89,8 @@ class BlockSteps(ABC):
     def begin(self, start: Tensor, inputs: Float[Tensor, "p b d"] | None = None) -> BlockState:
         """Begin a block, in the memory of another's inputs if there is one."""
         # Not a transpose alone: with its strides even one sequence would be multiplied row by row.
-        rows = self.read(start).transpose(0, 1).reshape(start.shape[1], len(start), -1)
+        shape = start.shape[1], len(start), self.fading.shape[-2]
+        rows = self.read(start).transpose(0, 1).reshape(shape)
         with torch.autocast(start.device.type, enabled=False):
             block = rows @ self.fading
         ahead = block.permute(2, 1, 0).contiguous()

@@ -214,7 +214,7 @@ class _Chunked(torch.autograd.Function):
 
 def _blocks(x: Tensor) -> Iterator[slice]:
     """Cut the channels of (b, l, d) into blocks of about `BLOCK` numbers."""
-    step = max(1, BLOCK // x[..., 0].numel())
+    step = max(1, BLOCK // max(1, x[..., 0].numel()))
     return (slice(start, start + step) for start in range(0, x.shape[-1], step))
 
 

@@ -51,7 +51,7 @@ def mimo(
     Returns:
         The outputs, in the inputs' type, and the state after the last position.
     """
-    if not u.shape[1]:
+    if not u.numel():
         return u, initial
     drive = torch.view_as_real(B.mT).flatten(1)
     # Re(c x) is the dot product of the real pairs of conj(c) and of x.

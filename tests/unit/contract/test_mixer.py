@@ -60,3 +60,28 @@ def test_padding_is_what_lies_behind_a_sequences_length() -> None:
 def test_what_padding_held_is_forgotten_even_if_it_is_no_number() -> None:
     x = torch.full((1, 2, 1), torch.nan)
     assert mask_padding(x, torch.tensor([0])).tolist() == [[[0.0], [0.0]]]
+
+
+class Mean(Mixer):
+    """Knows nothing of lengths."""
+
+    causal = False
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return u.sum(1, keepdim=True).expand(u.shape)
+
+
+@pytest.mark.parametrize("held", [torch.nan, torch.inf, 1e30])
+def test_a_layer_never_sees_what_padding_held(held: float) -> None:
+    u = torch.ones(2, 4, 1)
+    u[1, 2:] = held
+    assert Mean()(u, torch.tensor([4, 2]))[:, 0, 0].tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 0, 3), (0, 0, 3)])
+def test_of_nothing_every_face_makes_nothing(shape: tuple[int, ...]) -> None:
+    layer, u = Sum(causal=True), torch.zeros(shape)
+    state = layer.prefill(u)
+    assert layer(u, torch.zeros(len(u))).shape == u.shape
+    assert layer.advance(u, state)[0].shape == u.shape
+    assert layer.step(u[:0, 0] if shape[1] else u[:0].sum(1), state[:0])[0].shape == (0, 3)

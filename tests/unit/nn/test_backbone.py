@@ -237,6 +237,16 @@ def test_gelu_is_torchs_for_one_position_and_for_many(size):
     torch.testing.assert_close(gelu(x.mT), functional.gelu(x.mT), atol=1e-6, rtol=1e-3)
 
 
+@pytest.mark.parametrize("norm", ["layer", "rms", "batch"])
+def test_no_sequences_give_no_predictions_by_any_face(norm):
+    for outputs in (Values(2, last=3), Values(2, last=None), StepLabels(4)):
+        whole = network(Signal(3), outputs, Trunk(norm=norm))
+        u = torch.zeros(0, 5, 3, dtype=torch.float64)
+        assert len(whole(u)) == len(whole(u, torch.zeros(0, dtype=torch.long))) == 0
+        output, state = whole.step(u[:, 0], whole.prefill(u))
+        assert len(output) == len(whole.advance(u, state)[0]) == 0
+
+
 @pytest.mark.parametrize(("ours", "torchs"), [(LayerNorm, nn.LayerNorm), (RMSNorm, nn.RMSNorm)])
 def test_norms_of_positions_are_torchs(ours, torchs):
     norm, twin = ours(6).double(), torchs(6).double()

@@ -181,14 +181,57 @@ class ForgetfulPieces(Sound):
         return self(u), state + u.sum(1)
 
 
-class RestartsOnNothing(Sound):
+class DividesByNothing(Sound):
+    """Never asked for nothing: the contract answers for it."""
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(u, lengths) + 0 // u.numel()
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().step(u + 0 // len(u), state)
+
+
+class Whole(Network):
+    """A whole network, which answers for itself."""
+
+    def __init__(self, width: int, causal: bool) -> None:
+        super().__init__()
+        self.mixer = Sound(width, causal)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        mixed: Tensor = self.mixer(inputs, lengths)
+        return mixed
+
+    def initial_state(self, batch: int) -> Tensor:
+        return self.mixer.initial_state(batch)
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mixer.step(u, state)
+
+
+class OneSequenceOfNothing(Whole):
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(inputs) if len(inputs) else inputs.new_zeros(1, *inputs.shape[1:])
+
+
+class SeesPadding(Whole):
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(inputs + 0 * inputs.sum(1, keepdim=True))
+
+
+class RestartsOnNothing(Whole):
     def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return super().advance(u, state) if u.shape[1] else (u, 0 * state)
 
 
-class OneOutputOfNothing(Sound):
+class OneOutputOfNothing(Whole):
     def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return super().advance(u, state) if u.shape[1] else (state[:, None], state)
+
+
+class OneStepOfNothing(Whole):
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().step(u, state) if len(u) else (u.new_zeros(1, self.mixer.width), state)
 
 
 class CoarseSteps(Sound):
@@ -327,6 +370,16 @@ class Built(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuiltWhole(NetworkModel):
+    """A recipe of any of these networks."""
+
+    network: Callable[[int, bool], Network]
+
+    def build_network(self, task: Task, *, width: int, depth: int) -> Network:
+        return self.network(width, task.causal)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpTo16(Built):
     """Declares the most positions that it takes."""
 
@@ -421,6 +474,7 @@ def test_a_map_that_starts_at_zero_or_cannot_step_is_legitimate(mixer: type[Mixe
         "prefills-as-it-steps",
         "advances-in-pieces",
         "takes-an-empty-piece",
+        "steps-an-empty-batch",
         "steps-inside-the-backbone",
         "steps-in-half-precision",
         "weighs-its-state",
@@ -437,7 +491,7 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("sees-no-future", SeesTheMean, "Built with causal=true: A change at position 1 "),
     ("keeps-sequences-apart", MixesTheBatch, "Sequence 1 of the batch changes its neighbours"),
     ("keeps-sequences-apart", CountsTheBatch, "Sequence 1 comes out otherwise when it is alone"),
-    ("ignores-padding", CausalOrMean, "causal=false: The content of 5 padded positions leaks"),
+    ("ignores-padding", CausalOrMean, "causal=false: 11 valid positions come out otherwise wi"),
     ("ignores-padding", CountsPadding, "11 valid positions come out otherwise with padding"),
     ("gives-every-parameter-a-gradient", Idle, "'mixer.idle' gets no gradient"),
     ("gives-every-parameter-a-gradient", Cancelled, "'mixer.idle' is zero everywhere"),
@@ -449,8 +503,6 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("steps-as-it-sees", OffStep, "A step gives another output than forward: at "),
     ("prefills-as-it-steps", ForgetfulPrefill, "After a prefill of 1 positions"),
     ("advances-in-pieces", ForgetfulPieces, "Pieces of 1, 15 positions give other outputs"),
-    ("takes-an-empty-piece", RestartsOnNothing, "changes the state after 8 positions"),
-    ("takes-an-empty-piece", OneOutputOfNothing, r"gives an output of \(3, 1, 8\)"),
     ("steps-in-half-precision", CoarseSteps, r"the output of the steps is off by \d"),
     ("steps-in-half-precision", StateInHalf, r"state_bytes\(16\) says 32 bytes, but the state hol"),
     ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
@@ -476,6 +528,27 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
 def test_a_broken_model_is_caught(name: str, mixer: type[Mixer], sentence: str) -> None:
     with pytest.raises(CheckError, match=sentence):
         CHECKS[name](Built(mixer=mixer))
+
+
+BROKEN_NETWORKS: list[tuple[str, type[Network], str]] = [
+    ("takes-empty-inputs", OneSequenceOfNothing, r"\(0, 16, 8\) .* an output of \(1, 16, 8\)"),
+    ("ignores-padding", SeesPadding, "The content of 5 padded positions leaks into 11 valid ones"),
+    ("takes-an-empty-piece", RestartsOnNothing, "changes the state after 8 positions"),
+    ("takes-an-empty-piece", OneOutputOfNothing, r"gives an output of \(3, 1, 8\)"),
+    ("steps-an-empty-batch", OneStepOfNothing, r"No sequences give an output of \(1, 8\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "network", "sentence"), BROKEN_NETWORKS)
+def test_a_broken_network_is_caught(name: str, network: type[Network], sentence: str) -> None:
+    CHECKS[name](BuiltWhole(network=Whole))
+    with pytest.raises(CheckError, match=sentence):
+        CHECKS[name](BuiltWhole(network=network))
+
+
+def test_a_layer_that_stumbles_over_nothing_is_not_asked_for_it() -> None:
+    for name in ("takes-empty-inputs", "takes-an-empty-piece", "steps-an-empty-batch"):
+        CHECKS[name](Built(mixer=DividesByNothing))
 
 
 @pytest.mark.parametrize("name", ["takes-an-empty-piece", "weighs-its-state"])
@@ -521,5 +594,5 @@ def test_a_model_that_skips_the_probes_is_not_judged() -> None:
 
 
 def test_every_check_is_shown_to_catch_something() -> None:
-    caught = {name for name, *_ in BROKEN_MODELS}
+    caught = {name for name, *_ in (*BROKEN_MODELS, *BROKEN_NETWORKS)}
     assert CHECKS.keys() == caught | {"serves-every-output", "steps-inside-the-backbone"}
