@@ -1,12 +1,14 @@
 """The selective scan: compiled, chunked and step by step are one function, with one gradient."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import config
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +20,7 @@ from baselines.ops.scans.selective_scan import (
     chunked_selective_scan,
     naive_selective_scan,
 )
+from harness.api import SpecError
 from harness.core.seeding import stream
 
 needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
@@ -79,6 +82,69 @@ def test_the_compiled_scan_equals_the_torch_scan_in_value_and_gradients(
         assert native.level() == level
         compiled = with_gradients(ops.selective_scan, leaves)
     torch.testing.assert_close(compiled, with_gradients(chunked_selective_scan, leaves))
+
+
+@contextmanager
+def annotations_unchecked() -> Iterator[None]:
+    """Let through what only a test run would stop."""
+    config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        config.update("jaxtyping_disable", False)
+
+
+@needs_library
+@given(
+    **{name: st.integers(0, 3) for name in EVERY},
+    which=st.integers(0, 7),
+    axis=st.integers(0, 2),
+    size=st.integers(0, 3),
+    deeper=st.booleans(),
+)
+def test_the_compiled_scan_refuses_a_shape_or_takes_it_as_the_torch_scan_does(
+    *, which: int, axis: int, size: int, deeper: bool, **sizes: int
+) -> None:
+    leaves = drawn(**sizes, gain=True)
+    shape = list(leaves[which].shape)
+    shape[axis % len(shape)] = size
+    other = torch.full(shape + [1] * deeper, -0.5, dtype=torch.float64)
+    fits = other.shape == leaves[which].shape
+    leaves[which] = other.requires_grad_()
+    with annotations_unchecked():
+        if fits:
+            compiled = with_gradients(ops.native_selective_scan, leaves)
+            torch.testing.assert_close(compiled, with_gradients(chunked_selective_scan, leaves))
+        else:
+            with pytest.raises(SpecError, match=r"The compiled scan takes \w+ as"):
+                scanned(ops.native_selective_scan, leaves)
+
+
+@needs_library
+@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.complex128])
+def test_the_compiled_scan_refuses_another_precision_or_device(
+    which: int, dtype: torch.dtype
+) -> None:
+    leaves = [leaf.detach() for leaf in drawn(**EVERY, gain=True)]
+    others = [*leaves[:which], leaves[which].to(dtype), *leaves[which + 1 :]]
+    away = [*leaves[:which], leaves[which].to("meta"), *leaves[which + 1 :]]
+    with annotations_unchecked():
+        with pytest.raises(SpecError, match="takes float32 or float64 on the CPU"):
+            scanned(ops.native_selective_scan, others)
+        with pytest.raises(SpecError, match=r"is torch.float64 on meta beside"):
+            scanned(ops.native_selective_scan, away)
+
+
+@needs_library
+@pytest.mark.parametrize("which", range(8))
+def test_the_compiled_scan_takes_any_strides(which: int) -> None:
+    leaves = drawn(**EVERY, gain=True)
+    expected = with_gradients(chunked_selective_scan, leaves)
+    gaps = leaves[which].detach().repeat_interleave(2, -1).flip(0).flip(0)[..., ::2]
+    leaves[which] = gaps.requires_grad_()
+    assert not gaps.is_contiguous()
+    torch.testing.assert_close(with_gradients(ops.native_selective_scan, leaves), expected)
 
 
 @given(

@@ -12,6 +12,7 @@ Axes: b batch, l length, d channels, n states.
 
 import ctypes
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,8 +25,13 @@ from torch.autograd.function import once_differentiable
 
 from baselines.ops.scans import native
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
+from harness.api import SpecError
 
 Form = Literal["native", "mamba_ssm", "chunked"]
+PRECISIONS = torch.float32, torch.float64
+"""Those that the compiled form knows."""
+ARGUMENTS = "x:bld dt:bld A:dn B:bln C:bln D:d state:bdn gain:dn"
+"""Those of the compiled form in their order, each with its axes."""
 CHUNK = 64
 """Positions of which the torch form holds all states at once."""
 
@@ -92,11 +98,13 @@ def native_selective_scan(
 ) -> Scanned:
     """Scan by the compiled operator, whose states stay in registers.
 
-    All is on the CPU and of one precision, float32 or float64. Without a gradient to come nothing
-    but the results is kept.
+    Without a gradient to come nothing but the results is kept.
+
+    Raises:
+        SpecError: Something has another shape than its axes say, is not of the precision of `x`,
+            float32 or float64, or does not lie on the CPU.
     """
-    s = system
-    arguments = x, s.dt, s.A, s.B, s.C, s.D, state, s.gain
+    arguments = tuple(_fitted(x, system, state))
     training = torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments)
     result: Scanned = _NativeScan.apply(training, *arguments)  # type: ignore[no-untyped-call]
     return result
@@ -241,6 +249,27 @@ class _NativeScan(torch.autograd.Function):
             grads["grad_state"][..., :channels].mT,
             gain,
         )
+
+
+def _fitted(x: Tensor, system: Selective, state: Tensor) -> Iterator[Tensor | None]:
+    """Yield the arguments of the compiled form, which believes every shape that it is told."""
+    given = {"x": x, **vars(system), "state": state}
+    sizes = dict.fromkeys("bldn", 0)
+    sizes |= zip("bld", x.shape, strict=False)
+    sizes |= zip("n", system.A.shape[-1:], strict=False)
+    for name, _, axes in (argument.partition(":") for argument in ARGUMENTS.split()):
+        part, shape = given[name], tuple(sizes[axis] for axis in axes)
+        if part is not None and part.shape != shape:
+            raise SpecError(
+                f"The compiled scan takes {name} as ({', '.join(axes)}), which x and A say is "
+                f"{shape}, not {tuple(part.shape)}; expand it."
+            )
+        if part is not None and not (part.is_cpu and part.dtype == x.dtype in PRECISIONS):
+            raise SpecError(
+                f"The compiled scan takes float32 or float64 on the CPU, the same for all, but "
+                f"{name} is {part.dtype} on {part.device} beside x of {x.dtype}; convert it."
+            )
+        yield part
 
 
 def _rows(columns: Tensor) -> Tensor:
