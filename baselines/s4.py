@@ -178,10 +178,14 @@ class S4Layer(Mixer):
     def _steps(self) -> DPLRSteps:
         """Return the form of steps, made again only when a parameter or the rate has changed."""
         present = self.rate, tensor_versions(own_tensors(self))
-        if self._cached[0] != present:
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != present:
             with torch.no_grad(), torch.autocast(self.D.device.type, enabled=False):
-                self._cached = present, FORMS[self.mode](self.system(), self._C()[:, 0], self.D)
-        return cast("DPLRSteps", self._cached[1])
+                cached = self._cached = (
+                    present,
+                    FORMS[self.mode](self.system(), self._C()[:, 0], self.D),
+                )
+        return cast("DPLRSteps", cached[1])
 
 
 def parameter(values: Float64[Tensor, "*any"]) -> nn.Parameter:

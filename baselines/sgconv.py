@@ -140,7 +140,8 @@ class SGConvLayer(Mixer):
     def _online(self) -> OnlineConvolution:
         """Return the kernel for steps, made again only when a parameter has changed."""
         present = tensor_versions(own_tensors(self))
-        if self._cached[0] != present:
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != present:
             kernel = self.kernel(self.reach)[:, 0]
-            self._cached = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))
-        return cast("OnlineConvolution", self._cached[1])
+            cached = self._cached = present, OnlineConvolution(kernel, self.D.to(kernel.dtype))
+        return cast("OnlineConvolution", cached[1])

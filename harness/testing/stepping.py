@@ -3,6 +3,9 @@
 Axes: b batch, l length, d width.
 """
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,12 @@ from harness.testing.tolerance import agree, near_in_half_precision
 
 DEPTH = 3
 """Blocks of a small network: enough for layers that differ by their number."""
+
+FAR = 100
+"""Positions between two threads, so that they need not the same of what belongs to positions."""
+
+ROUNDS = 20
+"""How often each of two threads generates a sequence."""
 
 LONG = 1100
 """Positions after which a cache that is held in blocks has grown to the second."""
@@ -102,6 +111,29 @@ def steps_inside_the_backbone(recipe: Recipe) -> None:
 
 
 @causal_only
+def steps_in_two_threads(model: ModelUnderTest) -> None:
+    """Two threads that step one network at once get what each of them gets alone."""
+    network, far = model.network(), FAR if not model.recipe.too_long(FAR + LENGTH) else 0
+    u = model.features(1, far + LENGTH)
+
+    @torch.no_grad()
+    def generated(read: int) -> Tensor:
+        outputs, _ = _stepped(network, u[:, read : read + LENGTH], network.prefill(u[:, :read]))
+        return torch.stack(outputs, 1)
+
+    alone = {read: generated(read) for read in (0, far)}
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            together = list(pool.map(generated, [*alone] * ROUNDS))
+    finally:
+        sys.setswitchinterval(before)
+    for expected, output in zip([*alone.values()] * ROUNDS, together, strict=True):
+        agree(output, expected, "Stepped from two threads at once it gives other outputs")
+
+
+@causal_only
 def steps_in_half_precision(model: ModelUnderTest) -> None:
     """Under bfloat16 autocast steps and pieces stay near forward, their state as large as ever."""
     network, u = model.network(torch.float32), model.features(1, dtype=torch.float32)
@@ -170,6 +202,7 @@ STEPPING_CHECKS: tuple[Check, ...] = (
     takes_an_empty_piece,
     steps_an_empty_batch,
     steps_inside_the_backbone,
+    steps_in_two_threads,
     steps_in_half_precision,
     weighs_its_state,
 )

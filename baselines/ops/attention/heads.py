@@ -83,10 +83,12 @@ class Heads(nn.Module):
             return encoding(_consecutive(start, length, x), features, dtype)
         block, row = divmod(start, CACHED)
         wanted = block, dtype, x.device
-        if self._cached[0] != wanted:
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != wanted:
             tables = encoding(_consecutive(block * CACHED, CACHED, x), features, dtype)
-            self._cached = wanted, list(zip(*(table.split(1) for table in tables), strict=True))
-        return self._cached[1][row]
+            rows = list(zip(*(table.split(1) for table in tables), strict=True))
+            cached = self._cached = wanted, rows
+        return cached[1][row]
 
 
 def rotation(positions: Int[Tensor, " l"], features: int, dtype: torch.dtype) -> Rotation:

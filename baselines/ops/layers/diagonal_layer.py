@@ -90,8 +90,9 @@ class DiagonalLayer(Mixer):
         """Choose the form for sequences of a length, and remember it."""
         modes = self.directions * self.modes
         fits = modes <= CHUNKED_MODES and length >= CHUNKED_FROM * max(32, modes)
-        self._path = "chunked" if fits and not self.obstacle() else "split+fft"
-        return self._path == "chunked"
+        chunked = fits and not self.obstacle()
+        self._path = "chunked" if chunked else "split+fft"
+        return chunked
 
     @final
     def initial_state(self, batch: int) -> BlockState:
@@ -112,10 +113,11 @@ class DiagonalLayer(Mixer):
     def _steps(self) -> DiagonalSteps:
         """Return the system for steps, made again only when a parameter has changed."""
         present = self.rate, tensor_versions(own_tensors(self))
-        if self._cached[0] != present:
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != present:
             weight, pole = self.system()
-            self._cached = present, DiagonalSteps(weight[:, 0], pole, self.D)
-        return cast("DiagonalSteps", self._cached[1])
+            cached = self._cached = present, DiagonalSteps(weight[:, 0], pole, self.D)
+        return cast("DiagonalSteps", cached[1])
 
     @final
     def prefill(self, u: Float[Tensor, "b l d"]) -> BlockState:

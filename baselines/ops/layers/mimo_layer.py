@@ -72,12 +72,13 @@ class MimoLayer(Mixer):
     def _step_system(self) -> tuple[Tensor, ...]:
         """Return the system for steps, discretised again only when a parameter has changed."""
         present = tensor_versions(own_tensors(self))
-        if self._cached[0] != present:
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != present:
             pole, B, C = self.system()
             drive = torch.view_as_real(B.mT.contiguous()).flatten(1)
             read = torch.view_as_real(C[0].conj().resolve_conj()).flatten(1).mT.contiguous()
-            self._cached = present, (pole.to(B.dtype), drive, read, self.D)
-        return self._cached[1]
+            cached = self._cached = present, (pole.to(B.dtype), drive, read, self.D)
+        return cached[1]
 
     def path(self) -> str:
         """Name the form of the scan."""

@@ -3,6 +3,7 @@
 # ruff: noqa: D101 - the classes are faults, and their names say which
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -232,6 +233,13 @@ class OneOutputOfNothing(Whole):
 class OneStepOfNothing(Whole):
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return super().step(u, state) if len(u) else (u.new_zeros(1, self.mixer.width), state)
+
+
+class ScratchInTheLayer(Sound):
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        self.sum = state + u
+        time.sleep(1e-5)
+        return self.linear(self.sum), self.sum
 
 
 class CoarseSteps(Sound):
@@ -476,6 +484,7 @@ def test_a_map_that_starts_at_zero_or_cannot_step_is_legitimate(mixer: type[Mixe
         "takes-an-empty-piece",
         "steps-an-empty-batch",
         "steps-inside-the-backbone",
+        "steps-in-two-threads",
         "steps-in-half-precision",
         "weighs-its-state",
     ]
@@ -503,6 +512,7 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("steps-as-it-sees", OffStep, "A step gives another output than forward: at "),
     ("prefills-as-it-steps", ForgetfulPrefill, "After a prefill of 1 positions"),
     ("advances-in-pieces", ForgetfulPieces, "Pieces of 1, 15 positions give other outputs"),
+    ("steps-in-two-threads", ScratchInTheLayer, "Stepped from two threads at once it gives other"),
     ("steps-in-half-precision", CoarseSteps, r"the output of the steps is off by \d"),
     ("steps-in-half-precision", StateInHalf, r"state_bytes\(16\) says 32 bytes, but the state hol"),
     ("runs-in-half-precision", CoarseProducts, r"the output is off by \d"),
