@@ -106,6 +106,54 @@ def test_a_compiler_without_openmp_builds_the_library_all_the_same(
     assert ctypes.CDLL(str(library)).scan_chunk() > 0
 
 
+SANITISED = """
+def pytest_collection_modifyitems():
+    from baselines.ops.scans import native
+
+    native.__file__ = __file__
+    native.library.cache_clear()
+    assert native.library()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_the_compiled_scan_stays_inside_its_memory(root: Path, tmp_path: Path) -> None:
+    """Run its tests under AddressSanitizer and UBSan, shapes drawn by hypothesis among them."""
+    runtimes = [
+        subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    if not all(Path(runtime).is_absolute() for runtime in runtimes):
+        pytest.skip("the compiler has no sanitizers")
+    library = tmp_path / ("_native" + native.EXTENSION_SUFFIXES[0])
+    source = root / "baselines/ops/csrc/selective_scan.cpp"
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fopenmp", "-O1", "-g1"]
+    subprocess.run(
+        ["g++", "-std=c++17", *flags, "-shared", "-fPIC", source, "-o", library],
+        check=True,
+    )
+    (tmp_path / "sanitised.py").write_text(SANITISED)
+    asked = [
+        "-p",
+        "sanitised",
+        "-k",
+        "compiled_scan",
+        root / "tests/numerics/test_selective_scan.py",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *asked],
+        cwd=root,
+        env=os.environ
+        | {"LD_PRELOAD": " ".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"}
+        | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_an_installation_without_a_compiler_has_no_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
