@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.layers.prefix_layer import PrefixLayer, Signals, Window, alternating
-from harness.api import Model, SpecError, Trunk
+from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 TAPS = 4
 SHARPNESS = 8
@@ -42,7 +42,9 @@ class Hawk(Model):
     blocks: int = 16
     """Blocks of the two gates' matrices."""
 
+    version: ClassVar[int] = 2
     trunk: ClassVar[Trunk] = Trunk(norm="rms", mix="none", ffn=8 / 3, ffn_form="swiglu")
+    groups: ClassVar[dict[str, ParameterGroup]] = dict.fromkeys(("W_a", "W_x"), ParameterGroup())
     reference: ClassVar[str] = "de2024griffin, blouir2024birdie"
 
     def __post_init__(self) -> None:

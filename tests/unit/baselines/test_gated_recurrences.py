@@ -94,7 +94,9 @@ def test_what_the_papers_exempt_does_not_decay() -> None:
     mamba2 = decays(Mamba2())
     assert {mamba2[name] for name in ("A_log", "D", "dt_bias", "conv_bias")} == {0}
     assert mamba2["conv_weight"] == 0.1
-    assert {decays(Hawk())[name] for name in ("Lambda", "b_a", "b_x")} == {0}
+    hawk = decays(Hawk())
+    assert {hawk[name] for name in ("Lambda", "W_a", "W_x", "b_a", "b_x")} == {0}
+    assert hawk["conv"] == 0.1
 
 
 @pytest.mark.parametrize(
