@@ -78,7 +78,7 @@ class DLRLayer(DiagonalLayer):
     def __init__(self, recipe: DLR, width: int, *, causal: bool) -> None:
         super().__init__(width, recipe.state, causal=causal)
         self.parts = PARTS[recipe.kernel]
-        self.plain = {"prod": 0, "real-prod": (width + 1) // 2}.get(recipe.kernel, width)
+        self.plain = {"prod": 0, "real-prod": width // 2}.get(recipe.kernel, width)
         """Channels whose kernel is no product."""
         shape: tuple[int, ...] = width, self.directions, self.modes
         self.r = self.theta = None
