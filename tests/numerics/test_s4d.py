@@ -82,6 +82,16 @@ def test_dfout_equals_the_papers_recurrence_on_its_circle() -> None:
     torch.testing.assert_close(mixer(u), torch.stack(ys, 1))
 
 
+@pytest.mark.parametrize("rate", [0.25, 4.0])
+def test_the_modes_that_training_silenced_are_silent_at_every_rate(rate: float) -> None:
+    mixer = layer(S4D(state=6, bandlimit=0.01, dt_min=0.01))
+    silent = mixer.system()[0] == 0
+    assert silent.any()
+    assert not silent.all()
+    mixer.resample(rate)
+    assert torch.equal(mixer.system()[0] == 0, silent)
+
+
 def test_dfout_turns_and_fades_twice_as_far_at_twice_the_rate() -> None:
     mixer = layer(DFOUT)
     _, fine = mixer.system()
