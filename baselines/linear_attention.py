@@ -53,6 +53,8 @@ class EluPlusOne(FeatureMap):
         """Map queries."""
         return F.elu(q) + 1
 
-    def keys(self, k: Float[Tensor, "... e"]) -> Float[Tensor, "... e"]:
-        """Map keys."""
-        return F.elu(k) + 1
+    def keys(
+        self, k: Float[Tensor, "... e"]
+    ) -> tuple[Float[Tensor, "... e"], Float[Tensor, "..."]]:
+        """Map keys, whose factors are one."""
+        return F.elu(k) + 1, k.new_zeros(k.shape[:-1])

@@ -5,8 +5,9 @@ directions w, exp(q.k) = E_w [exp(w.q - |q|^2/2) exp(w.k - |k|^2/2)]; q and k ar
 multiplied by e^(-1/4). The directions are drawn once. Not causal, all queries read one sum
 over all keys.
 
-The paper's code subtracts the largest exponent of all keys, which lets a position see the future's
-magnitude; here nothing is subtracted from keys, whose exponents are at most |w|^2/2 anyway.
+Exponents of keys lie below zero by |k|^2/2, so from each key's its largest is subtracted, and
+brought back relative to the largest of the past. The paper's code subtracts the largest of all
+keys, through which a position sees the future's magnitude.
 
 Axes: f random features, e features of a head.
 """
@@ -22,9 +23,6 @@ from baselines.ops.attention.heads import Heads, Positions
 from baselines.ops.attention.kernel_attention import FeatureMap
 from baselines.ops.layers.kernel_attention_layer import KernelAttentionLayer
 from harness.api import Model, SpecError, Trunk
-
-LARGEST = 80.0
-"""Exponent above which float32 would overflow; only heads of some 128 features come near it."""
 
 
 @final
@@ -76,12 +74,14 @@ class RandomFeatures(FeatureMap):
         feature: Tensor = (exponent - largest).exp()
         return feature
 
-    def keys(self, k: Float[Tensor, "... e"]) -> Float[Tensor, "... f"]:
-        """Map keys."""
+    def keys(
+        self, k: Float[Tensor, "... e"]
+    ) -> tuple[Float[Tensor, "... f"], Float[Tensor, "..."]]:
+        """Map keys, each divided by its largest feature, whose logarithm is returned as well."""
         k = k / k.shape[-1] ** 0.25
         exponent = k @ self.directions.mT - k.square().sum(-1, keepdim=True) / 2
-        feature: Tensor = exponent.clamp(max=LARGEST).exp()
-        return feature
+        largest = exponent.detach().amax(-1)
+        return (exponent - largest[..., None]).exp(), largest
 
 
 def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:

@@ -1,5 +1,7 @@
 """Kernel attention: chunked, quadratic and recurrent forms are one map; FAVOR+ tends to softmax."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -28,6 +30,10 @@ def feature_map(kind: str) -> ka.FeatureMap:
         return EluPlusOne(3) if kind == "elu" else RandomFeatures(5, 3).double()
 
 
+def nothing(q: Tensor, features: ka.FeatureMap) -> ka.Sums:
+    return ka.empty_sums(q, len(q), q.shape[2], features.count, q.shape[3] + 1)
+
+
 def layer(recipe: LinearAttention | Performer, *, causal: bool = True) -> KernelAttentionLayer:
     with scope("layer"):
         return recipe.build(width=16, length=8, causal=causal).double()
@@ -45,7 +51,7 @@ def agree(fast: Tensor, naive: Tensor, leaves: list[Tensor]) -> None:
 @given(length=st.integers(1, 150), kind=st.sampled_from(["elu", "random"]))
 def test_the_chunked_form_equals_the_square_and_its_gradients(length: int, kind: str) -> None:
     leaves, features = heads(length), feature_map(kind)
-    fast, _ = ka.causal_attend(*leaves, torch.zeros(2, 2, features.count, 4).double(), features)
+    fast, _ = ka.causal_attend(*leaves, nothing(leaves[0], features), features)
     agree(fast, ka.quadratic_attend(*leaves, None, features, causal=True), leaves)
 
 
@@ -56,12 +62,13 @@ def test_pieces_carry_the_state_and_its_gradient(
     monkeypatch.setattr(ka, "CHUNK", 4)
     monkeypatch.setattr(ka, "SEGMENT", 16)
     leaves, features = heads(37), feature_map(kind)
-    state = torch.rand(2, 2, features.count, 4, dtype=torch.float64, generator=stream("state"))
-    state.requires_grad_()
+    sums = torch.rand(2, 2, features.count, 4, dtype=torch.float64, generator=stream("state"))
+    scale = torch.tensor([[0.3, -40.0], [-1.0, 2.0]], dtype=torch.float64)
+    state = sums.requires_grad_(), scale.requires_grad_()
     fast, last = ka.causal_attend(*leaves, state, features)
     walked, after = ka.recurrent_attend(*leaves, state, features)
     torch.testing.assert_close(last, after)
-    agree(fast, walked, [*leaves, state])
+    agree(fast, walked, [*leaves, *state])
     agree(
         ka.global_attend(*leaves, None, features),
         ka.quadratic_attend(*leaves, None, features, causal=False),
@@ -79,7 +86,7 @@ def test_one_state_for_all_queries_equals_the_square(length: int, valid: int, ki
 
 def test_linear_attention_equals_the_papers_sums() -> None:
     q, k, v = (x.detach() for x in heads(7))
-    fast, _ = ka.causal_attend(q, k, v, torch.zeros(2, 2, 3, 4).double(), EluPlusOne(3))
+    fast, _ = ka.causal_attend(q, k, v, nothing(q, EluPlusOne(3)), EluPlusOne(3))
 
     def phi(x: Tensor) -> Tensor:
         return torch.where(x > 0, x + 1, x.exp())
@@ -149,17 +156,72 @@ def test_a_large_head_overflows_nowhere() -> None:
         features.directions.copy_(torch.eye(4, 256) * 16)
     # The key whose exponent |w|^2 / 2 = 128 is the largest that any has.
     k = 256**0.25 * features.directions[None, :, None]
-    y, _ = ka.causal_attend(k, k, k, torch.zeros(1, 1, 4, 257), features)
+    y, _ = ka.causal_attend(k, k, k, nothing(k, features), features)
     assert y.isfinite().all()
+
+
+def drawn(size: int, deviation: float) -> tuple[list[Tensor], RandomFeatures]:
+    """Draw heads of so many features whose keys have a standard deviation, and directions."""
+    rng = stream("large", size)
+    q, k, v = (torch.randn(1, 150, 2, size, generator=rng, dtype=torch.float64) for _ in "qkv")
+    with scope("directions", size):
+        return [q, k * deviation, v], RandomFeatures(128, size)
+
+
+LARGE = [(16, 7.0), (64, 6.0), (256, 4.0), (16, 10.0), (64, 9.0), (256, 6.0)]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("size", "deviation"), LARGE)
+def test_keys_of_any_length_count_in_float32_as_in_the_square_in_float64(
+    size: int, deviation: float, causal: bool
+) -> None:
+    exact, features = drawn(size, deviation)
+    leaves = [x.float().requires_grad_() for x in exact]
+    if causal:
+        y, _ = ka.causal_attend(*leaves, nothing(leaves[0], features), features)
+    else:
+        y = ka.global_attend(*leaves, None, features)
+    for x in exact:
+        x.requires_grad_()
+    square = copy.deepcopy(features).double()
+    expected = ka.quadratic_attend(*exact, None, square, causal=causal)
+    direction = torch.randn(y.shape, generator=stream("to"), dtype=torch.float64)
+    found = torch.autograd.grad((y * direction).sum(), leaves)
+    right = torch.autograd.grad((expected * direction).sum(), exact)
+    for single, double in zip((y, *found), (expected, *right), strict=True):
+        assert (single - double).norm() < 1e-3 * double.norm()
+
+
+@pytest.mark.parametrize(("size", "deviation"), LARGE)
+def test_steps_count_keys_of_any_length_as_the_square_in_float64_does(
+    size: int, deviation: float
+) -> None:
+    exact, features = drawn(size, deviation)
+    single, outputs = [x.float() for x in exact], []
+    state = nothing(single[0], features)
+    for now in range(150):
+        y, state = ka.kernel_attention_step(*(x[:, now] for x in single), state, features)
+        outputs.append(y)
+    expected = ka.quadratic_attend(*exact, None, features.double(), causal=True)
+    assert (torch.stack(outputs, 1) - expected).norm() < 1e-3 * expected.norm()
+
+
+def test_gradients_stay_finite_where_a_sum_of_weights_vanishes() -> None:
+    leaves, features = drawn(16, 1000.0)
+    leaves = [x.float().requires_grad_() for x in leaves]
+    y, _ = ka.causal_attend(*leaves, nothing(leaves[0], features), features)
+    for slope in torch.autograd.grad(y.square().sum(), leaves):
+        assert slope.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["elu", "random"])
 def test_float32_keeps_four_digits_at_262144_steps(kind: str) -> None:
     features = feature_map(kind)
     q, k, v = (x.detach()[:1, :, :1] for x in heads(262_144, torch.float64))
-    state = torch.zeros(1, 1, features.count, 4).double()
-    exact, _ = ka.causal_attend(q, k, v, state, features)
-    single, _ = ka.causal_attend(q.float(), k.float(), v.float(), state.float(), features.float())
+    exact, _ = ka.causal_attend(q, k, v, nothing(q, features), features)
+    q, k, v = q.float(), k.float(), v.float()
+    single, _ = ka.causal_attend(q, k, v, nothing(q, features), features.float())
     for part in (slice(None), slice(-4096, None)):
         difference = (single.double() - exact)[:, part].norm() / exact[:, part].norm()
         assert difference < 1e-4

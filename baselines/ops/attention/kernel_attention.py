@@ -4,6 +4,10 @@ y_i = sum_j phi_q(q_i).phi_k(k_j) v_j / sum_j phi_q(q_i).phi_k(k_j), over all j,
 (Katharopoulos et al. 2020, "Transformers are RNNs"). The state
 sum_j phi_k(k_j) [v_j, 1]^T holds both sums.
 
+Features of keys may be too large or small for their precision, so each key comes with the logarithm
+of a factor, and sums are divided by the largest factor of their past, as an online softmax's are
+(Milakov, Gimelshein 2018). It cancels, and nothing is seen of the future's.
+
 Axes: b batch, l length, h heads, e features of a head, f features of the kernel, w = e + 1.
 """
 
@@ -23,6 +27,10 @@ SEGMENT = 4096
 """Positions of the whole batch whose features are held at once."""
 
 
+Sums = tuple[Float[Tensor, "b h f w"], Float[Tensor, "b h"]]
+"""Sums over keys divided by the largest of their factors, and its logarithm."""
+
+
 class FeatureMap(nn.Module, ABC):
     """Two maps of (..., e) to (..., f) numbers that are not negative."""
 
@@ -36,17 +44,25 @@ class FeatureMap(nn.Module, ABC):
         """Map queries, each up to a factor of its own, which cancels."""
 
     @abstractmethod
-    def keys(self, k: Tensor) -> Tensor:
-        """Map keys, all up to one factor."""
+    def keys(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Map keys, each up to a factor of its own, and return the (...) logarithms of these too.
+
+        Logarithms carry no gradient, for factors cancel.
+        """
+
+
+def empty_sums(like: Tensor, *shape: int) -> Sums:
+    """Return the (b, h, f, w) sums over no keys, and the logarithm of the factor they stand for."""
+    return like.new_zeros(shape), like.new_full(shape[:2], torch.finfo(like.dtype).min)
 
 
 def causal_attend(
     q: Float[Tensor, "b l h e"],
     k: Float[Tensor, "b l h e"],
     v: Float[Tensor, "b l h e"],
-    state: Float[Tensor, "b h f w"],
+    state: Sums,
     features: FeatureMap,
-) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b h f w"]]:
+) -> tuple[Float[Tensor, "b l h e"], Sums]:
     """Attend to the past in chunks: scores within one, the state before it.
 
     Time and memory are linear in the length; the gradient recomputes features and scores.
@@ -55,8 +71,8 @@ def causal_attend(
         The mixed values, and the state after the last position.
     """
     recurrence = partial(_continued, features)
-    y, (state,) = checkpointed_scan(recurrence, _segment(q), (state,), (q, k, _with_ones(v)))
-    return y, state
+    y, (sums, scale) = checkpointed_scan(recurrence, _segment(q), state, (q, k, _with_ones(v)))
+    return y, (sums, scale)
 
 
 def global_attend(
@@ -70,24 +86,27 @@ def global_attend(
     values = _with_ones(v)
     if valid is not None:
         values = values.masked_fill(~valid[..., None, None], 0)
-    nothing = values.new_zeros(len(v), v.shape[2], features.count, values.shape[-1])
-    _, state = checkpointed_scan(partial(_summed, features), _segment(q), (nothing,), (k, values))
-    return checkpointed_scan(partial(_read, features), _segment(q), state, (q,))[0]
+    nothing = empty_sums(values, len(v), v.shape[2], features.count, values.shape[-1])
+    _, state = checkpointed_scan(partial(_summed, features), _segment(q), nothing, (k, values))
+    return checkpointed_scan(partial(_read, features), _segment(q), state[:1], (q,))[0]
 
 
 def recurrent_attend(
     q: Float[Tensor, "b l h e"],
     k: Float[Tensor, "b l h e"],
     v: Float[Tensor, "b l h e"],
-    state: Float[Tensor, "b h f w"],
+    state: Sums,
     features: FeatureMap,
-) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b h f w"]]:
+) -> tuple[Float[Tensor, "b l h e"], Sums]:
     """Take the positions one by one, a twin of `causal_attend`."""
     outputs = []
     for now in range(q.shape[1]):
-        key, value = features.keys(k[:, now]), _with_ones(v[:, now])
-        state = state + torch.einsum("bhf,bhw->bhfw", key, value)
-        read = torch.einsum("bhf,bhfw->bhw", features.queries(q[:, now]), state)
+        (key, factor), value = features.keys(k[:, now]), _with_ones(v[:, now])
+        before, scale = state
+        largest = torch.maximum(scale, factor)
+        added = torch.einsum("bhf,bh,bhw->bhfw", key, (factor - largest).exp(), value)
+        state = (scale - largest).exp()[..., None, None] * before + added, largest
+        read = torch.einsum("bhf,bhfw->bhw", features.queries(q[:, now]), state[0])
         outputs.append(read[..., :-1] / read[..., -1:])
     return torch.stack(outputs, 1), state
 
@@ -96,12 +115,16 @@ def kernel_attention_step(
     q: Float[Tensor, "b h e"],
     k: Float[Tensor, "b h e"],
     v: Float[Tensor, "b h e"],
-    state: Float[Tensor, "b h f w"],
+    state: Sums,
     features: FeatureMap,
-) -> tuple[Float[Tensor, "b h e"], Float[Tensor, "b h f w"]]:
+) -> tuple[Float[Tensor, "b h e"], Sums]:
     """Advance one position without gradients; returns the output and the state, made in place."""
-    state.addcmul_(features.keys(k)[..., None], _with_ones(v)[..., None, :])
-    return _ratio((features.queries(q)[..., None, :] @ state).squeeze(-2)), state
+    (sums, scale), (key, factor) = state, features.keys(k)
+    largest = torch.maximum(scale, factor)
+    key = key * (factor - largest).exp()[..., None]
+    sums.mul_((scale - largest).exp()[..., None, None])
+    sums.addcmul_(key[..., None], _with_ones(v)[..., None, :])
+    return _ratio((features.queries(q)[..., None, :] @ sums).squeeze(-2)), (sums, largest)
 
 
 def quadratic_attend(
@@ -114,7 +137,8 @@ def quadratic_attend(
     causal: bool,
 ) -> Float[Tensor, "b l h e"]:
     """Attend with all scores held, the twin of `causal_attend` and `global_attend`."""
-    scores = torch.einsum("blhf,bmhf->bhlm", features.queries(q), features.keys(k))
+    key, factor = features.keys(k)
+    scores = torch.einsum("blhf,bmhf,bmh->bhlm", features.queries(q), key, factor.exp())
     if valid is not None:
         scores = scores * valid[:, None, None]
     scores = scores.tril() if causal else scores
@@ -122,27 +146,47 @@ def quadratic_attend(
 
 
 def _continued(
-    features: FeatureMap, start: tuple[Tensor], q: Tensor, k: Tensor, values: Tensor
-) -> tuple[Tensor, tuple[Tensor]]:
+    features: FeatureMap, start: Sums, q: Tensor, k: Tensor, values: Tensor
+) -> tuple[Tensor, Sums]:
     """Attend within a segment and to what is before it; padding has no weight among the values."""
-    (state,) = start
+    state, scale = start
     length = q.shape[1]
     chunk = min(CHUNK, length)
     q, k, values = (_chunked(x, chunk) for x in (q, k, values))
-    q, k = features.queries(q), features.keys(k)
-    states = torch.cat([state[:, :, None], k.mT @ values], 2).cumsum(2)
-    sums = (q @ k.mT).tril() @ values + q @ states[:, :, :-1]
+    q, (k, factor) = features.queries(q), _keys(features, k, values)
+    largest = torch.maximum(factor.flatten(2).cummax(-1).values, scale[..., None]).view_as(factor)
+    ends = torch.cat([scale[..., None], largest[..., -1]], 2)
+    added = (k * (factor - ends[..., 1:, None]).exp()[..., None]).mT @ values
+    states = torch.cat([state[:, :, None], added], 2)
+    states = (_past(ends, ends) @ states.flatten(3)).view_as(states)
+    before = (q @ states[:, :, :-1]) * (ends[..., :-1, None] - largest).exp()[..., None]
+    sums = ((q @ k.mT) * _past(factor, largest)) @ values + before
     y = _ratio(sums).permute(0, 2, 3, 1, 4).flatten(1, 2)[:, :length]
     # The last state is copied, or it would keep the memory of all of them.
-    return y, (states[:, :, -1].clone(),)
+    return y, (states[:, :, -1].clone(), ends[..., -1].clone())
 
 
-def _summed(
-    features: FeatureMap, start: tuple[Tensor], k: Tensor, values: Tensor
-) -> tuple[Tensor, tuple[Tensor]]:
+def _past(factor: Float[Tensor, "... n"], scale: Float[Tensor, "... n"]) -> Float[Tensor, "..."]:
+    """Return exp(factor_s - scale_t), at most 1, for s <= t, and zero above."""
+    size = factor.shape[-1]
+    future = torch.ones(size, size, dtype=torch.bool, device=factor.device).triu(1)
+    # Masked before the exponential: the future's factors may be larger by any amount.
+    return (factor[..., None, :] - scale[..., None]).masked_fill(future, -torch.inf).exp()
+
+
+def _keys(features: FeatureMap, k: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Map keys; those of padding, where no one stands among the values, have the least factor."""
+    key, factor = features.keys(k)
+    return key, factor.masked_fill(values[..., -1] == 0, torch.finfo(factor.dtype).min)
+
+
+def _summed(features: FeatureMap, start: Sums, k: Tensor, values: Tensor) -> tuple[Tensor, Sums]:
     """Add a segment to the state, and put nothing out."""
-    added = torch.einsum("blhf,blhw->bhfw", features.keys(k), values)
-    return values[..., :0], (start[0] + added,)
+    (state, scale), (key, factor) = start, _keys(features, k, values)
+    largest = torch.maximum(scale, factor.amax(1))
+    key = key * (factor - largest[:, None]).exp()[..., None]
+    added = torch.einsum("blhf,blhw->bhfw", key, values)
+    return values[..., :0], ((scale - largest).exp()[..., None, None] * state + added, largest)
 
 
 def _read(features: FeatureMap, state: tuple[Tensor], q: Tensor) -> tuple[Tensor, tuple[Tensor]]:
@@ -155,8 +199,9 @@ def _with_ones(v: Tensor) -> Tensor:
 
 
 def _ratio(sums: Tensor) -> Tensor:
-    """Divide by the sum of the weights, which may underflow where all features vanish."""
-    return sums[..., :-1] / sums[..., -1:].clamp(min=torch.finfo(sums.dtype).tiny)
+    """Divide by the sum of the weights; zero where it vanishes, as where all is padding."""
+    total = sums[..., -1:]
+    return sums[..., :-1] / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
 
 
 def _segment(q: Tensor) -> int:

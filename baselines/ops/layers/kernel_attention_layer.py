@@ -13,13 +13,14 @@ from baselines.ops.attention.heads import Heads
 from baselines.ops.attention.kernel_attention import (
     FeatureMap,
     causal_attend,
+    empty_sums,
     global_attend,
     kernel_attention_step,
 )
 from harness.api import Mixer, valid_positions
 
-KernelState = tuple[Float[Tensor, "b h f w"], Int[Tensor, ""]]
-"""The sums over the past, and how many positions they hold."""
+KernelState = tuple[Float[Tensor, "b h f w"], Float[Tensor, "b h"], Int[Tensor, ""]]
+"""The sums over the past, the logarithm of their divisor, and how many positions they hold."""
 
 
 @final
@@ -44,19 +45,19 @@ class KernelAttentionLayer(Mixer):
         return self._mapped(mixed, u)
 
     def initial_state(self, batch: int) -> KernelState:
-        """Return zeros."""
+        """Return the sums over nothing."""
         shape = batch, self.heads.heads, self.features.count, self.heads.features + 1
-        return self.out.weight.new_zeros(shape), torch.tensor(0)
+        return *empty_sums(self.out.weight, *shape), torch.tensor(0)
 
     def step(
         self, u: Float[Tensor, "b d"], state: KernelState
     ) -> tuple[Float[Tensor, "b d"], KernelState]:
         """Advance the recurrence by one position."""
-        sums, position = state
+        sums, scale, position = state
         q, k, v = (x[:, 0] for x in self._heads(u[:, None], int(position)))
         with torch.autocast(u.device.type, enabled=False):
-            mixed, sums = kernel_attention_step(q, k, v, sums, self.features)
-        return self._mapped(mixed, u), (sums, position + 1)
+            mixed, after = kernel_attention_step(q, k, v, (sums, scale), self.features)
+        return self._mapped(mixed, u), (*after, position + 1)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: KernelState
@@ -69,12 +70,12 @@ class KernelAttentionLayer(Mixer):
         return "chunked" if self.causal else "global"
 
     def _continued(self, u: Tensor, state: KernelState) -> tuple[Tensor, KernelState]:
-        sums, position = state
+        sums, scale, position = state
         q, k, v = self._heads(u, int(position))
         # Sums over a long past need more digits than half precision has.
         with torch.autocast(u.device.type, enabled=False):
-            mixed, sums = causal_attend(q, k, v, sums, self.features)
-        return self._mapped(mixed, u), (sums, position + u.shape[1])
+            mixed, after = causal_attend(q, k, v, (sums, scale), self.features)
+        return self._mapped(mixed, u), (*after, position + u.shape[1])
 
     def _heads(self, u: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.heads(u, start)
