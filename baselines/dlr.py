@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.ssm.complex_parameters import as_complex
 from baselines.ops.ssm.discretisation import log_uniform
 from harness.api import Model, ParameterGroup, SpecError
 
@@ -99,7 +100,7 @@ class DLRLayer(DiagonalLayer):
         decay = none if self.r is None else self.r.double().square()
         phase = none if self.theta is None else self.theta.double()
         real = self.W.ndim == 3
-        W = torch.view_as_complex(F.pad(self.W[..., None], (0, 1)) if real else self.W)
+        W = as_complex(F.pad(self.W[..., None], (0, 1)) if real else self.W)
         weight = torch.stack([W * part for part in self.parts], 2)
         return weight.flatten(1, 2), torch.complex(-decay, phase).exp()[None]
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
 from baselines.ops.ssm import diagonal
+from baselines.ops.ssm.complex_parameters import as_complex
 from baselines.ops.ssm.discretisation import log_uniform
 from baselines.ops.ssm.hippo import legs
 from harness.api import Model, ParameterGroup, SpecError
@@ -91,7 +92,7 @@ class DSSLayer(DiagonalLayer):
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
         """Return weights and poles; a growing mode's are those of its taps from last to first."""
-        real, W = self.A_re.double(), torch.view_as_complex(self.W)
+        real, W = self.A_re.double(), as_complex(self.W)
         A = torch.complex(-real.exp() if self.form == "exp" else real, self.A_im.double())
         dt = self.rate * self.log_dt.double().exp()[:, None]
         turn = torch.where(self.growing(), -1.0, 1.0) * dt * A

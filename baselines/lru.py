@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.layers.mimo_layer import MimoLayer, System, as_complex
+from baselines.ops.layers.mimo_layer import MimoLayer, System
+from baselines.ops.ssm.complex_parameters import as_complex
 from harness.api import Model, ParameterGroup, SpecError, Trunk
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Complex, Complex128, Float64
 from torch import Tensor, nn
 
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.ssm.complex_parameters import as_complex
 from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
 from baselines.ops.ssm.hippo import legs
 from harness.api import Model, ParameterGroup, SpecError
@@ -121,7 +122,7 @@ class S4DLayer(DiagonalLayer):
             # By the steps of the training: what it silenced has learned nothing.
             aliased = (dt * A.imag).abs() >= math.pi * self.recipe.bandlimit
             drive = drive.masked_fill(aliased, 0)
-        C = torch.view_as_complex(self.C)
+        C = as_complex(self.C)
         return 2 * C * drive.to(C.dtype)[:, None], pole
 
     def decay(self) -> Tensor:

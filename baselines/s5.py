@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.layers.mimo_layer import MimoLayer, System, as_complex
+from baselines.ops.layers.mimo_layer import MimoLayer, System
+from baselines.ops.ssm.complex_parameters import as_complex
 from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
 from baselines.ops.ssm.hippo import eigenbasis
 from baselines.ops.ssm.mimo import varying_mimo
@@ -183,7 +184,8 @@ def block_basis(states: int, blocks: int, *, half: bool) -> Basis:
 def draw_input(basis: Basis, width: int) -> Float[Tensor, "n d 2"]:
     """Draw B: real, of variance 1 / P, then in the eigenbasis."""
     real = cut_normal(len(basis.vectors), width, fan=len(basis.vectors))
-    return torch.view_as_real(basis.vectors.mH.to(torch.complex64) @ real.to(torch.complex64))
+    dtype = real.dtype.to_complex()
+    return torch.view_as_real(basis.vectors.mH.to(dtype) @ real.to(dtype))
 
 
 def draw_output(basis: Basis, width: int, init: CInit) -> Float[Tensor, "d n 2"]:

@@ -26,15 +26,17 @@ def own_tensors(module: nn.Module) -> list[Tensor]:
     return [tensor for tensor in (*parameters.values(), *buffers.values()) if tensor is not None]
 
 
-def tensor_versions(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
+def tensor_versions(tensors: Sequence[Tensor]) -> list[tuple[int, object]]:
     """Return numbers that differ after any tensor has changed in a way that torch counts.
 
     They tell when a system has to be discretised again; at every position that would take longer
     than all else. A tensor's version counts its changes in place, its address shows the others.
     What is written through `p.data` or a numpy view of it torch does not count, so it stays unseen.
+    For those made inside `torch.inference_mode()` it counts nothing, so they pass for changed each
+    time: build a model outside, and generate inside.
     """
     version = private_torch("torch.Tensor()._version")
-    return [(tensor.data_ptr(), version(tensor)) for tensor in tensors]
+    return [(t.data_ptr(), object() if t.is_inference() else version(t)) for t in tensors]
 
 
 def gelu(x: Tensor) -> Tensor:

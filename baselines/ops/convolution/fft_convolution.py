@@ -29,7 +29,8 @@ def fft_convolve(
     """
     if not u.numel():
         return u
-    y: Tensor = _Convolution.apply(u.to(kernel.dtype), kernel, skip)  # type: ignore[no-untyped-call]
+    parts = u.to(kernel.dtype), kernel, skip.to(kernel.dtype)
+    y: Tensor = _Convolution.apply(*parts)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
 
 

@@ -96,7 +96,7 @@ class MambaLayer(Mixer):
         # Not by calls, which cost a token more than a small operator.
         x, z = self.in_proj.forward(u).chunk(2, -1)
         y, state = self.selection.step(x, state)
-        return self.out_proj.forward(y * F.silu(z)), state
+        return self.out_proj.forward((y * F.silu(z)).to(self.out_proj.weight.dtype)), state
 
     def initial_state(self, batch: int) -> SelectionState:
         """Return zeros."""
@@ -126,7 +126,8 @@ class MambaLayer(Mixer):
         return F.linear(u, to_x), F.linear(u, to_z)
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
-        mapped: Tensor = self.out_proj(gated(y, z))
+        # Half precision scans in single.
+        mapped: Tensor = self.out_proj(gated(y, z).to(self.out_proj.weight.dtype))
         return mapped
 
 

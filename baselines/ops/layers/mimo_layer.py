@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
 
+from baselines.ops.ssm.complex_parameters import complex_type
 from baselines.ops.ssm.mimo import mimo
 from harness.api import Mixer, own_tensors, tensor_versions
 
@@ -83,13 +84,3 @@ class MimoLayer(Mixer):
     def path(self) -> str:
         """Name the form of the scan."""
         return "chunked-scan"
-
-
-def complex_type(real: Float[Tensor, "..."]) -> torch.dtype:
-    """Return the complex type in which a parameter's states are held, complex64 at least."""
-    return torch.promote_types(real.dtype, torch.complex64)
-
-
-def as_complex(pairs: Float[Tensor, "*axes 2"]) -> Complex[Tensor, "*axes"]:
-    """Read a parameter's last axis as real and imaginary part."""
-    return torch.view_as_complex(pairs.to(complex_type(pairs).to_real()))

@@ -46,7 +46,7 @@ def chunked_diagonal_ssm(
         local, into, out = _tables(weight, pole, skip, size)
         start = weight.new_zeros(len(u), *weight.shape[::2]) if state is None else state
         far = power(pole, size).expand(len(weight), -1)
-        parts = u.to(skip.dtype), local, into, out, far, start.transpose(0, 1)
+        parts = u.to(local.dtype), local, into, out, far, start.transpose(0, 1)
         y: Tensor = _Chunked.apply(torch.is_grad_enabled(), *parts)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
 
