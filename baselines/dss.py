@@ -119,7 +119,7 @@ class DSSLayer(DiagonalLayer):
 
     def obstacle(self) -> str:
         """Say that a mode grows."""
-        if not self.growing().any():
+        if self.form == "exp" or not self.growing().any():
             return ""
         return "A mode of DSS grows with time here, so it has no step mode; use form=exp."
 

@@ -3,8 +3,8 @@
 Blouir et al. 2024, "Birdie: Advancing State Space Models with Reward-Driven Objectives and
 Curricula". h_t = f_t h_{t-1} + i_t z_t, y_t = W_out (o_t h_t) with f, i sigmoids, o a GELU and z
 linear in the input; recurrence and feed-forward block are one. Bidirectional stacks alternate, as
-its section 5.1 has it, layers whose states run half forwards and half backwards with causal ones;
-see `baselines.ops.layers.prefix_layer` for the mask that ends a prefix.
+its sections 3.1, A.3 and A.4 have it, layers whose states run half forwards and half backwards with
+causal ones; see `baselines.ops.layers.prefix_layer` for the mask that ends a prefix.
 
 Axes: b batch, l length, d width, s states, m inputs of a window (none here).
 """

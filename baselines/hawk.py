@@ -3,9 +3,10 @@
 De et al. 2024, "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient
 Language Models", sections 2.3, 2.4 and 4.1: a_t = sigmoid(Lambda)^(c r_t), h_t = a_t h_{t-1} +
 sqrt(1 - a_t^2) (i_t x_t), gates r and i block-diagonal in x. Bidirectional stacks follow Blouir et
-al. 2024, "Birdie", section 5.1: layers whose states run half forwards and half backwards alternate
-with causal ones; see `baselines.ops.layers.prefix_layer` for its mask. The convolution looks back
-over three positions whatever the mask, so packed samples need as many spacers between them.
+al. 2024, "Birdie", sections 3.1, A.3 and A.4: layers whose states run half forwards and half
+backwards alternate with causal ones; see `baselines.ops.layers.prefix_layer` for its mask. The
+convolution looks back over three positions whatever the mask, so packed samples need as many
+spacers between them.
 
 Axes: b batch, l length, d width, s states, k blocks, m inputs of the convolution's window.
 """

@@ -1,7 +1,7 @@
 """A gated recurrence that reads a prefix from both ends and then continues it causally.
 
-Blouir et al. 2024, "Birdie", section 5.1. A bidirectional layer splits its states in halves, one
-forwards and one backwards in time. A mask says what a position is:
+Blouir et al. 2024, "Birdie", sections 3.1, A.3 and A.4. A bidirectional layer splits its states in
+halves, one forwards and one backwards in time. A mask says what a position is:
 
     1 the first of a packed sample,  2 of its causal area (suffix),  0 elsewhere in its prefix.
 

@@ -64,3 +64,9 @@ def test_the_system_trains_apart_without_decay() -> None:
 def test_impossible_options_are_refused(options: dict) -> None:
     with pytest.raises(SpecError):
         DSS(**options)
+
+
+def test_the_form_whose_modes_all_decay_exports() -> None:
+    layer, u = DSS(form="exp").build(width=4, length=8, causal=True), torch.randn(2, 8, 4)
+    exported = torch.export.export(layer.requires_grad_(requires_grad=False), (u,))
+    torch.testing.assert_close(exported.module()(u), layer(u))
