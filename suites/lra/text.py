@@ -29,6 +29,7 @@ from harness.api import (
     Split,
     Tokens,
 )
+from suites._options import within
 from suites.lra._averages import Averages, both
 from suites.lra._documents import (
     BYTES,
@@ -47,6 +48,9 @@ OFTEN = 15
 PUBLISHED = {"s4": 4096, "original": 4000}
 """Positions that are read of a review."""
 
+LONGEST = 65_536
+"""No review has as many characters."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,8 @@ class Text(FileTask):
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=16, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.length < 0 or self.length == 1:
+        within("length", self.length, 0, LONGEST)
+        if self.length == 1:
             raise SpecError(f"The length must be 0 or at least 2, not {self.length}.")
 
     @property

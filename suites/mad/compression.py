@@ -19,12 +19,12 @@ from harness.api import (
     GeneratedTask,
     Outputs,
     Protocol,
-    SpecError,
     Split,
     StepLabels,
     Tokens,
     one_hot,
 )
+from suites._options import within
 
 
 @final
@@ -41,11 +41,8 @@ class Compression(GeneratedTask):
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=128, depth=2)
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 3 or self.length < 2:
-            raise SpecError(
-                "The vocabulary must be at least 3 and the length at least 2, not "
-                f"vocabulary={self.vocabulary}, length={self.length}."
-            )
+        within("vocabulary", self.vocabulary, 3)
+        within("length", self.length, 2)
 
     @property
     def inputs(self) -> Tokens:

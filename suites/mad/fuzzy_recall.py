@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.api import Batch, SpecError, one_hot
+from suites._options import within
 from suites.mad._motifs import LONGEST, Motifs, Writer
 from suites.mad._recall import RecallTask
 
@@ -37,6 +38,8 @@ class FuzzyRecall(RecallTask):
     """Keys, values and the padding."""
 
     def __post_init__(self) -> None:
+        within("length", self.length, 1)
+        within("vocabulary", self.vocabulary, 1)
         if (self.vocabulary - 1) // 2 < LONGEST or self.length < 6 * LONGEST:
             raise SpecError(
                 f"The vocabulary must be at least {2 * LONGEST + 1} and the length at least "

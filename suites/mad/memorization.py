@@ -21,6 +21,7 @@ from harness.api import (
     one_hot,
     stream,
 )
+from suites._options import within
 from suites._tokens import TokenTask
 
 
@@ -38,6 +39,8 @@ class Memorization(TokenTask):
     protocol: ClassVar[Protocol] = Protocol(steps=400, batch=128, width=128, depth=2)
 
     def __post_init__(self) -> None:
+        within("length", self.length, 1)
+        within("vocabulary", self.vocabulary, 1)
         if self.vocabulary < 5 or self.length < 2 or self.length % 2:
             raise SpecError(
                 "The length must be even and positive and the vocabulary at least 5, not "

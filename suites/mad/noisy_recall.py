@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.api import Batch, SpecError, one_hot
+from suites._options import within
 from suites.mad._recall import RecallTask, one_of, repeated
 
 
@@ -31,15 +32,18 @@ class NoisyRecall(RecallTask):
     """Of the pairs that noise replaces; at least one pair is kept."""
 
     def __post_init__(self) -> None:
+        within("length", self.length, 1)
+        within("vocabulary", self.vocabulary, 1)
+        within("noise", self.noise, 1)
         if self.length < 4 or self.length % 2 or not 0 <= self.share <= 1:
             raise SpecError(
                 "The length must be even and at least 4, and 0 <= share <= 1, not "
                 f"length={self.length}, share={self.share}."
             )
-        if self.noise < 1 or self.vocabulary - self.noise < 4 or (self.vocabulary - self.noise) % 2:
+        if self.vocabulary - self.noise < 4 or (self.vocabulary - self.noise) % 2:
             raise SpecError(
                 "Without the noise an even number of tokens, at least 4, must be left, not "
-                f"{self.vocabulary - self.noise} of {self.vocabulary}; noise must be positive."
+                f"{self.vocabulary - self.noise} of vocabulary={self.vocabulary}."
             )
 
     @property

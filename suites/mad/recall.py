@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.api import Batch, SpecError, one_hot
+from suites._options import within
 from suites.mad._recall import RecallTask, one_of, repeated
 
 
@@ -27,6 +28,8 @@ class Recall(RecallTask):
     """Half keys, half values."""
 
     def __post_init__(self) -> None:
+        within("length", self.length, 1)
+        within("vocabulary", self.vocabulary, 1)
         if self.vocabulary < 4 or self.vocabulary % 2 or self.length < 4 or self.length % 2:
             raise SpecError(
                 "Both options must be even and at least 4, not "

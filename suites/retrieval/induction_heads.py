@@ -20,12 +20,12 @@ from harness.api import (
     GeneratedTask,
     OneLabel,
     Protocol,
-    SpecError,
     Split,
     Tokens,
     one_hot,
 )
 from suites._lengths import at_lengths
+from suites._options import within
 
 EXAMPLES = 128
 """Sequences of each further length."""
@@ -45,11 +45,8 @@ class InductionHeads(GeneratedTask):
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=32, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 3 or self.length < 3:
-            raise SpecError(
-                "Both options must be at least 3, not "
-                f"vocabulary={self.vocabulary}, length={self.length}."
-            )
+        within("vocabulary", self.vocabulary, 3)
+        within("length", self.length, 3)
 
     @property
     def inputs(self) -> Tokens:

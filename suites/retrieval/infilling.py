@@ -29,6 +29,7 @@ from harness.api import (
     one_hot,
     stream,
 )
+from suites._options import within
 from suites.retrieval._holes import Holes
 
 
@@ -59,13 +60,15 @@ class Infilling(GeneratedTask):
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.span < 1 or self.copies < 2 or not 1 <= self.words <= self.letters:
+        least = {"words": 1, "copies": 2, "holes": 1, "span": 1, "letters": 2}
+        for name, value in least.items():
+            within(name, getattr(self, name), value)
+        if self.words > self.letters:
             raise SpecError(
-                "The options must hold span >= 1, copies >= 2 and 1 <= words <= letters, not "
-                f"span={self.span}, copies={self.copies}, words={self.words}, "
-                f"letters={self.letters}."
+                "The options must hold words <= letters, not "
+                f"words={self.words}, letters={self.letters}."
             )
-        if not 1 <= self.holes <= self.words * (self.copies - 1):
+        if self.holes > self.words * (self.copies - 1):
             raise SpecError(
                 f"There may be 1 to words x (copies - 1) = {self.words * (self.copies - 1)} holes, "
                 f"not {self.holes}."

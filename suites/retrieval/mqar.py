@@ -24,6 +24,7 @@ from harness.api import (
     one_hot,
     stream,
 )
+from suites._options import within
 from suites._tokens import TokenTask
 
 POWER = 0.01
@@ -50,7 +51,10 @@ class Mqar(TokenTask):
     protocol: ClassVar[Protocol] = Protocol(steps=2500, batch=64, width=64, depth=2, lr_scale=3)
 
     def __post_init__(self) -> None:
-        if self.pairs < 1 or self.length % 2 or self.length < 4 * self.pairs:
+        within("pairs", self.pairs, 1)
+        within("length", self.length, 1)
+        within("vocabulary", self.vocabulary, 2)
+        if self.length % 2 or self.length < 4 * self.pairs:
             raise SpecError(
                 f"The length must be even and at least 4 x pairs = {4 * self.pairs}, not "
                 f"{self.length}."

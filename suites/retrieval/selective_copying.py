@@ -22,6 +22,7 @@ from harness.api import (
     SpecError,
     one_hot,
 )
+from suites._options import within
 from suites._tokens import TokenTask
 
 
@@ -43,10 +44,14 @@ class SelectiveCopying(TokenTask):
     protocol: ClassVar[Protocol] = Protocol(steps=2000, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 3 or self.tokens < 1 or self.length <= 2 * self.tokens + 1:
+        # With three, the one content is always right.
+        within("vocabulary", self.vocabulary, 4)
+        within("tokens", self.tokens, 1)
+        within("length", self.length, 1)
+        if self.length <= 2 * self.tokens + 1:
             raise SpecError(
-                "The options must hold vocabulary >= 3, tokens >= 1 and length > 2 tokens + 1, not "
-                f"vocabulary={self.vocabulary}, tokens={self.tokens}, length={self.length}."
+                "The options must hold length > 2 tokens + 1, not "
+                f"tokens={self.tokens}, length={self.length}."
             )
 
     @property

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import MeasuredTask, Network, Protocol, Signal, SpecError, Values
+from harness.api import MeasuredTask, Network, Protocol, Signal, Values
+from suites._options import within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,7 @@ class SequenceScaling(MeasuredTask, ABC):
     ladder: ClassVar[Mapping[str, tuple[int, ...]]] = {"length": (1024, 4096, 16384, 65536, 262144)}
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise SpecError(f"The option 'length' must be at least 1, not {self.length}.")
+        within("length", self.length, 1)
 
     @property
     def inputs(self) -> Signal:

@@ -23,6 +23,7 @@ from harness.api import (
     Values,
 )
 from suites._lengths import at_lengths
+from suites._options import within
 from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 
 
@@ -43,6 +44,7 @@ class Delay(NoiseTask):
     shortcuts: ClassVar[Mapping[str, float]] = {"running mean": 0.48}
 
     def __post_init__(self) -> None:
+        within("length", self.length, 3)
         check_band(self.length, self.frequency)
         if not 1 <= self.lag < self.length:
             raise SpecError(

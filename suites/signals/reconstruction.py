@@ -23,6 +23,7 @@ from harness.api import (
     Values,
     stream,
 )
+from suites._options import within
 from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 
 
@@ -44,6 +45,7 @@ class Reconstruction(NoiseTask):
     shortcuts: ClassVar[Mapping[str, float]] = {"mean": 0.51}
 
     def __post_init__(self) -> None:
+        within("length", self.length, 3)
         check_band(self.length, self.frequency)
         if not 1 <= self.memory <= self.length:
             raise SpecError(

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
+from suites._options import within
+from suites.synthetic._sequences import AtomicTask, normalised, with_clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,8 @@ class SelectionTask(AtomicTask, ABC):
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        at_least("marked", self.marked, 1)
-        at_least("length", self.length, 1)
+        within("marked", self.marked, 1)
+        within("length", self.length, 1)
 
     @abstractmethod
     def chosen(self, n: int, rng: torch.Generator) -> Int[Tensor, "b p"]:

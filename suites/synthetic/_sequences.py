@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import GeneratedTask, Protocol, Signal, SpecError, Values
+from harness.api import GeneratedTask, Protocol, Signal, Values
+from suites._options import within
 
 
 class AtomicTask(GeneratedTask, ABC):
@@ -44,7 +45,7 @@ class InPlace(AtomicTask, ABC):
     protocol: ClassVar[Protocol] = Protocol(steps=400, batch=32, width=64, depth=1)
 
     def __post_init__(self) -> None:
-        at_least("length", self.length, self.least)
+        within("length", self.length, self.least)
 
     @property
     def inputs(self) -> Signal:
@@ -72,7 +73,7 @@ class Behind(AtomicTask, ABC):
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        at_least("length", self.length, 1)
+        within("length", self.length, 1)
 
     @property
     def inputs(self) -> Signal:
@@ -116,13 +117,3 @@ def with_clock(*signals: Float[Tensor, "b l"]) -> Float[Tensor, "b l c"]:
     n, length = signals[0].shape
     angle = 2 * math.pi * torch.arange(length, dtype=torch.float64) / length
     return torch.stack([*signals, angle.cos().expand(n, -1), angle.sin().expand(n, -1)], 2).float()
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Check an option.
-
-    Raises:
-        SpecError: The value is too small.
-    """
-    if value < least:
-        raise SpecError(f"The option {name!r} must be at least {least}, not {value}.")

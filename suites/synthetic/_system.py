@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, with_clock
+from suites._options import within
+from suites.synthetic._sequences import AtomicTask, with_clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class SystemTask(AtomicTask, ABC):
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        at_least("length", self.length, 3)
+        within("length", self.length, 3)
 
     @abstractmethod
     def matrices(self, count: int, rng: torch.Generator) -> Float64[Tensor, "b n n"]:

@@ -28,9 +28,12 @@ from harness.api import (
     Tokens,
     one_hot,
 )
+from suites._options import within
 from suites._trees import CLOSE, DIGIT, OPERATOR, OPERATORS, PAD, Rules
 from suites.synthetic._chosen_trees import kept_trees, labelled
 
+WIDEST = 50
+"""Most arguments that may be asked for: five times those of the published sets."""
 MEANING: Mapping[str, Callable[[list[int]], int]] = {
     "MIN": min,
     "MAX": max,
@@ -64,15 +67,14 @@ class ListOpsSubTrees(PregeneratedTask):
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=16, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.longer < 5 or self.longer - self.shorter < 2:
+        within("shorter", self.shorter, 0)
+        within("longer", self.longer, 5)
+        within("deepest", self.deepest, 2)
+        within("arguments", self.arguments, 2, WIDEST)
+        if self.longer - self.shorter < 2:
             raise SpecError(
-                "The options must hold shorter + 2 <= longer and longer >= 5, not "
+                "The options must hold shorter + 2 <= longer, not "
                 f"shorter={self.shorter}, longer={self.longer}."
-            )
-        if self.deepest < 2 or self.arguments < 2:
-            raise SpecError(
-                "Both options must be at least 2, not "
-                f"deepest={self.deepest}, arguments={self.arguments}."
             )
 
     @property

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.api import Batch, Protocol, Signal, Split, Values
-from suites.synthetic._sequences import AtomicTask, at_least, with_clock
+from suites._options import within
+from suites.synthetic._sequences import AtomicTask, with_clock
 
 BLOCK = 256
 """Queries that are compared at once, so that no table of length squared is built."""
@@ -34,8 +35,8 @@ class Mips(AtomicTask):
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        at_least("length", self.length, 1)
-        at_least("features", self.features, 1)
+        within("length", self.length, 1)
+        within("features", self.features, 1)
 
     @property
     def inputs(self) -> Signal:

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import Batch, Protocol, Signal, Values
-from suites.synthetic._sequences import AtomicTask, at_least, normalised, with_clock
+from harness.api import Batch, Protocol, Signal, SpecError, Values
+from suites._options import within
+from suites.synthetic._sequences import AtomicTask, normalised, with_clock
 
 
 @final
@@ -30,8 +31,13 @@ class Shift(AtomicTask):
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=32, width=64, depth=1)
 
     def __post_init__(self) -> None:
-        at_least("shifts", self.shifts, 1)
-        at_least("length", self.length, self.shifts)
+        within("shifts", self.shifts, 1)
+        within("length", self.length, 1)
+        if self.shifts > self.length:
+            raise SpecError(
+                "The options must hold shifts <= length, not "
+                f"shifts={self.shifts}, length={self.length}."
+            )
 
     @property
     def inputs(self) -> Signal:

@@ -16,9 +16,9 @@ from harness.api import (
     Batch,
     Evaluation,
     Protocol,
-    SpecError,
 )
 from suites._lengths import at_lengths
+from suites._options import within
 from suites._tokens import TokenTask
 
 FACTORS = (2, 4)
@@ -35,8 +35,7 @@ class RunningProduct(TokenTask, ABC):
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=64, width=64, depth=1)
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise SpecError(f"The option 'length' must be at least 1, not {self.length}.")
+        within("length", self.length, 1)
 
     @abstractmethod
     def products(self, tokens: Int[Tensor, "b l"]) -> Int[Tensor, "b l"]:

@@ -25,6 +25,7 @@ from harness.api import (
     one_hot,
 )
 from suites._lengths import at_lengths
+from suites._options import within
 from suites._tokens import TokenTask
 
 END, BEGIN, BAR = 0, 1, 2
@@ -55,10 +56,13 @@ class Copying(TokenTask):
     protocol: ClassVar[Protocol] = Protocol(steps=1500, batch=64, width=64, depth=2)
 
     def __post_init__(self) -> None:
-        if self.piece < 1 or self.length < 4 * (self.piece + 1) or self.letters < 2:
+        within("piece", self.piece, 1)
+        within("length", self.length, 1)
+        within("letters", self.letters, 2)
+        if self.length < 4 * (self.piece + 1):
             raise SpecError(
-                "The options must hold 1 <= piece, 4 (piece + 1) <= length and 2 <= letters, not "
-                f"piece={self.piece}, length={self.length}, letters={self.letters}."
+                "The options must hold 4 (piece + 1) <= length, not "
+                f"piece={self.piece}, length={self.length}."
             )
 
     @property

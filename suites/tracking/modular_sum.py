@@ -9,7 +9,8 @@ from typing import final
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.api import Batch, SpecError, one_hot
+from harness.api import Batch, one_hot
+from suites._options import within
 from suites.tracking._running import RunningProduct
 
 
@@ -23,8 +24,7 @@ class ModularSum(RunningProduct):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.modulus < 2:
-            raise SpecError(f"The option 'modulus' must be at least 2, not {self.modulus}.")
+        within("modulus", self.modulus, 2)
 
     @property
     def size(self) -> int:

@@ -160,11 +160,11 @@ def test_a_decoder_sees_only_the_last_position_and_tells_places_apart() -> None:
     ("recipe", "options", "sentence"),
     [
         (Recall, {"vocabulary": 7}, "even and at least 4, not vocabulary=7"),
-        (NoisyRecall, {"noise": 30}, "at least 4, must be left, not 2 of 32"),
+        (NoisyRecall, {"noise": 30}, "at least 4, must be left, not 2 of vocabulary=32"),
         (NoisyRecall, {"share": 1.5}, "0 <= share <= 1, not length=128, share=1.5"),
         (FuzzyRecall, {"vocabulary": 6}, "at least 7 and the length at least 18"),
         (Memorization, {"length": 3}, "even and positive .* length=3"),
-        (Compression, {"vocabulary": 2}, "at least 3 .* vocabulary=2"),
+        (Compression, {"vocabulary": 2}, "'vocabulary' must be at least 3, not 2"),
     ],
 )
 def test_impossible_options_are_refused(recipe: type, options: dict, sentence: str) -> None:

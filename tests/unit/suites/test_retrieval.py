@@ -106,7 +106,7 @@ def test_induction_is_asked_at_lengths_far_from_the_trainings() -> None:
         (Mqar, {"length": 30}, "even and at least 4 x pairs = 32, not 30"),
         (Mqar, {"length": 256}, "must exceed the length 256, not be 256"),
         (SelectiveCopying, {"tokens": 128}, r"length > 2 tokens \+ 1, .* tokens=128"),
-        (InductionHeads, {"length": 2}, "at least 3, not vocabulary=16, length=2"),
+        (InductionHeads, {"length": 2}, "'length' must be at least 3, not 2"),
     ],
 )
 def test_impossible_options_are_refused(recipe: type, options: dict, sentence: str) -> None:

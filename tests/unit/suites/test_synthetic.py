@@ -278,7 +278,7 @@ def test_data_are_single_precision(task: AtomicTask) -> None:
 @pytest.mark.parametrize(
     ("recipe", "options", "sentence"),
     [
-        (Shift, {"length": 7}, "'length' must be at least 8, not 7"),
+        (Shift, {"length": 7}, "shifts <= length, not shifts=8, length=7"),
         (Shift, {"shifts": 0}, "'shifts' must be at least 1, not 0"),
         (CumSum, {"length": 1}, "'length' must be at least 2, not 1"),
         (Select, {"marked": 0}, "'marked' must be at least 1, not 0"),

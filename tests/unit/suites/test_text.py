@@ -196,9 +196,11 @@ def test_the_file_is_the_published_one() -> None:
     )
 
 
-@pytest.mark.parametrize("length", [-1, 1])
-def test_a_length_that_holds_nothing_is_refused(length: int) -> None:
-    with pytest.raises(SpecError, match="must be 0 or at least 2"):
+@pytest.mark.parametrize(
+    ("length", "sentence"), [(-1, "'length' must be at least 0"), (1, "must be 0 or at least 2")]
+)
+def test_a_length_that_holds_nothing_is_refused(length: int, sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence):
         Text(length=length)
 
 
