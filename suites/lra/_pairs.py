@@ -34,8 +34,8 @@ def pairs(path: Path, table: str) -> Iterator[Pair]:
         table: Its name without folders.
 
     Raises:
-        SpecError: The table is not there, a line is none of a pair, or the archive is broken, which
-            may show only after all lines.
+        SpecError: The table is not there, a line is none of a pair or has no end, or the archive
+            is broken, which may show only after all lines.
     """
     number = 0
     for number, line in enumerate(_lines(path, table), 1):
@@ -44,6 +44,11 @@ def pairs(path: Path, table: str) -> Iterator[Pair]:
             raise SpecError(
                 f"Line {number} of {table} in {path} is no pair of papers; it must have {COLUMNS} "
                 f"columns between tabs, and the first must be 0 or 1."
+            )
+        if not line.endswith(b"\n"):
+            raise SpecError(
+                f"Line {number} of {table} in {path} has no end, as if the table were cut short; "
+                "remove the file, so that it is fetched again."
             )
         yield Pair(int(value), (rest[2], rest[3]))
     if not number:

@@ -10,7 +10,7 @@ The splits are of pairs, so a paper of the test split may well be known from tra
 Axes: b pairs, 2 documents, l positions.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,6 +80,10 @@ class Retrieval(FileTask):
     """LRA's whole archive, some 8 GB of which the tables are a part; or copies of the three tables,
     kept by others."""
 
+    published: ClassVar[Mapping[Split, int]] = {
+        "train": 147_086, "validation": 18_090, "test": 17_437,
+    }  # fmt: skip
+    """Pairs of each split, as every paper that counts them does."""
     shuffle_buffer: ClassVar[int] = 10
     shard_size: ClassVar[int] = 1000
     """Pairs that are cached together; ten such shards are shuffled, as many pairs as LRA's code."""
@@ -123,11 +127,22 @@ class Retrieval(FileTask):
         return (RELEASE,) if self.source == "release" else tuple(COPIES.values())
 
     def load(self, split: Split, folder: Path) -> Iterator[Batch]:
-        """Read a split in one pass, so many pairs at a time."""
+        """Read a split in one pass, so many pairs at a time.
+
+        Raises:
+            SpecError: A table is broken, or has other than the published number of pairs.
+        """
         file = RELEASE if self.source == "release" else COPIES[split]
         found, encode = pairs(folder / file.name, TABLES[split]), self.encoder()
+        count = 0
         while some := list(islice(found, self.shard_size)):
+            count += len(some)
             yield self.encoded(some, encode)
+        if count != self.published[split]:
+            raise SpecError(
+                f"{TABLES[split]} in {folder / file.name} has {count:,} pairs, not the published "
+                f"{self.published[split]:,}; remove the file, so that it is fetched again."
+            )
 
     def encoder(self) -> Callable[[bytes], np.ndarray]:
         """Return what turns a text into tokens."""

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from harness.api import Batch, FileTask, Protocol, RemoteFile, Signal, Split, Values
+from harness.api import Batch, FileTask, Protocol, RemoteFile, Signal, SpecError, Split, Values
 from suites.signals._recordings import from_neighbours
 from suites.signals._splits import split_recordings, split_windows
 from suites.signals._ts import cases
@@ -40,6 +40,8 @@ class VitalSign(FileTask, ABC):
     """As the archive calls it."""
     record: ClassVar[int]
     """At Zenodo."""
+    windows: ClassVar[int | None] = 7949
+    """In both files together, as published code counts them; None where it is not confirmed."""
     typical: ClassVar[float]
     """The middle of what is normal for an adult at rest, from which predictions start."""
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=16, width=64, depth=2)
@@ -83,9 +85,18 @@ class VitalSign(FileTask, ABC):
         return f"https://zenodo.org/record/{self.record}/files"
 
     def load(self, split: Split, folder: Path) -> Batch:
-        """Read the windows of a split."""
+        """Read the windows of a split.
+
+        Raises:
+            SpecError: A file is broken, or both hold other than the published number of windows.
+        """
         paths = [folder / file.name for file in self.files()]
         found = [case for path in paths for case in cases(path, CHANNELS, SAMPLES)]
+        if len(found) != (self.windows or len(found)):
+            raise SpecError(
+                f"There are {len(found):,} windows in {' and '.join(map(str, paths))}, not the "
+                f"published {self.windows:,}; remove both, so that they are fetched again."
+            )
         windows = np.stack([window for window, _ in found])
         targets = torch.tensor([target for _, target in found]).view(-1, 1, 1)
         whole = self.divided == "recordings"

@@ -21,21 +21,24 @@ def cases(
     """Read a file line by line.
 
     Raises:
-        SpecError: A line is not what it should be, or there is none; the message says which.
+        SpecError: A line is not what it should be, the last one has no end, or there is none; the
+            message says which.
     """
     with path.open(encoding="latin-1") as file:
-        stripped = enumerate(map(str.strip, file), 1)
-        lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")
+        told = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+        lines = ((number, line) for number, line in told if line.lstrip()[0] not in "#%")
         for number, line in lines:
-            if line.lower() == "@data":
+            if line.strip().lower() == "@data":
                 break
-            if line[0] != "@":
+            if line.lstrip()[0] != "@":
                 raise broken(path, number, "it comes before @data")
         else:
             raise broken(path, 1, "no line @data follows")
         for number, line in lines:
+            if not line.endswith("\n"):
+                raise broken(path, number, "it has no end, as if the file were cut short")
             try:
-                yield case(line, channels, samples)
+                yield case(line.strip(), channels, samples)
             except ValueError as error:
                 raise broken(path, number, str(error)) from error
 

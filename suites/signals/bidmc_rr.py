@@ -16,5 +16,6 @@ class RespiratoryRate(VitalSign):
     """Breaths a minute; 12 to 20 are normal."""
 
     quantity: ClassVar[str] = "RR"
+    windows: ClassVar[int | None] = None  # not confirmed for this sign
     record: ClassVar[int] = 4_001_463
     typical: ClassVar[float] = 16.0

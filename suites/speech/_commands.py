@@ -6,6 +6,7 @@ Axes: b batch, l samples.
 """
 
 import hashlib
+import io
 import wave
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +19,7 @@ from jaxtyping import Int16
 from torch import Tensor
 
 from harness.api import RemoteFile, SpecError, members
-from suites.speech._clips import SAMPLES
+from suites.speech._clips import SAMPLES, WORDS
 
 NAME = "speech_commands_v0.02.tar.gz"
 ARCHIVE = RemoteFile(
@@ -31,6 +32,9 @@ ARCHIVE = RemoteFile(
     2_428_923_189,
 )
 VALIDATION, TEST = "validation_list.txt", "testing_list.txt"
+EXTENSIBLE = b"\xfe\xff"
+PCM = bytes.fromhex("0100 0000 0000 1000 8000 00aa 0038 9b71")
+"""The format tag that stands for another one, and the other one in its long form."""
 FORMAT = (1, 2, 16_000)
 """Channels, bytes a sample, samples a second."""
 
@@ -49,13 +53,14 @@ def contents(archive: Path) -> Contents:
     """Go through an archive once for names and lengths; the background noise is passed over.
 
     Raises:
-        SpecError: A list is missing, or names a clip that the archive does not hold.
+        SpecError: A list is missing, is no text, or names no clip or one that the archive does not
+            hold; or a clip is none of a known word.
     """
     lengths: dict[str, int] = {}
     lists: dict[str, frozenset[str]] = {}
     for name, file in members(archive):
         if name in {VALIDATION, TEST}:
-            lists[name] = frozenset(file.read().decode().split())
+            lists[name] = listed(name, file.read())
         elif is_clip(name):
             lengths[name] = len(samples(name, file))
     for wanted in (VALIDATION, TEST):
@@ -93,26 +98,68 @@ def clips(archive: Path, wanted: Sequence[Sequence[str]]) -> list[Int16[Tensor, 
 
 
 def is_clip(name: str) -> bool:
-    """Tell a word's recording from everything else."""
-    return name.endswith(".wav") and not name.startswith("_background_noise_/")
+    """Tell a word's recording from everything else.
+
+    Raises:
+        SpecError: It is a recording of another word.
+    """
+    word = name.partition("/")[0]
+    recorded = name.endswith(".wav") and word != "_background_noise_"
+    if recorded and word not in WORDS:
+        raise SpecError(
+            f"The clip {name} is of none of the {len(WORDS)} words; fetch the original archive."
+        )
+    return recorded
+
+
+def listed(name: str, text: bytes) -> frozenset[str]:
+    """Read a list of clips.
+
+    Raises:
+        SpecError: It is not UTF-8, or empty.
+    """
+    try:
+        named = frozenset(text.decode().split())
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{name} is no text in UTF-8 ({error}); fetch the original.") from error
+    if not named:
+        raise SpecError(f"{name} names no clip; fetch the original.")
+    return named
 
 
 def samples(name: str, file: BinaryIO) -> Int16[np.ndarray, " l"]:
     """Read a wav file.
 
     Raises:
-        SpecError: It is not one channel of 16-bit samples at 16 kHz.
+        SpecError: It is not one channel of 16-bit samples at 16 kHz, or shorter than it says.
     """
     try:
-        with wave.open(file) as sound:
+        with wave.open(io.BytesIO(plain(file.read()))) as sound:
             found = (sound.getnchannels(), sound.getsampwidth(), sound.getframerate())
-            if found == FORMAT:
-                return np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.int16)
+            count = sound.getnframes()
+            frames = sound.readframes(count)
     except (wave.Error, EOFError) as error:
         raise SpecError(f"The clip {name} is no wav file ({error}).") from error
-    raise SpecError(
-        f"The clip {name} has (channels, bytes a sample, samples a second) {found}, not {FORMAT}."
-    )
+    if found != FORMAT:
+        raise SpecError(
+            f"The clip {name} has (channels, bytes a sample, samples a second) {found}, "
+            f"not {FORMAT}."
+        )
+    if len(frames) != 2 * count:
+        raise SpecError(f"The clip {name} ends before its last sample; fetch the archive again.")
+    return np.frombuffer(frames, "<i2").astype(np.int16)
+
+
+def plain(content: bytes) -> bytes:
+    """Return a wav file with the long form of the format tag, if it is PCM, in the short form.
+
+    Python's reader knows the long form (WAVE_FORMAT_EXTENSIBLE) from 3.12 on only.
+    """
+    start = content.find(b"fmt ") + 8
+    tag, kind = content[start : start + 2], content[start + 24 : start + 40]
+    if tag == EXTENSIBLE and kind == PCM:
+        return content[:start] + kind[:2] + content[start + 2 :]
+    return content
 
 
 def shuffled(names: Sequence[str]) -> list[str]:

@@ -79,6 +79,7 @@ def mirrored(site, contents, monkeypatch) -> None:
     for part, content in contents.items():
         site.put(f"bidmc/BIDMC32HR_{part}.ts", content)
     monkeypatch.setenv("SSM_BENCH_MIRROR", site.address)
+    monkeypatch.setattr(HeartRate, "windows", 24)
 
 
 def test_windows_and_targets_come_from_both_files_as_they_stand_there(mirrored, made) -> None:
@@ -237,6 +238,30 @@ def test_a_file_without_its_header_is_refused(tmp_path: Path, text, said) -> Non
 
     with pytest.raises(SpecError, match=said):
         list(cases(path, 2, SAMPLES))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_file_that_is_cut_in_its_last_number_is_refused(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "BIDMC32HR_TRAIN.ts"
+    path.write_bytes(written(np.ones((2, SAMPLES, 2)), np.array([61.5, 62.5]))[:-lost])
+    read = cases(path, 2, SAMPLES)
+
+    assert next(read)[1] == 61.5
+    with pytest.raises(SpecError, match=r"Line 12 of .* is broken \(it has no end, as if .* cut"):
+        next(read)
+
+
+@pytest.mark.parametrize("part", ["TRAIN", "TEST"])
+def test_a_file_that_has_lost_windows_is_refused(mirrored, site, contents, part) -> None:
+    head, data, _ = contents[part].partition(b"@data\n")
+    site.put(f"bidmc/BIDMC32HR_{part}.ts", head + data)
+
+    with pytest.raises(SpecError, match=r"There are (8|16) windows in .*, not the published 24; "):
+        HeartRate().split("test")
+
+
+def test_the_published_number_of_windows_is_asked_for() -> None:
+    assert [HeartRate.windows, OxygenSaturation.windows] == [7949, 7949]
 
 
 def test_each_sign_has_files_of_its_own_at_zenodo() -> None:

@@ -72,6 +72,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> N
     file = RemoteFile(retrieval.RELEASE.name, ("http://127.0.0.1:1/",), checksum, len(content))
     monkeypatch.setenv("SSM_BENCH_DATA", str(tmp_path))
     monkeypatch.setattr(retrieval, "RELEASE", file)
+    monkeypatch.setattr(Retrieval, "published", SIZES)
 
 
 @pytest.mark.usefixtures("stored")
@@ -150,6 +151,7 @@ def test_copies_of_the_tables_say_the_same_as_the_release(
     copies = {split: site.put(f"lra/{name}", table(split)) for split, name in TABLES.items()}
     monkeypatch.setattr(retrieval, "RELEASE", released)
     monkeypatch.setattr(retrieval, "COPIES", copies)
+    monkeypatch.setattr(Retrieval, "published", SIZES)
     copied = Retrieval(length=60, variant=task.variant, source="copies")
 
     for split in SIZES:
@@ -164,6 +166,7 @@ def test_a_file_of_unknown_size_and_checksum_is_fetched_and_its_checksum_recorde
 ) -> None:
     file = replace(site.put(NAME, content), size=None, checksum=None)
     monkeypatch.setattr(retrieval, "RELEASE", file)
+    monkeypatch.setattr(Retrieval, "published", SIZES)
     assert len(Retrieval(length=60).split("test")) == 10
 
     told = " ".join(capsys.readouterr().err.split())
@@ -181,6 +184,7 @@ def test_an_interrupted_download_of_unknown_size_is_resumed(
     content = archive({"pathfinder32/0.png": pictures, TABLES["test"]: table("test")})
     file = replace(site.put(NAME, content), size=None, checksum=None)
     monkeypatch.setattr(retrieval, "RELEASE", file)
+    monkeypatch.setattr(Retrieval, "published", SIZES)
     site.breaks.append(200_000)
     with pytest.raises(FetchError, match=r"lra_release.gz \(of unknown size\) could not be"):
         Retrieval(length=60).split("test")
@@ -212,6 +216,28 @@ def test_a_line_that_is_no_pair_is_named_in_one_sentence(tmp_path: Path, line: b
     assert next(rows) == (1, (b"one", b"other"))
     with pytest.raises(SpecError, match=r"Line 2 of new_aan_pairs.test.tsv in .* is no pair"):
         next(rows)
+
+
+def test_a_table_that_is_cut_within_a_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / TABLES["test"]
+    path.write_bytes(table("test")[:-5])
+    rows = pairs(path, path.name)
+
+    assert len([next(rows) for _ in range(SIZES["test"] - 1)]) == SIZES["test"] - 1
+    with pytest.raises(SpecError, match=r"Line 10 of .* has no end, as if the table were cut"):
+        next(rows)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_table_that_has_lost_a_pair_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Retrieval, "published", SIZES | {"test": SIZES["test"] + 1})
+
+    with pytest.raises(SpecError, match=r"test.tsv in .* has 10 pairs, not the published 11; "):
+        Retrieval().split("test")
+
+
+def test_the_published_numbers_of_pairs_are_asked_for() -> None:
+    assert Retrieval.published == {"train": 147_086, "validation": 18_090, "test": 17_437}
 
 
 def test_an_archive_that_is_no_longer_packed_says_the_same(tmp_path: Path, content: bytes) -> None:

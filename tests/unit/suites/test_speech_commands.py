@@ -1,6 +1,7 @@
 """Speech Commands: from a small archive in the original layout, over HTTP, to scaled clips."""
 
 import io
+import struct
 import tarfile
 import wave
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from harness.data.cache import data_dir
 from harness.testing import NotApplicableError, checks_for
 from suites.speech import _recordings
 from suites.speech._clips import COMMANDS, SAMPLES, WORDS
-from suites.speech._commands import ARCHIVE, Contents, samples
+from suites.speech._commands import ARCHIVE, EXTENSIBLE, PCM, Contents, samples
 from suites.speech._recordings import RecordedTask
 from suites.speech.sc10 import SpeechCommands10, stratified
 from suites.speech.sc35 import SpeechCommands35
@@ -250,8 +251,21 @@ def test_the_published_sizes_follow_from_the_archives() -> None:
             {clip_name(0): wav(sound(SHORT, 0), rate=8000)},
             r"samples a second\) \(1, 2, 8000\), not \(1, 2, 16000\)",
         ),
+        ({clip_name(0): wav(sound(SHORT, 0))[:-1]}, "ends before its last sample"),
+        ({"validation_list.txt": b"\xff\xfe"}, "validation_list.txt is no text in UTF-8"),
+        ({"validation_list.txt": b"\n"}, "validation_list.txt names no clip"),
+        ({"sheila2/1.wav": wav(sound(SHORT, 0))}, "sheila2/1.wav is of none of the 35 words"),
     ],
-    ids=["no list", "a clip is missing", "no wav", "another rate"],
+    ids=[
+        "no list",
+        "a clip is missing",
+        "no wav",
+        "another rate",
+        "half a sample",
+        "no text",
+        "an empty list",
+        "another word",
+    ],
 )
 def test_an_archive_that_is_not_the_original_is_one_sentence(
     tmp_path: Path, change: dict[str, bytes | None], sentence: str
@@ -277,3 +291,16 @@ def test_samples_are_read_as_signed_16_bit(tmp_path: Path) -> None:
     (tmp_path / "b.wav").write_bytes(wav(signal))
     with (tmp_path / "b.wav").open("rb") as file:
         np.testing.assert_array_equal(samples("a/b.wav", file), signal)
+
+
+def test_the_long_form_of_the_format_tag_is_read(tmp_path: Path) -> None:
+    signal = sound(100, 7)
+    short = wav(signal)
+    start = short.index(b"fmt ")
+    extension = struct.pack("<HHI", 22, 16, 4) + PCM
+    chunk = b"fmt " + struct.pack("<I", 40) + EXTENSIBLE + short[start + 10 : start + 24]
+    riff = b"RIFF" + struct.pack("<I", len(short) + 24 - 8) + short[8:start]
+    (tmp_path / "c.wav").write_bytes(riff + chunk + extension + short[start + 24 :])
+
+    with (tmp_path / "c.wav").open("rb") as file:
+        np.testing.assert_array_equal(samples("a/c.wav", file), signal)
