@@ -6,11 +6,12 @@ Axes: b batch, s tokens, l positions, c classes.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from harness.api import Batch, SpecError, one_hot
 from suites._options import within
@@ -21,6 +22,8 @@ from suites.mad._recall import RecallTask, one_of, repeated
 @dataclass(frozen=True, kw_only=True)
 class NoisyRecall(RecallTask):
     """As `mad/recall`, but two noise tokens may stand in the place of a pair."""
+
+    version: ClassVar[int] = 2
 
     length: int = 128
     """Tokens written; the last is only a label."""
@@ -68,7 +71,7 @@ class NoisyRecall(RecallTask):
         *,
         training: bool,  # noqa: ARG002 - alike in all splits
     ) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
-        """Draw as for recall, then replace pairs but for one place and the last."""
+        """Draw as for recall, but replace pairs, save one and the last, whose key is one shown."""
         half, pairs = (self.vocabulary - self.noise) // 2, self.length // 2
         known = torch.randint(half, (n, half), generator=rng) + half
         keys = torch.randint(half, (n, pairs), generator=rng)
@@ -77,8 +80,8 @@ class NoisyRecall(RecallTask):
         pure.scatter_(1, kept, value=True)
         pure[:, -1] = True
         # A key that only noise has replaced was never shown.
-        places = one_of(torch.cat([pure[:, :-1], torch.zeros_like(kept).bool()], 1), rng)
-        keys[:, -1] = keys.gather(1, places[:, None])[:, 0]
+        shown = (F.one_hot(keys[:, :-1], half).bool() & pure[:, :-1, None]).any(1)
+        keys[:, -1] = one_of(shown, rng)
         again = repeated(keys, pure) & pure
         tokens = torch.stack([keys, known.gather(1, keys)], 2)
         drawn = torch.randint(self.noise, tokens.shape, generator=rng) + 2 * half

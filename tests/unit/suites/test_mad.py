@@ -59,6 +59,16 @@ def test_noise_stands_in_the_place_of_pairs_and_is_never_asked(
         assert len(text) - 1 in asked
 
 
+def test_the_last_key_among_noise_is_any_that_was_shown_however_often() -> None:
+    keys = NoisyRecall().sample(4000, stream("last")).inputs[:, ::2]
+
+    earlier = (keys[:, :-1] == keys[:, -1:]).sum(1)
+
+    # What the source's own generator draws; drawn by place it would be 7.21.
+    assert earlier.double().mean() == pytest.approx(6.29, abs=0.12)
+    assert earlier.min() >= 1
+
+
 @given(SEEDS)
 def test_motifs_of_fuzzy_recall_keep_their_values(seed: int) -> None:
     task = FuzzyRecall(length=40, vocabulary=9)
