@@ -82,7 +82,7 @@ class ListOps(PregeneratedTask):
         return {}
 
     def averages(self) -> Averages:
-        """Those of both variants, which read the same tokens; S4's takes the mean."""
+        """Those of both variants; S4's takes the mean, and of an end that it appends."""
         return both("original") | (both("s4") if self.pool == "mean" else {})
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:

@@ -56,8 +56,13 @@ class Shift(AtomicTask):
 
     @property
     def delays(self) -> list[int]:
-        """The s_h: `trunc(linspace(0, l - l / h, h))`, in exact integers."""
-        return [index * self.length // self.shifts for index in range(self.shifts)]
+        """The s_h, as the authors' code has them: a grid of whole numbers up to l - l / h.
+
+        Where h does not divide l, that end is rounded down before the grid is laid.
+        """
+        last = int(self.length - self.length / self.shifts)
+        found: list[int] = torch.linspace(0, last, self.shifts, dtype=torch.long).tolist()
+        return found
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences and look up where each delayed value came from."""

@@ -160,10 +160,31 @@ def test_shortcuts_reach_the_rungs_that_the_task_states() -> None:
     counts = np.zeros((4, 10))
     np.add.at(counts, (operators, labels), 1)
 
-    rungs = ListOpsSubTrees.shortcuts
+    rungs = ListOpsSubTrees().shortcuts
     assert counts.sum(0).max() / len(labels) == pytest.approx(ListOpsSubTrees().chance, abs=0.01)
     assert counts.max(1).sum() / len(labels) == pytest.approx(rungs["own operator"], abs=0.01)
     assert np.mean(rung) == pytest.approx(rungs["one level"], abs=0.01)
+
+
+def test_chance_and_shortcuts_are_those_of_the_options() -> None:
+    long = ListOpsSubTrees(shorter=7000, longer=8180, deepest=15, arguments=9)
+    other = ListOpsSubTrees(shorter=20, longer=60, deepest=3)
+
+    assert long.chance == 0.140
+    assert long.shortcuts == {"own operator": 0.299, "one level": 0.778}
+    assert other.shortcuts["own operator"] < other.shortcuts["one level"]
+    assert other.shortcuts["one level"] > ListOpsSubTrees().shortcuts["one level"] + 0.02
+
+
+@pytest.mark.parametrize("options", [{}, {"shorter": 20, "longer": 60}])
+def test_what_shortcuts_answer_scores_what_is_stated(options: dict[str, int]) -> None:
+    task = ListOpsSubTrees(**options)
+    batch = task.sample(150, stream("ways"))
+
+    for name, predictions in task.shortcut_predictions(batch).items():
+        figures = task.outputs.per_example(predictions, batch.targets)
+        found = task.outputs.score(figures, 150)["accuracy"]
+        assert found == pytest.approx(task.shortcuts[name], abs=0.04)
 
 
 def test_expressions_of_other_lengths_can_be_drawn() -> None:

@@ -47,6 +47,24 @@ def test_delays_are_the_truncated_linear_grid_of_the_paper(eighth: int) -> None:
     assert Shift(length=length).delays == grid.astype(int).tolist()
 
 
+@pytest.mark.parametrize(
+    ("length", "shifts", "delays"),
+    [
+        (512, 5, [0, 102, 204, 306, 409]),  # the authors' code; 307 on the exact grid
+        (4096, 8, [0, 512, 1024, 1536, 2048, 2560, 3072, 3584]),
+        (7, 1, [0]),
+    ],
+)
+def test_delays_are_those_of_the_authors_code(length: int, shifts: int, delays: list[int]) -> None:
+    assert Shift(length=length, shifts=shifts).delays == delays
+
+
+@pytest.mark.parametrize(("length", "unknowns"), [(62, 6), (63, 7), (80, 8), (143, 11), (4096, 63)])
+def test_as_many_unknowns_are_taken_as_fit_exactly(length: int, unknowns: int) -> None:
+    assert Solve(length=length).unknowns == unknowns
+    assert unknowns**2 + 2 * unknowns <= length < (unknowns + 1) ** 2 + 2 * (unknowns + 1)
+
+
 @given(st.integers(1, 9), st.integers(0, 30), SEEDS)
 def test_shift_copies_each_value_to_its_delays(shifts: int, more: int, seed: int) -> None:
     task = Shift(length=shifts + more, shifts=shifts)
