@@ -1,8 +1,9 @@
 """Give back the last quarter of a signal from what is known at its end: what does a state keep?
 
 Source: the reconstruction task of Gu et al. 2022, "How to Train Your HiPPO", arXiv 2206.12037, and
-the S4 repository (`datasets/reconstruct.py`, `whitesignal`); the frequency is that of the project's
-specification, since the repository holds no configuration of this task.
+the S4 repository (`datasets/reconstruct.py`, `whitesignal`, and since August 2022
+`configs/dataset/reconstruct.yaml`: 4,000 samples at 1,000 a second, noise up to 100 hertz, the last
+1,000 samples to give back).
 
 Axes: b batch, m samples to give back.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 from harness.api import (
     Batch,
     Evaluation,
+    Protocol,
     SpecError,
     Values,
     stream,
@@ -32,17 +34,20 @@ from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 class Reconstruction(NoiseTask):
     """All samples of the last stretch at once, read from the features of the last position.
 
-    A sequence lasts one second. A quarter of a second of noise below 100 Hz has about 50 degrees of
-    freedom and its offset, so a head that reads fewer features than that cannot answer, whatever
-    the model. The mean of the input alone explains half: see `signals/delay`.
+    A sequence counts as one second here, and as four in the source, whose 100 hertz are 400 here.
+    A quarter of a sequence of such noise has 200 degrees of freedom and its offset, so a head that
+    reads fewer features than that cannot answer, whatever the model. The mean of the input alone
+    explains half: see `signals/delay`.
     """
 
     memory: int = 1000
     """Samples to give back, counted from the end."""
-    frequency: int = 100
-    """The noise's highest frequency in hertz, below half the length."""
+    frequency: int = 400
+    """The noise's highest frequency in cycles a sequence, below half the length."""
 
-    shortcuts: ClassVar[Mapping[str, float]] = {"mean": 0.51}
+    version: ClassVar[int] = 2
+    shortcuts: ClassVar[Mapping[str, float]] = {"mean": 0.50}
+    protocol: ClassVar[Protocol] = Protocol(steps=600, batch=8, width=256, depth=1)
 
     def __post_init__(self) -> None:
         within("length", self.length, 3)

@@ -60,6 +60,7 @@ def test_the_defaults_are_the_published_sizes() -> None:
 
     assert (delay.length, delay.lag, delay.frequency) == (4000, 1000, 1000)
     assert (reconstruction.length, reconstruction.memory) == (4000, 1000)
+    assert reconstruction.frequency == 100 * 4, "100 hertz over four seconds"
 
 
 @given(st.integers(10, 60), st.data())
@@ -96,14 +97,16 @@ def test_at_half_the_rate_the_same_second_is_given_back_in_full() -> None:
     assert torch.equal(made.batch.targets[:, 0, ::2], made.batch.inputs[:, 15:, 0])
 
 
-def test_a_quarter_second_below_100_hertz_has_about_fifty_degrees_of_freedom() -> None:
-    targets = Reconstruction().sample(256, stream("rank")).targets[:, 0].double()
+def test_what_is_given_back_has_about_200_degrees_of_freedom_as_in_the_source() -> None:
+    task = Reconstruction()
+    targets = task.sample(1024, stream("rank")).targets[:, 0].double()
 
     energy = torch.linalg.svdvals(targets).square()
     lost = 1 - energy.cumsum(0) / energy.sum()
 
-    assert lost[32 - 1] > 0.05
-    assert lost[52 - 1] < 1e-3
+    assert lost[64 - 1] > 0.2
+    assert lost[190 - 1] > 1e-3 > lost[202 - 1]
+    assert task.protocol.width > 202
 
 
 @pytest.mark.parametrize("task", [Delay(), Reconstruction()], ids=["delay", "reconstruction"])
