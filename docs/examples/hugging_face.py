@@ -46,7 +46,9 @@ class Wrapped(Network):
         u, mask = self.encode(inputs), None
         if lengths is not None:
             mask = torch.arange(u.shape[1], device=u.device) < lengths[:, None]
-        hidden = self.body(inputs_embeds=u, attention_mask=mask).last_hidden_state
+        hidden = u  # which the body takes only if there are positions
+        if u.numel():
+            hidden = self.body(inputs_embeds=u, attention_mask=mask).last_hidden_state
         predictions: Tensor = self.head(self.outputs.gather(hidden, lengths))
         return predictions
 

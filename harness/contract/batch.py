@@ -90,8 +90,8 @@ def widened(tensor: Tensor) -> Tensor:
 
 
 def valid_positions(x: Tensor, lengths: Tensor) -> Tensor:
-    """Say which positions of (b, l, ...) are no padding, (b, l), by the (b,) lengths."""
-    return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    """Say which positions of (b, l, ...) are no padding, (b, l), by (b,) lengths; so of pairs."""
+    return torch.arange(x.shape[lengths.ndim], device=x.device) < lengths[..., None]
 
 
 def mask_padding(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -33,6 +33,8 @@ class Stepper(nn.Module, ABC):
         super().__init_subclass__()
         for face in {"step", "advance", "prefill"} & vars(cls).keys():
             setattr(cls, face, torch.no_grad()(vars(cls)[face]))
+        for face in {"forward"} & vars(cls).keys():
+            setattr(cls, face, _of_clean_inputs(vars(cls)[face]))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first position.
@@ -97,6 +99,18 @@ class Stepper(nn.Module, ABC):
         return "torch"
 
 
+def _of_clean_inputs(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    # A weight of zero keeps finite padding out, but not NaN; a transform mixes whatever is large.
+    @wraps(forward)
+    def asked(
+        component: Stepper, u: Tensor, lengths: Tensor | None = None, *more: Any, **own: Any
+    ) -> Tensor:
+        clean = mask_padding(u, lengths) if u.is_floating_point() else u
+        return forward(component, clean, lengths, *more, **own)
+
+    return asked
+
+
 class Mixer(Stepper):
     """The layer that mixes positions: (b, l, d) to (b, l, d).
 
@@ -146,28 +160,16 @@ def _if_it_steps(initial_state: Callable[[Any, int], State]) -> Callable[[Any, i
     return asked
 
 
-def _of_clean_features(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    # A weight of zero keeps finite padding out, but not NaN; a transform mixes whatever is large.
-    @wraps(forward)
-    def asked(
-        mixer: Mixer, u: Tensor, lengths: Tensor | None = None, *more: Any, **own: Any
-    ) -> Tensor:
-        clean = mask_padding(u, lengths)
-        return forward(mixer, clean, lengths, *more, **own) if u.numel() else u
-
-    return asked
-
-
 def _unless_empty(otherwise: Callable[..., Any], face: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(face)
-    def asked(mixer: Mixer, u: Tensor, *state: State) -> Any:
-        return (face if u.numel() else otherwise)(mixer, u, *state)
+    def asked(mixer: Mixer, u: Tensor, *more: Any, **own: Any) -> Any:
+        return (face if u.numel() else otherwise)(mixer, u, *more, **own)
 
     return asked
 
 
 _GUARDS: Mapping[str, Callable[[Any], Any]] = {
-    "forward": _of_clean_features,
+    "forward": partial(_unless_empty, lambda _, u, *more, **own: u),  # noqa: ARG005
     "initial_state": _if_it_steps,
     "step": partial(_unless_empty, lambda _, u, state: (u, state)),
     "advance": partial(_unless_empty, lambda _, u, state: (u, state)),
@@ -177,7 +179,7 @@ _GUARDS: Mapping[str, Callable[[Any], Any]] = {
 
 
 class Network(Stepper):
-    """A whole network: a task's inputs to its outputs' predictions."""
+    """A whole network: a task's inputs, zeros where padding is, to its outputs' predictions."""
 
     @abstractmethod
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:

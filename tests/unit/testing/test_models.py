@@ -215,11 +215,6 @@ class OneSequenceOfNothing(Whole):
         return super().forward(inputs) if len(inputs) else inputs.new_zeros(1, *inputs.shape[1:])
 
 
-class SeesPadding(Whole):
-    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return super().forward(inputs + 0 * inputs.sum(1, keepdim=True))
-
-
 class RestartsOnNothing(Whole):
     def advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return super().advance(u, state) if u.shape[1] else (u, 0 * state)
@@ -542,7 +537,6 @@ def test_a_broken_model_is_caught(name: str, mixer: type[Mixer], sentence: str) 
 
 BROKEN_NETWORKS: list[tuple[str, type[Network], str]] = [
     ("takes-empty-inputs", OneSequenceOfNothing, r"\(0, 16, 8\) .* an output of \(1, 16, 8\)"),
-    ("ignores-padding", SeesPadding, "The content of 5 padded positions leaks into 11 valid ones"),
     ("takes-an-empty-piece", RestartsOnNothing, "changes the state after 8 positions"),
     ("takes-an-empty-piece", OneOutputOfNothing, r"gives an output of \(3, 1, 8\)"),
     ("steps-an-empty-batch", OneStepOfNothing, r"No sequences give an output of \(1, 8\)"),
