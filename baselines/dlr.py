@@ -46,7 +46,6 @@ class DLR(Model):
     dt_max: float = 1e-1
     """Largest initial value of the same."""
 
-    version: ClassVar[int] = 2
     lr: ClassVar[float] = 8e-4
     groups: ClassVar[dict[str, ParameterGroup]] = {
         **dict.fromkeys(("r", "theta", "W"), ParameterGroup()),

@@ -51,7 +51,6 @@ class DSS(Model):
     dt_lr: float = 1e-3
     """Learning rate of the step sizes; 0 leaves them as drawn."""
 
-    version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
     reference: ClassVar[str] = "gupta2022dss"
 

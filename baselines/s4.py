@@ -62,7 +62,7 @@ class S4(Model):
     dt_lr: float = 1e-3
     """Learning rate of the step sizes; 0 leaves them as drawn."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
     reference: ClassVar[str] = "gu2022s4, gu2023httyh"
 

@@ -55,7 +55,6 @@ class S4D(Model):
     dt_lr: float = 1e-3
     """Learning rate of the step sizes (of dfout, the damping); 0 leaves them as drawn."""
 
-    version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
     reference: ClassVar[str] = "gu2022s4d, solozabal2025dfout"
 

@@ -47,7 +47,6 @@ class SGConv(Model):
     decay_max: float = 2.0
     """Largest such factor."""
 
-    version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
     groups: ClassVar[dict[str, ParameterGroup]] = {
         "pieces": ParameterGroup(lr=1e-3, weight_decay=None),
