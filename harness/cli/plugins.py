@@ -46,12 +46,12 @@ def check(
         words = check_all.command("auto", name, tuple(plugin)) + ["--json"] * json
         encoding = "utf-8" if json else sys.stdout.encoding
         sys.exit(subprocess.call(words, env=check_all.environment(encoding)))
-    failed, unchecked = False, 0
+    failed, unchecked, width = False, 0, shutil.get_terminal_size().columns
     typer.echo(check_all.HEADING, err=json)
     for verdict in check_all.check_all(tuple(plugin)):
         failed |= bool(verdict.complaints)
         unchecked += bool(verdict.unchecked)
-        typer.echo(verdict.as_json() if json else verdict)
+        typer.echo(verdict.as_json() if json else verdict.as_text(width))
     if unchecked:
         typer.echo(
             f"Not all was checked: {unchecked} lack files, which says nothing of them.", err=json

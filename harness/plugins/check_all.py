@@ -4,6 +4,8 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from textwrap import fill
 from typing import Any
 
 import msgspec
@@ -37,11 +39,14 @@ class Verdict:
         """Write it for scripts."""
         return msgspec.json.encode(self)
 
-    def __str__(self) -> str:
+    def as_text(self, width: int) -> str:
+        """Write its row, and below it every complaint, in lines of a terminal's width."""
         passed, failed, unmade, apart = (self.counts[outcome] for outcome in OUTCOMES)
         row = f"{self.kind:<6} {self.name:<33} {passed:>6} {failed:>6} {unmade:>11} {apart:>4}"
         told = [*self.complaints, *([f"Not checked: {self.unchecked}"] if self.unchecked else [])]
-        return "\n".join([f"{row} {self.seconds:>7.1f}", *(f"  {each}" for each in told)])
+        below = partial(fill, width=width, initial_indent="  ", subsequent_indent="    ")
+        told = [below(each, break_long_words=False, break_on_hyphens=False) for each in told]
+        return "\n".join([f"{row} {self.seconds:>7.1f}", *told])
 
 
 def command(kind: str, name: str, plugins: tuple[str, ...]) -> list[str]:

@@ -136,6 +136,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     results: str = RESULTS,
     limits: Limits | None = None,
     executor: str = "local",
+    again: bool = False,
 ) -> list[Record]:
     """Run every model on every task, and return the records: the Python face of `ssm-bench run`.
 
@@ -149,6 +150,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         results: The folder of records; what it holds is not run again.
         limits: What each run may use: `Limits(timeout_s=600, memory_bytes=2**31)`.
         executor: Where runs are executed: an entry point of `ssm_bench.executors`.
+        again: Whether what is stored is repeated; the new records take the place of the old ones.
 
     Returns:
         A record for each run, in order; those that did not finish say why.
@@ -167,6 +169,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         limits=limits or Limits(),
         executor=executor,
         changes=protocol or {},
+        again=again,
     )
     planned = plan(sweep)
     if planned.problems:

@@ -67,7 +67,7 @@ def test_a_task_whose_files_are_absent_is_not_green_and_no_failure_among_all(tmp
     assert found.complaints == []
     assert found.counts["not-checked"] == 8
     assert found.unchecked == reason
-    assert str(found).splitlines()[1:] == [f"  Not checked: {reason}"]
+    assert found.as_text(400).splitlines()[1:] == [f"  Not checked: {reason}"]
     asked = subprocess.run(
         command("auto", "needy", (str(path),)), capture_output=True, text=True, check=False
     )
@@ -75,7 +75,7 @@ def test_a_task_whose_files_are_absent_is_not_green_and_no_failure_among_all(tmp
     assert f"not-checked    chance-is-what-the-best-constant-scores  {reason}" in asked.stdout
 
 
-@pytest.mark.parametrize("complaints", [[], ["adds-up: It does not."]])
+@pytest.mark.parametrize("complaints", [[], ["adds-up: It does not.", "long: " + "It is. " * 30]])
 def test_a_verdict_is_a_row_with_its_complaints_below(complaints):
     made = Verdict(
         "model",
@@ -85,9 +85,11 @@ def test_a_verdict_is_a_row_with_its_complaints_below(complaints):
         1.25,
     )
 
-    row, *below = str(made).splitlines()
+    row, *below = made.as_text(80).splitlines()
 
     assert row.split() == ["model", "s4d", "3", "1", "0", "2", "1.2"]
-    assert [line.strip() for line in below] == complaints
+    assert " ".join(" ".join(below).split()) == " ".join(complaints).strip()
+    assert all(len(line) <= 80 for line in below)
+    assert sum(line[2] != " " for line in below) == len(complaints)
     assert len(row) == len(HEADING)
     assert msgspec.json.decode(made.as_json())["counts"]["failed"] == 1

@@ -83,13 +83,15 @@ def test_an_executor_that_nobody_has_is_told_with_the_near_miss():
 
 
 def test_the_python_face_does_runs_once_and_returns_their_records(tmp_path):
-    def run():
-        return harness.run("synthetic/shift[length=16]", "chance", results=str(tmp_path))
+    def run(*, again=False):
+        asked = "synthetic/shift[length=16]", "chance"
+        return harness.run(*asked, results=str(tmp_path), again=again)
 
     [first] = run()
 
     assert first.outcome == "ok"
     assert run() == [first]
+    assert run(again=True)[0].ended > first.ended
     assert list(harness.read_records(tmp_path)["outcome"]) == ["ok"]
 
 
