@@ -13,6 +13,7 @@ from harness.report.averages import average_table
 from harness.report.comparison import comparison_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
+from harness.report.ranks import front_table, rank_table
 from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
@@ -20,6 +21,7 @@ from harness.results.aggregate import Group, comparable_groups
 from harness.results.compare import Comparison
 from harness.results.destination import writing
 from harness.results.newest import Newest, newest
+from harness.results.ranks import Rows, learned_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,9 +60,15 @@ class Report:
         """Who is faster than whom from which length on."""
         return [pair for found in self.sweeps.values() for pair in crossovers(found)]
 
+    @cached_property
+    def rows(self) -> Rows:
+        """The cells of every learning task."""
+        return learned_rows(self.groups)
+
     def tables(self) -> dict[str, list[Table]]:
         """Make every table that has rows, by section."""
         every = [each for found in self.sweeps.values() for each in found]
+        costs = comparable_groups(self.records, timed=True)
         scaling = [tables.scaling_table(task, found) for task, found in self.sweeps.items()]
         made = {
             "Scores": [
@@ -68,7 +76,8 @@ class Report:
                 average_table(self.groups),
                 evaluation_table(self.groups),
             ],
-            "Training": [tables.cost_table(comparable_groups(self.records, timed=True))],
+            "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
+            "Training": [tables.cost_table(costs)],
             "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
@@ -82,12 +91,19 @@ class Report:
 
     def pictures(self) -> dict[str, list["Picture"]]:
         """Draw every figure that shows something, by section."""
-        from harness.report import canvas, figures  # noqa: PLC0415 - seconds of imports, not for printing
+        # Seconds of imports, not for printing.
+        from harness.report import canvas, figures, rank_figures  # noqa: PLC0415
 
         look = canvas.looks([label for group in self.groups for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
+        costs = learned_rows(comparable_groups(self.records, timed=True))
         made = {
             "Scores": [figures.score_picture(learned, look)],
+            "Standings": [
+                rank_figures.rank_picture(self.rows, look),
+                rank_figures.profile_picture(self.rows, look),
+                rank_figures.front_picture(costs, look),
+            ],
             "Training": [figures.loss_picture(learned, look)],
             "Length": [
                 figures.time_picture(self.sweeps, self.pairs, look),

@@ -3,7 +3,7 @@
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -18,6 +18,8 @@ PANELS = 3
 """The most panels side by side."""
 PANEL = (4.2, 3.2)
 """Inches."""
+ALONE = 1.6
+"""How many panels wide one is that stands alone."""
 LINE = 0.2
 """Inches of a line in a legend."""
 LETTERS = 44
@@ -70,10 +72,26 @@ def panels(count: int, legend: int = 0) -> Iterator[tuple[Figure, list[Axes]]]:
     style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
     with mpl.rc_context(style):
         figure = Figure(
-            figsize=(PANEL[0] * across, (PANEL[1] + LINE * legend) * down), layout="constrained"
+            figsize=(PANEL[0] * max(across, ALONE), (PANEL[1] + LINE * legend) * down),
+            layout="constrained",
         )
         axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
         yield figure, axes
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Put one legend for all panels below them."""
+    handles = {}
+    for axis in axes:
+        handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
+    if handles:
+        columns = min(len(handles), 2 * min(len(axes), PANELS))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def legend_under(axis: Axes) -> None:
+    """Put a panel's legend below it, where it hides no point."""
+    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | None:
@@ -95,3 +113,8 @@ def fitted(title: str) -> str:
         return title
     parts = re.split(r"(?=\[)", re.sub(r"(?<=,)(?! )", " ", title), maxsplit=1)
     return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
+
+
+def tick(text: str) -> str:
+    """Leave zeros behind the point out."""
+    return re.sub(r"\.0+(?= )", "", text)

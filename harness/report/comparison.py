@@ -13,7 +13,8 @@ def comparison_table(comparison: Comparison, names: tuple[str, str]) -> Table:
         columns=("Task", "Model", "n", "A", "B", "B - A", "p", "Effect", "Time B/A", "Memory B/A"),
         rows=tuple(_change_row(change) for change in comparison.changes),
         note=f"A is {a}, B is {b}; n pairs of runs. B - A: mean ± half its 95 % interval over "
-        "pairs. p: two-sided sign-flip test. Effect: mean over standard deviation. "
+        "pairs. p: two-sided sign-flip test, raised for all rows together (Benjamini and "
+        "Hochberg). Effect: mean over standard deviation. "
         f"Runs without a partner: {comparison.unpaired}. {comparison.note}".rstrip(),
         labels=2,
     )
@@ -27,7 +28,7 @@ def _change_row(change: Change) -> tuple[Text, ...]:
             units.score(score.mean_a),
             units.score(score.mean_b),
             units.plus_minus(score.difference, score.interval),
-            units.DASH if score.p_value is None else f"{score.p_value:.3f}",
+            units.DASH if score.adjusted_p_value is None else f"{score.adjusted_p_value:.3f}",
             units.DASH if score.effect is None else units.digits(score.effect),
         ]
     ratios = [_ratio_text(ratio) for ratio in (change.seconds, change.peak_bytes)]

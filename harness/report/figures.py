@@ -3,17 +3,23 @@
 A model has one colour and one marker in all figures of a report. No text depends on colour alone.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.report import units
-from harness.report.canvas import PANELS, Look, Picture, finished, panels
+from harness.report.canvas import (
+    Look,
+    Picture,
+    finished,
+    legend_below,
+    legend_under,
+    panels,
+    tick,
+)
 from harness.report.crossing import Crossover
 from harness.report.scaling import Point, Series, power_law
 from harness.report.tables import exponent
@@ -69,7 +75,7 @@ def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture |
                 axis.yaxis.set_major_formatter("{x:g}")
                 axis.yaxis.set_minor_locator(NullLocator())
             axis.set(title=group.title, xlabel="step", ylabel="training loss")
-        _legend_below(figure, axes)
+        legend_below(figure, axes)
         return finished(
             figure,
             name="losses",
@@ -87,9 +93,9 @@ def time_picture(
         for axis, (task, several) in zip(axes, drawn.items(), strict=True):
             _growth(axis, several, look, SECONDS)
             _mark_crossings(axis, [each for each in found if each.task == task], several)
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.seconds(y))))
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick(units.seconds(y))))
             axis.set(title=task, ylabel="median time of a call")
-            _legend_under(axis)
+            legend_under(axis)
         return finished(
             figure,
             name="time",
@@ -107,9 +113,9 @@ def memory_picture(
         for axis, (task, several) in zip(axes, drawn.items(), strict=True):
             _growth(axis, several, look, BYTES)
             axis.yaxis.set_major_locator(LogLocator(base=2, numticks=9))
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(units.memory(y))))
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick(units.memory(y))))
             axis.set(title=task, ylabel="peak memory above idle")
-            _legend_under(axis)
+            legend_under(axis)
         return finished(
             figure,
             name="memory",
@@ -139,23 +145,8 @@ def _smooth(losses: Floats) -> Floats:
     return np.array([np.median(window) for window in windows])
 
 
-def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Put one legend for all panels below them."""
-    handles = {}
-    for axis in axes:
-        handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
-    if handles:
-        columns = min(len(handles), 2 * min(len(axes), PANELS))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-
-
 def _most_models(drawn: Mapping[str, Sequence[Series]]) -> int:
     return max(map(len, drawn.values()), default=0)
-
-
-def _legend_under(axis: Axes) -> None:
-    """Put a panel's legend below it, where it hides no point."""
-    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def _measured(
@@ -225,8 +216,3 @@ def _mark_crossings(axis: Axes, found: Sequence[Crossover], several: Sequence[Se
             crossing.length, height, "o", ms=11, mfc="none", mec="0.2", ls="none", label=label
         )
         label = "_"  # the legend explains a ring once
-
-
-def _tick(text: str) -> str:
-    """Leave zeros behind the point out."""
-    return re.sub(r"\.0+(?= )", "", text)

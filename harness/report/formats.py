@@ -24,8 +24,9 @@ SCALING_COLUMNS = (
 )  # fmt: skip
 SCORE_COLUMNS = (
     "task", "model", "metric", "higher_is_better", "chance", "n", "lost", "mean", "interval_low",
-    "interval_high", "interval_over", "learned", "step_s", "train_s", "disturbed", "peak_bytes",
-    "parameters", "scores", "missing", "reasons",
+    "interval_high", "interval_over", "median", "median_low", "median_high", "learned",
+    "learned_low", "learned_high", "step_s", "train_s", "disturbed", "peak_bytes", "parameters",
+    "scores", "missing", "reasons",
 )  # fmt: skip
 
 
@@ -54,14 +55,22 @@ def scores_csv(groups: Iterable[Group]) -> str:
     rows = []
     for group in groups:
         for cell in () if group.sweep else group_cells(group):
-            low, high = cell.interval or (None, None)
             several = {
                 "scores": " ".join(map(str, cell.scores)),
                 "missing": " ".join(f"{name}={count}" for name, count in cell.missing.items()),
                 "reasons": " | ".join(cell.reasons),
             }
-            derived = {"n": cell.n, "lost": cell.lost, "mean": cell.mean}
-            ends = {"interval_low": low, "interval_high": high}
+            derived = {"n": cell.n, "lost": cell.lost, "mean": cell.mean, "median": cell.median}
+            intervals = {
+                "interval": cell.interval,
+                "median": cell.median_interval,
+                "learned": cell.learned_interval,
+            }
+            ends = {
+                f"{name}_{end}": value
+                for name, interval in intervals.items()
+                for end, value in zip(("low", "high"), interval or (None, None), strict=True)
+            }
             rows.append({**dataclasses.asdict(cell), **derived, **ends, **several})
     return _csv(SCORE_COLUMNS, rows)
 

@@ -76,9 +76,8 @@ def cost_table(groups: Iterable[Group]) -> Table:
         columns=("Task", "Model", "Step", "Training", "Peak memory", "Parameters", "Learned"),
         rows=tuple(_cost_row(cell) for cell in found if cell.n),
         note="Step: median of the timed optimiser steps; training: all of them. Both leave out "
-        "data, evaluation and logging. Learned: share of the seeds that beat chance."
-        + units.DISTURBED_NOTE
-        * any(cell.disturbed for cell in found),
+        "data, evaluation and logging. Learned: share of the seeds that beat chance, with its 95 % "
+        "interval (Wilson)." + units.DISTURBED_NOTE * any(cell.disturbed for cell in found),
         labels=2,
     )
 
@@ -220,7 +219,10 @@ def _score_text(cell: Cell | None, *, best: bool) -> Text:
 
 
 def _cost_row(cell: Cell) -> tuple[Text, ...]:
-    learned = units.DASH if cell.learned is None else f"{cell.learned:.0%}"
+    learned = units.DASH
+    if cell.learned is not None and cell.learned_interval is not None:
+        low, high = cell.learned_interval
+        learned = f"{cell.learned:.0%} [{low:.0%}, {high:.0%}]"
     texts = (
         cell.task,
         cell.model,

@@ -16,7 +16,12 @@ from harness.core.config import Option, Protocol, show
 from harness.core.errors import SpecError
 from harness.core.record import FAILURES, Learned, Outcome, Record
 from harness.results.newest import newest
-from harness.results.statistics import Interval, t_interval
+from harness.results.statistics import (
+    Interval,
+    mean_interval,
+    median_interval,
+    share_interval,
+)
 
 Condition = tuple[tuple[str, Option], ...]
 AXIS = "length"
@@ -44,6 +49,10 @@ class Cell:
     learned: float | None
     """Share of the seeds that beat chance: whose interval over examples lies beyond it. A run that
     diverged did not; one that was stopped says nothing."""
+    learned_interval: Interval | None
+    """95 % of that share (Wilson)."""
+    median_interval: Interval | None
+    """95 % of the median over seeds; None below five."""
     missing: Mapping[Outcome, int]
     """Runs without a score, by outcome."""
     reasons: tuple[str, ...]
@@ -67,6 +76,11 @@ class Cell:
     def lost(self) -> int:
         """Runs that were started and have no score."""
         return sum(count for outcome, count in self.missing.items() if outcome in FAILURES)
+
+    @property
+    def median(self) -> float | None:
+        """Median score over the runs that have one."""
+        return median(self.scores) if self.scores else None
 
     @property
     def mean(self) -> float | None:
@@ -202,7 +216,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
     diverged = sum(record.outcome == "diverged" for record in missing)
     scores = tuple(run.score for run in runs)
     first = runs[0] if runs else None
-    learned = sum(map(_beats_chance, runs)) / (len(runs) + diverged) if runs or diverged else None
+    counted, beat = len(runs) + diverged, sum(map(_beats_chance, runs))
     one_place = len({record.place for record in members}) == 1
     quiet = [record for record in done if not record.disturbed] or done
     timed = [record.learned for record in quiet if record.learned] if one_place else []
@@ -217,9 +231,11 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         chance=first.chance if first else None,
         shortcuts=first.shortcuts if first else {},
         scores=scores,
-        interval=t_interval(scores) if len(scores) > 1 else first.interval if first else None,
+        interval=mean_interval(scores) if len(scores) > 1 else first.interval if first else None,
         interval_over="seeds" if len(scores) > 1 else "examples" if first else "nothing",
-        learned=learned,
+        learned=beat / counted if counted else None,
+        learned_interval=share_interval(beat, counted) if counted else None,
+        median_interval=median_interval(scores),
         missing=Counter(record.outcome for record in missing),
         reasons=tuple(dict.fromkeys(record.reason for record in missing if record.reason)),
         step_s=median(steps) if steps else None,

@@ -7,7 +7,7 @@ times and bytes are compared only where both were made on one place, times only 
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -18,7 +18,13 @@ from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
 from harness.results.newest import newest
-from harness.results.statistics import Interval, resampled_medians, sign_flip_p_value, t_interval
+from harness.results.statistics import (
+    Interval,
+    adjusted,
+    mean_interval,
+    resampled_medians,
+    sign_flip_p_value,
+)
 from harness.results.store import Store
 
 Key = tuple[str, str, Condition, int]
@@ -40,6 +46,8 @@ class ScoreChange:
     p_value: float | None
     """Two-sided sign-flip permutation test, exact up to 13 pairs; None for one pair, which
     proves nothing."""
+    adjusted_p_value: float | None = None
+    """Raised for all tasks of the comparison: of those below 0.05 one in twenty is by chance."""
     effect: float | None
     """Mean difference over its standard deviation (Cohen's d of pairs); None where that is 0."""
 
@@ -118,6 +126,7 @@ def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
         for pairs in groups.values()
         if (done := [pair for pair in pairs if all(record.outcome == "ok" for record in pair)])
     ]
+    changes = _adjusted(changes)
     broken = [
         f"{new.task}, seed {new.spec.seed}: {old.model} was ok in A, but {new.model} is "
         f"{new.outcome} in B: {new.reason}"
@@ -241,7 +250,7 @@ def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:
     differences = [new - old for old, new in scores]
     first, second = runs[0]
     if len(runs) > 1:
-        interval, spread = t_interval(differences), stdev(differences)
+        interval, spread = mean_interval(differences), stdev(differences)
     else:
         halves = [(high - low) / 2 for low, high in (first.interval, second.interval)]
         interval, spread = _around(differences[0], math.hypot(*halves)), 0.0
@@ -255,6 +264,18 @@ def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:
         p_value=sign_flip_p_value(differences) if len(runs) > 1 else None,
         effect=mean(differences) / spread if spread else None,
     )
+
+
+def _adjusted(changes: Sequence[Change]) -> list[Change]:
+    """Raise the p-values for all changes together: of many tasks some differ by chance."""
+    known = [c.score.p_value for c in changes if c.score and c.score.p_value is not None]
+    raised = iter(adjusted(known))
+    return [
+        replace(c, score=replace(c.score, adjusted_p_value=next(raised)))
+        if c.score and c.score.p_value is not None
+        else c
+        for c in changes
+    ]
 
 
 def _time_ratio(times: Sequence[tuple[list[float], list[float]]]) -> Ratio | None:
@@ -272,7 +293,7 @@ def _ratio(ratios: Sequence[float]) -> Ratio | None:
     if not ratios:
         return None
     logs = [math.log(ratio) for ratio in ratios]
-    low, high = t_interval(logs) if len(logs) > 1 else (None, None)
+    low, high = mean_interval(logs) if len(logs) > 1 else (None, None)
     interval = (math.exp(low), math.exp(high)) if low is not None and high is not None else None
     return Ratio(value=math.exp(mean(logs)), interval=interval)
 

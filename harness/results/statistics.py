@@ -1,6 +1,7 @@
 """The statistics that tables and comparisons rest on: 95 % intervals and a paired test.
 
 What is drawn here is drawn from generators of fixed seed, so the same records give the same report.
+How often the intervals hold what they claim was simulated: `docs/decisions/0020`.
 """
 
 from collections.abc import Sequence
@@ -9,13 +10,55 @@ from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import permutation_test
+from scipy.stats import (
+    binomtest,
+    bootstrap,
+    false_discovery_control,
+    friedmanchisquare,
+    permutation_test,
+    rankdata,
+    studentized_range,
+)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
 
 DRAWS = 1000
 """Bootstrap samples; 95 % intervals then rest on 25 draws at each end."""
+MANY = 20
+"""Values from which a bootstrap covers a mean as often as Student's t does."""
+SOME = 5
+"""Values from which a bootstrap covers a median as often as it claims."""
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Return the 95 % interval of the mean of two values or more.
+
+    Student's t, which keeps its word for few values; from `MANY` on a BCa bootstrap, which follows
+    their skew.
+    """
+    if len(values) < MANY or len(set(values)) == 1:
+        return t_interval(values)
+    return _bootstrapped(values, np.mean, "BCa")
+
+
+def median_interval(values: Sequence[float]) -> Interval | None:
+    """Return the 95 % bootstrap interval of the median; None of fewer than `SOME` values."""
+    return _bootstrapped(values, np.median, "percentile") if len(values) >= SOME else None
+
+
+def share_interval(count: int, total: int) -> Interval:
+    """Return Wilson's 95 % interval of a share: `count` of `total`, which is not 0."""
+    found = binomtest(count, total).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Raise p-values of several tests so that 5 % of what they find is found by chance.
+
+    Benjamini and Hochberg 1995.
+    """
+    return [float(p) for p in false_discovery_control(p_values)] if p_values else []
 
 
 def t_interval(values: Sequence[float]) -> Interval:
@@ -45,3 +88,41 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
         rng=np.random.default_rng(0),
     )
     return float(test.pvalue)
+
+
+def average_ranks(scores: Floats) -> Floats:
+    """Rank the models of each task from 1, the best, and average over tasks; ties share ranks.
+
+    Args:
+        scores: (tasks, models), of which more is better.
+    """
+    ranks: Floats = rankdata(-scores, axis=1).mean(axis=0)
+    return ranks
+
+
+def friedman_p_value(scores: Floats) -> float | None:
+    """Return the p-value of all models ranking alike, (tasks, models); None below 3 models."""
+    if scores.shape[1] < 3 or (scores == scores[:, :1]).all():
+        return None
+    return float(friedmanchisquare(*scores.T).pvalue)
+
+
+def critical_difference(tasks: int, models: int) -> float:
+    """Return by how much average ranks must differ to be apart at 95 %, whichever pair it is.
+
+    Nemenyi's test as in Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data
+    Sets", section 3.2.2.
+    """
+    quantile = float(studentized_range.ppf(0.95, models, np.inf)) / 2**0.5
+    return quantile * float(np.sqrt(models * (models + 1) / (6 * tasks)))
+
+
+def _bootstrapped(values: Sequence[float], statistic: Any, method: Any) -> Interval:
+    found = bootstrap(
+        (np.asarray(values),),
+        statistic,
+        method=method,
+        n_resamples=9999,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)

@@ -19,7 +19,7 @@ def written(tmp_path_factory):
 
 
 def test_a_report_is_markdown_csv_figures_and_one_page(written):
-    names = ("scores", "losses", "time", "memory")
+    names = ("scores", "ranks", "profiles", "fronts", "losses", "time", "memory")
     assert set(written) == {
         "report.md",
         "report.html",
@@ -75,7 +75,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(written):
     assert page.found
     assert all(address.startswith("data:") for address in page.found)
     assert "script" not in page.tags
-    assert page.tags.count("img") == 4
+    assert page.tags.count("img") == 7
 
 
 def test_text_of_plugins_is_escaped_on_the_page(tmp_path):

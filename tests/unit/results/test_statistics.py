@@ -1,0 +1,106 @@
+"""What intervals and tests claim, against simulations in which the truth is known."""
+
+import numpy as np
+import pytest
+
+from harness.results.compare import compare, gate
+from harness.results.statistics import (
+    MANY,
+    SOME,
+    adjusted,
+    average_ranks,
+    critical_difference,
+    friedman_p_value,
+    mean_interval,
+    median_interval,
+    share_interval,
+)
+from tests.unit.report.made_records import scored
+
+TRIES = 600
+
+
+def share_of(hits):
+    """Say how often something held, with room for what so few tries leave open."""
+    return sum(hits) / len(hits)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says(seeds):
+    rng = np.random.default_rng(seeds)
+
+    def covers():
+        low, high = mean_interval(rng.normal(0.7, 0.1, seeds).tolist())
+        return low <= 0.7 <= high
+
+    assert 0.92 <= share_of([covers() for _ in range(TRIES)]) <= 0.98
+
+
+def test_the_interval_of_many_values_is_a_bootstrap_that_follows_their_skew():
+    values = np.random.default_rng(0).exponential(size=MANY).tolist()
+
+    low, high = mean_interval(values)
+
+    assert high - np.mean(values) > 1.1 * (np.mean(values) - low)
+    assert mean_interval([0.5] * MANY) == (0.5, 0.5)
+
+
+def test_the_interval_of_a_median_needs_five_values_and_then_covers_it():
+    rng = np.random.default_rng(1)
+
+    def covers():
+        low, high = median_interval(rng.exponential(size=SOME).tolist())
+        return low <= np.log(2) <= high
+
+    assert median_interval([0.1] * (SOME - 1)) is None
+    assert share_of([covers() for _ in range(100)]) > 0.87
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_the_interval_of_a_share_covers_it(share):
+    rng = np.random.default_rng(2)
+    ends = [share_interval(int(rng.binomial(10, share)), 10) for _ in range(TRIES)]
+
+    assert share_of([low <= share <= high for low, high in ends]) > 0.91
+    assert share_interval(3, 3)[0] == pytest.approx(0.438, abs=1e-3)
+
+
+def test_adjusted_p_values_find_as_little_by_chance_as_they_say():
+    rng = np.random.default_rng(3)
+    assert adjusted([]) == []
+    assert adjusted([0.01, 0.02, 0.9]) == pytest.approx([0.03, 0.03, 0.9])
+    found = [min(adjusted(rng.random(20).tolist())) < 0.05 for _ in range(TRIES)]
+    assert share_of(found) < 0.08
+
+
+def test_ranks_are_averages_in_which_ties_share():
+    scores = np.array([[0.9, 0.5, 0.5], [0.8, 0.9, 0.1]])
+
+    assert average_ranks(scores) == pytest.approx([1.5, 1.75, 2.75])
+
+
+def test_the_critical_difference_is_the_published_one():
+    """Demšar 2006, section 3.2.2: four algorithms on 14 data sets, q = 2.569."""
+    assert critical_difference(14, 4) == pytest.approx(1.25, abs=0.01)
+
+
+def test_equal_models_are_seldom_called_apart():
+    rng = np.random.default_rng(4)
+
+    def apart():
+        ranks = average_ranks(rng.normal(size=(12, 5)))
+        return np.ptp(ranks) > critical_difference(12, 5)
+
+    assert share_of([apart() for _ in range(TRIES)]) < 0.07
+    assert friedman_p_value(np.ones((4, 3))) is None
+    assert friedman_p_value(np.tile([3.0, 2.0, 1.0], (8, 1))) < 0.01
+
+
+def test_the_gate_seldom_fails_two_equal_sides():
+    rng = np.random.default_rng(5)
+
+    def side(model):
+        return [scored(float(rng.normal(0.7, 0.05)), model=model, seed=seed) for seed in range(5)]
+
+    failed = [bool(gate(compare(side("s4d"), side("s4d")), 0.0)) for _ in range(TRIES)]
+    assert share_of(failed) < 0.06
