@@ -5,6 +5,7 @@ asv takes these files from the working tree and the project from the commit that
 """
 
 import inspect
+import runpy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ def rng() -> Any:
     return find("harness", "seeding").stream("benchmarks")
 
 
+def keep_memory() -> None:
+    """Keep what this process frees, as a run does, whatever commit is measured.
+
+    The module is the working tree's, as these files are, and imports nothing of the project.
+    """
+    folder = Path(__file__).parents[1] / "harness" / "measure"
+    runpy.run_path(str(folder / "allocator.py"))["keep"]()
+
+
 @dataclass(frozen=True)
 class Case:
     """Something built, so that a call does nothing but what is timed."""
@@ -77,7 +87,7 @@ class Case:
 class Benchmark(ABC):
     """Cases of one kind, as asv wants them: methods `time_...` are `forward` or `training`."""
 
-    version = "1"
+    version = "2"
     """Raised when what is measured changes, or asv compares what cannot be compared."""
     params: ClassVar[Sequence[Sequence[Any]]] = ()
     """Values of `build`'s parameters; every combination is timed."""
@@ -105,7 +115,8 @@ class Benchmark(ABC):
         """
 
     def setup(self, *values: Any) -> None:
-        """Build, for asv; what a commit lacks is `n/a`."""
+        """Build, for asv, in a process of its own; what a commit lacks is `n/a`."""
+        keep_memory()
         try:
             self.case = self.build(*values)
         except (ImportError, AttributeError) as error:

@@ -8,7 +8,7 @@ from benchmarks.benchmark import Benchmark, Case, find
 class PathfinderImages(Benchmark):
     """The first images of the seeds 0 on: 128 of 32 pixels, 64 of 128, 32 of 512."""
 
-    version = "2"
+    version = "3"
     params = ((32, 128, 512), (1, 2))
     compared = "processes"
 

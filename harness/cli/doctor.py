@@ -54,6 +54,7 @@ def findings(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
     yield Finding("ok", "packages", ", ".join(f"{k} {v}" for k, v in facts["packages"].items()))
     gib = facts["ram_bytes"] / 2**30
     yield Finding("ok", "machine", f"{facts['processor']}, {facts['cores']} cores, {gib:.0f} GiB")
+    yield Finding("ok", "allocator", facts["allocator"])
     yield from torch_findings()
     yield from map(stated, entry_points(group=FACTS))
     development = (CHECKOUT / "tests").is_dir() and (CHECKOUT / "Makefile").is_file()

@@ -72,6 +72,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     planned: Planned
     plugins: list[str]
     limits: Limits
+    keeps_memory: bool = True
+    """Whether the child's allocator keeps what is freed, which is faster and takes more memory."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -102,7 +104,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     partial: Partial | None = None
     """Put together by the parent, from that and from the progress that it was told of."""
     conditions: dict[str, Any] = {}
-    """Threads, and the load before and after, as the child saw them."""
+    """Threads, allocator, and the load before and after, as the child saw them."""
 
 
 Event = Progress | Result

@@ -173,12 +173,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """The machine and the torch that it was made with, in a few words.
 
-        What is timed or weighed is compared on one place only.
+        What is timed or weighed is compared on one place only. The allocator belongs to it; records
+        that do not name theirs are of glibc's as it comes, and so are those that say `glibc`.
         """
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
         threads = self.machine.get("threads", cores)  # a run that never started has none yet
-        return f"{processor}, {cores} cores, {threads} threads, torch {torch}"
+        known = f"{processor}, {cores} cores, {threads} threads, torch {torch}"
+        allocator = self.machine.get("allocator", "glibc")
+        return known if allocator == "glibc" else f"{known}, allocator {allocator}"
 
     @property
     def interference(self) -> Interference | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.measure import control_group
+from harness.measure import allocator, control_group
 
 PACKAGES = ("ssm-bench", "torch", "numpy", "lightning-fabric", "xformers", "mlxtend")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -31,6 +31,7 @@ def facts() -> dict[str, Any]:
         "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.processor()),
         "cores": cores(),
         "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+        "allocator": allocator.expected(),
         "ram_bytes": int(min(psutil.virtual_memory().total, control_group.memory_bytes())),
     }
 

@@ -1,12 +1,11 @@
 """Peak memory of a call, in a pass of its own after the timing.
 
 On Linux the peak is `VmHWM` after writing 5 to `clear_refs`: unlike `ru_maxrss` it is not
-inherited from a parent, and unlike a sampling thread it misses no spike. glibc keeps freed memory,
-which hides the peaks of later calls; small malloc thresholds make it give memory back, at a price
-in time, so nothing is timed in a process after its memory pass.
+inherited from a parent, and unlike a sampling thread it misses no spike. Memory that the allocator
+keeps hides the peaks of later calls, so here it gives it back, at a price in time: nothing is timed
+in a process after its memory pass.
 """
 
-import ctypes
 import gc
 import resource
 import sys
@@ -14,20 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.core.record import Memory
+from harness.measure.allocator import give_back
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-SMALL = 64 * 1024
 PROC = Path("/proc/self")
 
 
 def peak(call: Callable[[], object]) -> Memory:
-    """Call once and return the peak.
+    """Call twice and return the peak of the second call.
+
+    What the first leaves behind, such as gradients, has pages of its own, which go when the second
+    frees it.
 
     Args:
         call: What is weighed; it should have run before, so that lazy set-up is not counted.
     """
+    give_back()
+    call()
     gc.collect()
-    return_freed_memory()
+    give_back()
     before = resident()
     if not clear_peak():
         return fallback_peak(call)
@@ -48,17 +51,6 @@ def max_resident() -> int:
     """Return the highest resident size of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def return_freed_memory() -> None:
-    """Make glibc hand freed memory back to the system, now and from now on."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return
-    libc.mallopt(M_MMAP_THRESHOLD, SMALL)
-    libc.mallopt(M_TRIM_THRESHOLD, SMALL)
-    libc.malloc_trim(0)
 
 
 def clear_peak() -> bool:

@@ -32,7 +32,7 @@ from harness.core.record import Measured, digests
 from harness.core.seeding import scope, stream
 from harness.core.traces import place, trace
 from harness.costs.frontier import SETTLING
-from harness.measure import memory
+from harness.measure import allocator, memory
 from harness.measure.clock import Samples, now, sample
 from harness.measure.device import peak, synchronizer
 from harness.measure.flops import flops
@@ -160,6 +160,7 @@ def in_precision(network: Network, precision: str, device: str) -> None:
 def run(job: Job, send: Send) -> Result:
     """Do a job; every exception becomes an outcome here and nowhere else."""
     before = conditions()
+    hands_out = allocator.keep() if job.keeps_memory else allocator.allocator()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
     torch.set_num_interop_threads(1)
     try:
@@ -176,8 +177,13 @@ def run(job: Job, send: Send) -> Result:
         result = Result(outcome="skipped", reason=str(error))
     except Exception as error:
         result = failure(error, job)
-    threads = torch.get_num_threads()
-    state = {**code(), "threads": threads, "before": before, "after": conditions()}
+    state = {
+        **code(),
+        "threads": torch.get_num_threads(),
+        "allocator": hands_out,
+        "before": before,
+        "after": conditions(),
+    }
     return replace(result, conditions=state)
 
 

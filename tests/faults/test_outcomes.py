@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.core.config import Limits, Protocol, RunSpec
+from harness.measure.allocator import expected
 from harness.results.store import Store
 from harness.runner.sweep import Sweep, perform, plan
 
@@ -160,3 +161,9 @@ def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(planned, tmp_pa
 
     assert outcome == "killed"
     assert "SIGKILL" in reason
+
+
+def test_a_record_says_what_handed_out_memory(unlimited):
+    machine = unlimited[1]["none", 0].record.machine
+
+    assert machine["allocator"] == expected()

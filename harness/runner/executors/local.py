@@ -2,7 +2,8 @@
 
 The parent enforces the limits: it waits for the child's lines without spinning, looks at its memory
 a few times a second, and ends its whole process group when a limit is passed. The child's own limit
-on address space makes most large allocations fail before that, with a better story to tell.
+on address space makes most large allocations fail before that, with a better story to tell. A run
+that finds too little memory is done once more by a child that keeps none of what it frees.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
 from harness.core.traces import last_lines
-from harness.measure import control_group, memory
+from harness.measure import allocator, control_group, memory
 from harness.measure.clock import now
 from harness.measure.machine import pinned_environment, python
 
@@ -44,6 +45,15 @@ class LocalExecutor:
 
     def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
         """Do a job and return what became of it, whatever that was."""
+        began = now()
+        result = self.attempt(job, on_progress, began)
+        if result.outcome == "out-of-memory" and keeps(job):
+            again = self.attempt(replace(job, keeps_memory=False), on_progress, began)
+            return again if again.outcome not in {"out-of-memory", "timed-out"} else result
+        return result
+
+    def attempt(self, job: Job, on_progress: Callable[[Progress], None], began: float) -> Result:
+        """Do a job once; its time counts from when the first attempt began."""
         killed = control_group.killed()
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
@@ -59,7 +69,7 @@ class LocalExecutor:
                     assert child.stdin is not None
                     child.stdin.write(codec.encode(job))
                     child.stdin.close()
-                result = read_events(child, job, on_progress)
+                result = read_events(child, job, on_progress, began)
             finally:
                 terminate(child)
             said = last_words(errors)
@@ -69,12 +79,20 @@ class LocalExecutor:
             return replace(result, traceback=said) if stopped else result
 
 
+def keeps(job: Job) -> bool:
+    """Say whether a job's child keeps memory that another would give back."""
+    return job.keeps_memory and allocator.expected() != allocator.allocator()
+
+
 def read_events(
-    child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[Progress], None]
+    child: subprocess.Popen[bytes],
+    job: Job,
+    on_progress: Callable[[Progress], None],
+    start: float,
 ) -> Result | None:
     """Read the child's lines until its result, its end, or a limit; None if it died silently."""
     assert child.stdout is not None
-    start, rest = now(), b""
+    rest = b""
     while True:
         left = job.limits.timeout_s - (now() - start) if job.limits.timeout_s else None
         exceeded = exceeded_limit(child.pid, job.limits, left)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from harness.core.config import RunSpec
+from harness.core.config import RunSpec, Selector
 from harness.core.messages import Planned, Result
 from harness.core.record import Record, merged
 
@@ -36,3 +36,14 @@ def test_a_record_holds_the_values_of_both_sides_and_those_that_are_added():
 
     assert (record.spec, record.outcome, record.reason) == (spec, "failed", "No luck.")
     assert (record.run_id, record.started) == (spec.run_id, "now")
+
+
+def test_times_and_bytes_of_another_allocator_are_of_another_place():
+    selector, spec = Selector("synthetic/shift"), RunSpec(task="synthetic/shift@1", model="s4d")
+    common = {"run_id": "", "outcome": "ok", "task": selector, "model": Selector("s4d")}
+
+    def place(**machine):
+        return Record(**common, task_version=1, spec=spec, machine=machine).place
+
+    assert place() == place(allocator="glibc"), "older records do not say"
+    assert place(allocator="glibc, memory kept").endswith("allocator glibc, memory kept")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness.measure import memory
+from harness.measure import allocator, memory
 
 MB = 1_000_000
 CHILD = """
@@ -55,7 +55,7 @@ def test_without_proc_and_glibc_sizes_are_unknown_and_peaks_the_systems_own(monk
         raise OSError
 
     monkeypatch.setattr(memory, "PROC", tmp_path / "self")
-    monkeypatch.setattr(memory.ctypes, "CDLL", nothing)
+    monkeypatch.setattr(allocator.ctypes, "CDLL", nothing)
 
     assert memory.resident() == 0
     assert memory.peak(lambda: None).method == "ru_maxrss"
