@@ -15,6 +15,13 @@ from harness.measure import allocator, control_group
 
 PACKAGES = ("ssm-bench", "torch", "numpy", "lightning-fabric", "xformers", "mlxtend")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+SPINS = "1000"
+"""How often a thread of GNU's OpenMP, which torch's wheel brings, looks for work before it sleeps.
+
+Its own 300,000 keep a core busy while a neighbour could use it; see docs/decisions/0019.
+"""
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""What says how OpenMP's threads wait, in the environment in which it is loaded."""
 
 
 @cache
@@ -69,10 +76,18 @@ def python(*words: str) -> list[str]:
 def pinned_environment() -> dict[str, str]:
     """Return the environment of a child whose numerical libraries use every allowed core.
 
+    Its threads spin only for a moment when they wait, unless the environment says how they wait.
     What it writes is UTF-8 in every locale, so no word that a plugin prints can end a run.
     """
     pins = {name: os.environ.get(name, str(cores())) for name in THREADS}
+    if not waiting():
+        pins["GOMP_SPINCOUNT"] = SPINS
     return {**os.environ, **pins, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def waiting() -> str:
+    """Return what the environment says of how OpenMP's threads wait."""
+    return ", ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
 
 
 def available_bytes() -> int:

@@ -16,6 +16,7 @@ FACTS: Mapping[str, str] = {
     "cores": "Cores",
     "ram_bytes": "Memory",
     "threads": "Threads",
+    "waiting": "Threads wait",
     "allocator": "Allocator",
     "load": "Load before a run",
     "selftest": "Instrument self-test",

@@ -37,7 +37,7 @@ from harness.measure.clock import Samples, now, sample
 from harness.measure.device import peak, synchronizer
 from harness.measure.flops import flops
 from harness.measure.interference import quietest
-from harness.measure.machine import code, conditions, cores
+from harness.measure.machine import code, conditions, cores, waiting
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
@@ -181,6 +181,7 @@ def run(job: Job, send: Send) -> Result:
         **code(),
         "threads": torch.get_num_threads(),
         "allocator": hands_out,
+        "waiting": waiting(),
         "before": before,
         "after": conditions(),
     }

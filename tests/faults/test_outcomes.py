@@ -13,6 +13,7 @@ import pytest
 
 from harness.core.config import Limits, Protocol, RunSpec
 from harness.measure.allocator import expected
+from harness.measure.machine import SPINS, waiting
 from harness.results.store import Store
 from harness.runner.sweep import Sweep, perform, plan
 
@@ -163,7 +164,8 @@ def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(planned, tmp_pa
     assert "SIGKILL" in reason
 
 
-def test_a_record_says_what_handed_out_memory(unlimited):
+def test_a_record_says_what_handed_out_memory_and_how_threads_waited(unlimited):
     machine = unlimited[1]["none", 0].record.machine
 
     assert machine["allocator"] == expected()
+    assert machine["waiting"] == (waiting() or f"GOMP_SPINCOUNT={SPINS}")

@@ -77,3 +77,13 @@ def test_children_get_their_threads_from_the_environment(monkeypatch):
 
     assert pinned["OMP_NUM_THREADS"] == "1"
     assert "MKL_NUM_THREADS" in pinned
+
+
+def test_children_spin_for_a_moment_only_unless_the_environment_says_how_they_wait(monkeypatch):
+    for name in machine.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    assert machine.pinned_environment()["GOMP_SPINCOUNT"] == machine.SPINS
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert machine.waiting() == "OMP_WAIT_POLICY=active"
+    assert "GOMP_SPINCOUNT" not in machine.pinned_environment()
