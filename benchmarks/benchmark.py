@@ -89,6 +89,8 @@ class Benchmark(ABC):
 
     version = "2"
     """Raised when what is measured changes, or asv compares what cannot be compared."""
+    timed = True
+    """Whether it is timed, with memory that is kept, and not weighed."""
     params: ClassVar[Sequence[Sequence[Any]]] = ()
     """Values of `build`'s parameters; every combination is timed."""
     param_names: ClassVar[list[str]]
@@ -116,7 +118,8 @@ class Benchmark(ABC):
 
     def setup(self, *values: Any) -> None:
         """Build, for asv, in a process of its own; what a commit lacks is `n/a`."""
-        keep_memory()
+        if self.timed:
+            keep_memory()
         try:
             self.case = self.build(*values)
         except (ImportError, AttributeError) as error:

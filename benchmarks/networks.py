@@ -60,6 +60,7 @@ class PeakMemory(Benchmark):
     asv's own `peakmem_` counts the interpreter and torch, 200 MB in which a small model vanishes.
     """
 
+    timed = False
     params = (models(),)
     unit = "bytes"
 
