@@ -37,33 +37,36 @@ def report(
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(help="A model, or a folder of results.")],
+    a: Annotated[str, typer.Argument(help="A model, a folder of results, or REVISION:FOLDER.")],
     b: Annotated[str, typer.Argument(help="What is compared with it.")],
     results: Results = LOCAL,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="Share by which B may be worse than A.")
-    ] = 0.05,
+    fail_on: Annotated[
+        str, typer.Option(help="How much worse B may be: points of a score, or shares.")
+    ] = "score:-5%,time:+5%,memory:+5%",
     json: AsJson = False,
 ) -> None:
-    """Compare two models, or two folders of results; exit 1 if B is worse beyond noise."""
+    """Compare models, folders, or git revisions; exit 1 if B is worse, 2 if nothing can be said."""
     from harness.cli.terminal import Terminal
     from harness.core import codec
     from harness.report import print_comparison
     from harness.results.compare import compare as compared
-    from harness.results.compare import gate, sides
+    from harness.results.compare import sides
+    from harness.results.gate import gate, parse_allowances
 
+    allowed = parse_allowances(fail_on)
     first, second = sides(a, b, results)
     damaged = tell_faults(*dict.fromkeys((first.store, second.store)))
     comparison = compared(first.records, second.records)
-    worse = gate(comparison, tolerance)
+    verdict = gate(comparison, allowed)
     if json:
-        typer.echo(codec.encode({"comparison": comparison, "worse": worse}))
+        typer.echo(codec.encode({"comparison": comparison, "verdict": verdict}))
     else:
         console = Terminal()
         print_comparison(comparison, (a, b), console)
-        better = f"Nothing is worse by more than {tolerance:.0%} and noise."
-        console.print("\n".join(worse) or better, highlight=False, markup=False)
-    sys.exit(1 if worse or damaged else 0)
+        told = [*verdict.failed, *filter(None, [verdict.unjudged])]
+        better = f"Nothing is worse beyond {fail_on} and noise."
+        console.print("\n".join(told) or better, highlight=False, markup=False)
+    sys.exit(verdict.code or (1 if damaged else 0))
 
 
 @app.command()

@@ -71,6 +71,37 @@ def run(
     sys.exit(show_sweep(sweep, plan(sweep), json))
 
 
+@app.command()
+def ab(
+    a: Annotated[str, typer.Argument(help="A model, such as s4d.")],
+    b: Annotated[str, typer.Argument(help="The model that is measured beside it.")],
+    tasks: Annotated[list[str], typer.Argument(help="What is measured; trainings work, too.")],
+    rounds: Annotated[int, typer.Option(min=2, help="Processes of each model and length.")] = 5,
+    protocol: Annotated[str, typer.Option(help="Change the protocol: 'batch=16'.")] = "",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    results: Results = LOCAL / "ab",
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Measure two models in turns, A B B A, each time in a new process, and compare them."""
+    from harness.cli.progress import show_sweep
+    from harness.cli.terminal import Terminal
+    from harness.report import print_comparison
+    from harness.results.compare import compare, sides
+    from harness.runner.sweep import Sweep, in_turns, plan
+
+    runs = in_turns(tasks, (a, b), rounds=rounds, device=device, plugins=tuple(plugin))
+    changes = parse_options(protocol)
+    Protocol().changed(changes)
+    sweep = Sweep(
+        runs=runs, results=str(results), plugins=tuple(plugin), changes=changes, again=True
+    )
+    code = show_sweep(sweep, plan(sweep), json=False)
+    if code == 0:
+        first, second = sides(a, b, results)
+        print_comparison(compare(first.records, second.records), (a, b), Terminal())
+    sys.exit(code)
+
+
 def parse_bytes(text: str) -> int:
     """Read a size such as `6G`, `512M` or `1000000`, in powers of 1024.
 

@@ -1,4 +1,4 @@
-"""Compares two sets of records, run by run, and says what got worse. No torch.
+"""Compares two sets of records, run by run. No torch.
 
 Two models of one folder are paired by task and seed; two folders by task, model and seed. Only runs
 that were asked the same under the same protocol are pairs, so a difference has one cause. Their
@@ -18,10 +18,12 @@ from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
 from harness.results.newest import newest
+from harness.results.revisions import extracted, is_revision
 from harness.results.statistics import (
     Interval,
     adjusted,
     mean_interval,
+    p_above_zero,
     resampled_medians,
     sign_flip_p_value,
 )
@@ -50,6 +52,8 @@ class ScoreChange:
     """Raised for all tasks of the comparison: of those below 0.05 one in twenty is by chance."""
     effect: float | None
     """Mean difference over its standard deviation (Cohen's d of pairs); None where that is 0."""
+    p_worse: float
+    """Of B being no worse, one-sided: Student's t over pairs; of one pair, normal over examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,8 @@ class Ratio:
     value: float
     interval: Interval | None
     """95 %: over pairs, of one pair over resampled times; None where one pair has no samples."""
+    p_worse: float
+    """Of B costing no more, one-sided, in the same way; 0 or 1 of one pair without samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +153,10 @@ class Side:
 
 
 def sides(a: str, b: str, results: Path) -> tuple[Side, Side]:
-    """Return the records of two sides, each a model in `results` or a folder of results.
+    """Return the records of two sides, each a model in `results`, or a folder of results.
 
-    A name is a model's if there is one of it; a folder beside it is written as a path (`./s4d`).
+    A name is a model's if there is one of it; a folder beside it is written as a path (`./s4d`), a
+    folder at a git revision as `REVISION:PATH`.
 
     Raises:
         SpecError: A side is neither.
@@ -158,25 +165,10 @@ def sides(a: str, b: str, results: Path) -> tuple[Side, Side]:
     return _side(a, store), _side(b, store)
 
 
-def gate(comparison: Comparison, tolerance: float) -> list[str]:
-    """Say what got worse in B, a sentence each; an empty list is a pass.
-
-    Args:
-        comparison: B against A.
-        tolerance: The share of A's value by which B may be worse. A change must also be beyond
-            noise: its interval must exclude no change.
-    """
-    if not comparison.changes:
-        return ["No run of A and B is common, and no data is no pass; run the same tasks for both."]
-    if comparison.empty and not comparison.broken:
-        return [f"Nothing of A and B may be compared, and no data is no pass. {comparison.note}"]
-    return [
-        *comparison.broken,
-        *(sentence for change in comparison.changes for sentence in _worse(change, tolerance)),
-    ]
-
-
 def _side(name: str, store: Store) -> Side:
+    if is_revision(name):
+        other = Store(extracted(name))
+        return Side(other, other.records())
     folder, records = Path(name).is_dir(), store.records()
     written_as_path = name != Path(name).name  # `./s4d`, `s4d/`, `results/before`, `..`
     if not (folder and (written_as_path or NAME.fullmatch(name) is None)):
@@ -249,11 +241,14 @@ def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:
     scores = [(old.score, new.score) for old, new in runs]
     differences = [new - old for old, new in scores]
     first, second = runs[0]
+    losses = [-d if first.higher_is_better else d for d in differences]
     if len(runs) > 1:
         interval, spread = mean_interval(differences), stdev(differences)
+        p_worse = p_above_zero(losses)
     else:
-        halves = [(high - low) / 2 for low, high in (first.interval, second.interval)]
-        interval, spread = _around(differences[0], math.hypot(*halves)), 0.0
+        half = math.hypot(*((high - low) / 2 for low, high in (first.interval, second.interval)))
+        interval, spread = _around(differences[0], half), 0.0
+        p_worse = p_above_zero(losses, half)
     return ScoreChange(
         metric=first.metric,
         higher_is_better=first.higher_is_better,
@@ -263,6 +258,7 @@ def _score_change(pairs: Sequence[tuple[Record, Record]]) -> ScoreChange | None:
         interval=interval,
         p_value=sign_flip_p_value(differences) if len(runs) > 1 else None,
         effect=mean(differences) / spread if spread else None,
+        p_worse=p_worse,
     )
 
 
@@ -285,7 +281,8 @@ def _time_ratio(times: Sequence[tuple[list[float], list[float]]]) -> Ratio | Non
     rng = np.random.default_rng(0)
     old, new = (resampled_medians(samples, rng) for samples in times[0])
     low, high = np.quantile(new / old, (0.025, 0.975))
-    return Ratio(value=ratio.value, interval=(float(low), float(high)))
+    no_more = float(np.mean(new <= old))
+    return Ratio(value=ratio.value, interval=(float(low), float(high)), p_worse=no_more)
 
 
 def _ratio(ratios: Sequence[float]) -> Ratio | None:
@@ -295,22 +292,7 @@ def _ratio(ratios: Sequence[float]) -> Ratio | None:
     logs = [math.log(ratio) for ratio in ratios]
     low, high = mean_interval(logs) if len(logs) > 1 else (None, None)
     interval = (math.exp(low), math.exp(high)) if low is not None and high is not None else None
-    return Ratio(value=math.exp(mean(logs)), interval=interval)
-
-
-def _worse(change: Change, tolerance: float) -> Iterable[str]:
-    """Yield a sentence for everything that got worse by more than is tolerated."""
-    where = f"{change.model} on {change.task}"
-    score = change.score
-    if score is not None:
-        sign = -1 if score.higher_is_better else 1
-        loss, best = sign * score.difference, min(sign * end for end in score.interval)
-        if loss > tolerance * abs(score.mean_a) and best > 0:
-            yield f"{where}: {score.metric} went from {score.mean_a:.4g} to {score.mean_b:.4g}."
-    for name, ratio in (("time", change.seconds), ("peak memory", change.peak_bytes)):
-        settled = ratio is not None and (ratio.interval is None or ratio.interval[0] > 1)
-        if ratio is not None and settled and ratio.value > 1 + tolerance:
-            yield f"{where}: {name} grew to {ratio.value:.2f} times what it was."
+    return Ratio(value=math.exp(mean(logs)), interval=interval, p_worse=p_above_zero(logs))
 
 
 def _samples(record: Record) -> list[float]:

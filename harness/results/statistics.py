@@ -15,10 +15,12 @@ from scipy.stats import (
     bootstrap,
     false_discovery_control,
     friedmanchisquare,
+    norm,
     permutation_test,
     rankdata,
     studentized_range,
 )
+from scipy.stats import t as student
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
@@ -88,6 +90,24 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
         rng=np.random.default_rng(0),
     )
     return float(test.pvalue)
+
+
+def p_above_zero(values: Sequence[float], half: float | None = None) -> float:
+    """Return the one-sided p-value of a mean that is not above 0.
+
+    Args:
+        values: By Student's t over them. Where they do not differ there is no doubt.
+        half: Half of the 95 % interval that the one value has from elsewhere; then by the normal
+            distribution.
+    """
+    middle, scale = mean(values), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    if half is not None:
+        scale = half / float(norm.ppf(0.975))
+    if scale == 0:
+        return 0.0 if middle > 0 else 1.0
+    if half is not None:
+        return float(norm.sf(middle / scale))
+    return float(student.sf(middle / scale * len(values) ** 0.5, len(values) - 1))
 
 
 def average_ranks(scores: Floats) -> Floats:

@@ -111,6 +111,39 @@ def requests(
     )
 
 
+def in_turns(
+    tasks: Iterable[str],
+    models: tuple[str, str],
+    *,
+    rounds: int,
+    device: str = "cpu",
+    plugins: tuple[str, ...] = (),
+) -> tuple[RunSpec, ...]:
+    """Return the runs of two models, one beside the other, in the order A B B A, a seed a round.
+
+    What drifts while they are measured, such as a processor that gets warm, then meets both alike.
+
+    Args:
+        tasks: As `requests` takes them.
+        models: A and B.
+        rounds: How often each is measured.
+        device: Of every run.
+        plugins: Files that hold further plugins.
+
+    Raises:
+        SpecError: A pattern matches nothing.
+    """
+    tasks = tuple(tasks)
+    return tuple(
+        run
+        for seed in range(rounds)
+        for task in tasks
+        for run in requests(
+            [task], models[:: 1 - 2 * (seed % 2)], seeds=[seed], device=device, plugins=plugins
+        )
+    )
+
+
 def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[RunSpec, ...]:
     """Return the runs of a preset, each for other seeds if they are given.
 

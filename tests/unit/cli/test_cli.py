@@ -52,6 +52,8 @@ def ssm_bench(*words, capsys=None):
         (("report", "--results", "nowhere"), "There are no records in 'nowhere'"),
         (("publish", "--results", "nowhere"), "There are no records in 'nowhere'"),
         (("compare", "s4d", "dlr", "--results", "nowhere"), "nowhere"),
+        (("compare", "s4d", "dlr", "--fail-on", "time:-5%"), "time gets worse with +"),
+        (("compare", "no-such:results", "dlr"), "names no folder at a git revision"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence_with_code_2(words, said, capfd):
@@ -95,7 +97,18 @@ def test_a_broken_plugin_is_listed_with_its_error_and_the_others_stay(tmp_path, 
 def test_help_names_every_verb(capsys):
     _, out, _ = ssm_bench("--help", capsys=capsys)
 
-    for verb in ("list", "run", "report", "compare", "check", "cite", "new", "doctor", "publish"):
+    for verb in (
+        "list",
+        "run",
+        "ab",
+        "report",
+        "compare",
+        "check",
+        "cite",
+        "new",
+        "doctor",
+        "publish",
+    ):
         assert verb in out
 
 

@@ -84,7 +84,23 @@ def test_compare_exits_with_1_if_the_second_is_worse_and_with_0_if_it_is_not(ver
 
     assert (worse, better) == (1, 0)
     assert "lstm against s4d" in told
-    assert at_ease.endswith("Nothing is worse by more than 5% and noise.\n")
+    assert at_ease.endswith("Nothing is worse beyond score:-5%,time:+5%,memory:+5% and noise.\n")
+
+
+def test_compare_exits_with_2_if_nothing_could_be_judged_and_says_why(verb, tmp_path):
+    folder = stored(tmp_path, scored(0.9, seed=0), scored(0.9, model="lstm", seed=1))
+
+    code, told = verb("compare", "s4d", "lstm", "--results", folder)
+
+    assert code == 2
+    assert "Nothing could be judged. No run of A and B is common" in told
+
+
+def test_a_limit_that_is_not_exceeded_is_no_failure(verb, two_models):
+    code, told = verb("compare", "s4d", "lstm", "--results", two_models, "--fail-on", "score:-99")
+
+    assert code == 0
+    assert told.endswith("Nothing is worse beyond score:-99 and noise.\n")
 
 
 def test_compare_as_json_is_for_scripts(verb, two_models):
@@ -92,7 +108,7 @@ def test_compare_as_json_is_for_scripts(verb, two_models):
 
     told = json.loads(out)
     assert code == 1
-    assert len(told["comparison"]["changes"]) == len(told["worse"]) == 1
+    assert len(told["comparison"]["changes"]) == len(told["verdict"]["failed"]) == 1
 
 
 def test_publish_counts_what_it_adds_and_draws_the_tables(verb, tmp_path):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from harness.results.compare import compare, gate
 from harness.results.statistics import (
     MANY,
     SOME,
@@ -13,9 +12,9 @@ from harness.results.statistics import (
     friedman_p_value,
     mean_interval,
     median_interval,
+    p_above_zero,
     share_interval,
 )
-from tests.unit.report.made_records import scored
 
 TRIES = 600
 
@@ -96,11 +95,10 @@ def test_equal_models_are_seldom_called_apart():
     assert friedman_p_value(np.tile([3.0, 2.0, 1.0], (8, 1))) < 0.01
 
 
-def test_the_gate_seldom_fails_two_equal_sides():
-    rng = np.random.default_rng(5)
+def test_a_mean_above_zero_by_chance_is_as_rare_as_its_p_value_says():
+    rng = np.random.default_rng(6)
+    found = [p_above_zero(rng.normal(size=4).tolist()) < 0.05 for _ in range(TRIES)]
 
-    def side(model):
-        return [scored(float(rng.normal(0.7, 0.05)), model=model, seed=seed) for seed in range(5)]
-
-    failed = [bool(gate(compare(side("s4d"), side("s4d")), 0.0)) for _ in range(TRIES)]
-    assert share_of(failed) < 0.06
+    assert 0.02 < share_of(found) < 0.08
+    assert p_above_zero([1.96], half=1.96) == pytest.approx(0.025, abs=1e-4)
+    assert (p_above_zero([0.1, 0.1]), p_above_zero([0.0]), p_above_zero([-1.0])) == (0, 1, 1)

@@ -10,7 +10,7 @@ from harness.data.fetch import missing
 from harness.plugins.loading import load_task
 from harness.plugins.registry import registry
 from harness.runner.planning import plan
-from harness.runner.sweep import preset_runs, requests
+from harness.runner.sweep import in_turns, preset_runs, requests
 
 
 def planned(*runs, plugins=(), **changes):
@@ -171,3 +171,18 @@ def test_a_device_that_is_not_here_is_refused_before_anything_runs(monkeypatch):
         [],
         "There is no CUDA device here that torch can use; leave out --device cuda.",
     )
+
+
+def test_two_models_are_measured_in_turns():
+    runs = in_turns(["scaling/train", "scaling/decode"], ("s4d", "dlr"), rounds=2)
+
+    assert [(run.seed, run.task.name[8:], run.model) for run in runs] == [
+        (0, "train", "s4d"),
+        (0, "train", "dlr"),
+        (0, "decode", "s4d"),
+        (0, "decode", "dlr"),
+        (1, "train", "dlr"),
+        (1, "train", "s4d"),
+        (1, "decode", "dlr"),
+        (1, "decode", "s4d"),
+    ]
