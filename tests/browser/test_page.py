@@ -67,7 +67,7 @@ def test_the_page_asks_for_itself_and_nothing_else(visit, address):
 
 def test_every_figure_is_drawn(visit):
     widths = visit.page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
-    assert len(widths) == 4
+    assert len(widths) == 7
     assert min(widths) > 300
 
 
