@@ -15,7 +15,8 @@ Range Arena. The words are the arena's where it has any, else the script's or th
     pivot        the pixel a margin before a dash, around which the dash may turn
     candidates   the pixels around a pivot at which the dash may end, each with a weight
     continuity   how straight paths are: the larger, the less candidates beside the course weigh
-    mask         the pixels of a dash and its margin, which no other mask may overlap
-    dilated      a mask and all around it within a margin, where no other dash may end
+    cover        how much of each pixel a dash and its margin cover
+    mask         the pixels that are covered nearly whole, which no other mask may overlap
+    dilated      the largest cover within a margin; where it is large, no other dash may end
     raster       a small picture around the pixel that a dash or a disc is placed at
 """

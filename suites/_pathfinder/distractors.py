@@ -8,6 +8,7 @@ from typing import final, no_type_check
 import numpy as np
 
 from suites._pathfinder.long_paths import TRIALS
+from suites._pathfinder.raster import COVERED, FULL
 from suites._pathfinder.tables import DEGREES, Tables
 
 TIP_TRIALS = 256
@@ -37,8 +38,9 @@ class Canvas:
     def __init__(self, tables: Tables, draw: Callable[[], float]) -> None:
         self.tables, self.grid, self.style = tables, tables.grid, tables.grid.style
         self.draw = draw
-        self.masked = ~tables.inside.reshape(self.grid.width, self.grid.width)
-        self.dilated = tables.border.reshape(self.masked.shape).copy()
+        square = self.grid.width, self.grid.width
+        self.covered = np.where(tables.inside, 0, FULL).astype(np.uint8).reshape(square)
+        self.dilated = np.where(tables.border, FULL, 0).astype(np.uint8).reshape(square)
 
     def distractors(self) -> list[Distractor]:
         """Draw short paths where room is left."""
@@ -48,17 +50,16 @@ class Canvas:
     def enter(self, tip: int, orientation: int) -> None:
         """Enter the masks of a dash."""
         dash, around = self.tables.dashes[orientation], self._around(tip)
-        self.masked[around] |= dash.mask
-        self.dilated[around] |= dash.dilated
+        np.maximum(self.covered[around], dash.cover, out=self.covered[around])
+        np.maximum(self.dilated[around], dash.dilated, out=self.dilated[around])
 
     def fits(self, tip: int, orientation: int) -> bool:
         """Tell whether the mask of a dash overlaps nothing."""
-        overlap = self.masked[self._around(tip)] & self.tables.dashes[orientation].mask
-        return not overlap.any()
+        return bool((self.covered[self._around(tip)] <= self.tables.dashes[orientation].room).all())
 
     def crowded(self) -> bool:
         """Tell whether less than one pixel in a hundred is free."""
-        free = self.masked.size - np.count_nonzero(self.masked)
+        free = np.count_nonzero(self.covered < COVERED)
         return bool(free < 0.01 * self.style.size**2)
 
     def tip(self, orientation: int) -> int | None:
@@ -78,7 +79,7 @@ class Canvas:
         tables, last = self.tables, path.orientations[-1]
         pivot = path.pivot + int(tables.pivot[last])
         ends = pivot + tables.ends[:, last]
-        sums = np.where(self.dilated.take(ends), 0, tables.weights[:, last]).cumsum().tolist()
+        sums = ((FULL - self.dilated.take(ends)) * tables.weights[:, last]).cumsum().tolist()
         for _ in range(TRIALS if sums[-1] else 0):
             chosen = bisect(sums, self.draw() * sums[-1])
             tip, orientation = int(ends[chosen]), int(tables.turned[chosen, last])
@@ -96,10 +97,12 @@ class Canvas:
         return slice(row - half, row + half + 1), slice(column - half, column + half + 1)
 
     def _distractor(self) -> Distractor | None:
-        before = self.masked.copy(), self.dilated.copy()
+        before = self.covered.copy(), self.dilated.copy()
         for _ in range(0 if self.crowded() else PATH_TRIALS):
             orientation = int(self.draw() * len(DEGREES))
-            tip = self.tip(orientation)
+            least, beyond = self.style.openings
+            found = least <= DEGREES[orientation] < beyond
+            tip = self.tip(orientation) if found else None
             if tip is None:
                 continue
             start = tip - int(self.tables.back[orientation])
@@ -107,5 +110,5 @@ class Canvas:
             if all(self.extended(path) for _ in range(self.style.distractor - 1)):
                 self.enter(path.tips[-1], path.orientations[-1])
                 return path
-            self.masked[:], self.dilated[:] = before
+            self.covered[:], self.dilated[:] = before
         return None

@@ -1,8 +1,8 @@
 """Draws whole Pathfinder images, each from a seed of its own, with a record of what is in them.
 
 The algorithm is that of the public script, as this project's notes describe it. Where it differs:
-displacements are rounded to the nearest pixel, not up. A pixel is masked or not, where the script
-has shades: from 0.9 of a cover on for other masks, from half on for ends. The two long paths are
+displacements are rounded to the nearest pixel, not up. For long paths a pixel is masked or not,
+where the script has shades: from 0.9 of a cover on for other masks, from half on for ends. They are
 kept off each other's newest dash, which the script forgets; 8 to 10 % of the images at 64 and 128
 had paths that cross. A distractor looks for room at random pixels, not at all of them.
 

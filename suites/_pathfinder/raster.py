@@ -16,18 +16,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import grey_dilation
 
 from suites._pathfinder.style import Style
 
 EDGE = 1e-6
-"""Widens every shape, so that no pixel's fate hangs on the last bit of a sine."""
+"""Added before rounding, so that no pixel's shade hangs on the last bit of a sine."""
 FULL = 255
 SUPPORT = 3
 """How many pixels away Lanczos looks; as much is drawn around a shape and cut off again."""
-COVERED, HALF_COVERED = 0.9 * FULL, 0.5 * FULL
-"""Two pixels covered this much come to 1.8, the published bound for an overlap; no dash ends within
-a margin of one that is half covered."""
+BOUND = 9 * FULL * 2 // 10
+"""Masks overlap where they come to this together: the published 1.8."""
+COVERED, HALF_COVERED = BOUND / 2, FULL / 2
+"""Where long paths grow, a pixel covered this much is masked, and no dash ends within a margin of
+one that is half covered."""
 
 Place = tuple[int, int]
 """Row and column of a pixel."""
@@ -40,28 +42,39 @@ class Dash(NamedTuple):
 
     image: Raster
     """The dash alone at its contrast, with the faint ring that Lanczos draws around it."""
-    cover: Raster
+    cover: UInt8[np.ndarray, "s2 s2"]
     """How much of each pixel the dash and its margin cover."""
-    mask: Bool[np.ndarray, "s2 s2"]
-    dilated: Bool[np.ndarray, "s2 s2"]
+    room: UInt8[np.ndarray, "s2 s2"]
+    """How much of each pixel others may cover."""
+    dilated: UInt8[np.ndarray, "s2 s2"]
+    """The largest cover within a margin."""
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "s2 s2"]:
+        """Return the pixels that no other mask may overlap."""
+        return self.cover >= COVERED
 
 
 def dash(style: Style, margin: int, orientation: float) -> Dash:
-    """Draw a dash, its mask and the mask dilated, the latter two a margin wider on every side."""
+    """Draw a dash, its cover and that dilated, the latter two a margin wider on every side.
+
+    As in the public script, it is a fine pixel longer than its length: both its ends are drawn.
+    """
     y, x = _fine_grid(style.reach(margin) + SUPPORT, style.antialias)
     along = x * cos(orientation) + y * sin(orientation)
     across = y * cos(orientation) - x * sin(orientation)
-    before_or_behind = np.maximum(np.maximum(-along, along - style.dash), 0)
-    beside = np.maximum(np.abs(across) - style.thickness / 2, 0)
-    distance = np.hypot(before_or_behind, beside)
-    cover = _reduced(distance <= margin + EDGE, style.antialias)
-    wide = np.pad(cover, margin)
-    full = _reduced(distance <= EDGE, style.antialias)
+    beyond = np.abs(along - style.dash / 2) - (style.dash + 1 / style.antialias) / 2
+    beside = np.abs(across) - style.thickness / 2
+    inside = np.minimum(np.maximum(beyond, beside), 0)
+    distance = np.hypot(np.maximum(beyond, 0), np.maximum(beside, 0)) + inside
+    cover = np.pad(_reduced(distance - margin, style.antialias), margin)
+    near = np.arange(-margin, margin + 1)
+    full = _reduced(distance, style.antialias)
     return Dash(
         image=((full.astype(int) * style.contrast + 50) // 100).astype(np.uint8),
         cover=cover,
-        mask=wide >= COVERED,
-        dilated=distance_transform_edt(wide < HALF_COVERED) <= margin,
+        room=np.minimum(BOUND - 1 - cover.astype(int), FULL).astype(np.uint8),
+        dilated=grey_dilation(cover, footprint=np.hypot(near[:, None], near) <= margin),
     )
 
 
@@ -69,7 +82,7 @@ def dash(style: Style, margin: int, orientation: float) -> Dash:
 def disc(style: Style) -> Raster:
     """Draw a filled disc."""
     y, x = _fine_grid(ceil(style.disc) + 2 * SUPPORT, style.antialias)
-    return _reduced(np.hypot(y, x) <= style.disc + EDGE, style.antialias)
+    return _reduced(np.hypot(y, x) - style.disc, style.antialias)
 
 
 def composed(size: int, placed: Iterable[tuple[Place, Raster]]) -> Pixels:
@@ -91,8 +104,14 @@ def _fine_grid(
     return fine[:, None], fine[None]
 
 
-def _reduced(filled: Bool[np.ndarray, "fine fine"], antialias: int) -> Raster:
-    side = len(filled) // antialias
-    image = Image.fromarray(np.where(filled, FULL, 0).astype(np.uint8))
+def _reduced(outside: Float[np.ndarray, "fine fine"], antialias: int) -> Raster:
+    """Fill a shape, from how far outside it every fine pixel's centre lies, in pixels.
+
+    What lies on the edge is filled by half: filled whole, a thin dash along the grid, whose two
+    edges run through centres, would be twice as bright as a slanting one.
+    """
+    side = len(outside) // antialias
+    filled = np.clip(0.5 - antialias * outside, 0, 1)
+    image = Image.fromarray(np.floor(FULL * filled + 0.5 + EDGE).astype(np.uint8))
     whole = np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
     return whole[SUPPORT:-SUPPORT, SUPPORT:-SUPPORT]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import final
 
+ANYWHERE = -180, 180
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Style:
     """Dashes of a short path."""
     distractors: int
     """Short paths that are tried; where no room is left, an image has fewer."""
+    openings: tuple[int, int] = ANYWHERE
+    """The directions in which a short path may begin, in degrees from one to below the other."""
     contrast: int = 100
     """Brightness of a dash in percent of a disc's."""
     dotted: bool = False
@@ -47,11 +51,12 @@ class Style:
 LRA = {
     32: Style(
         size=32, disc=1.5, dash=2, thickness=0.5, margins=(1,), seed_distance=7,
-        continuity=1.0, dashes=14, distractor=4, distractors=5,
+        continuity=1.0, dashes=14, distractor=4, distractors=5, openings=(-150, -120),
     ),
     64: Style(
         size=64, disc=2.5, dash=5, thickness=1.0, margins=(1,), seed_distance=12,
         continuity=1.8, dashes=14, distractor=4, distractors=4, contrast=80,
+        openings=(-180, -84),
     ),
     128: Style(
         size=128, disc=3.0, dash=5, thickness=1.5, margins=(2, 3), seed_distance=20,
@@ -67,6 +72,12 @@ LRA = {
 Two readings are ours. The count of distractors goes with 14 dashes, where the public script may
 have kept the count of its easier sets. And all dashes of an image have one contrast: at 32 the
 comments give 2 and 0.75, which are no brightnesses, and are taken as full contrast.
+
+The openings are those in which the public script finds places. It looks for them by OpenCV's
+dilation of what is taken, with the pixels that the dash covers wholly, moved one down and one
+right. Of no pixels the largest is the least number to OpenCV, in every version from 3.4.1 of 2018
+on, and where that is met the script gives the try up. So from each corner of the image one of these
+pixels must lie inside, which small dashes seldom have.
 """
 
 SEGMENTATION = {

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
 from suites._pathfinder.geometry import Grid, candidates, circle
-from suites._pathfinder.raster import Dash, Place, dash
+from suites._pathfinder.raster import HALF_COVERED, Dash, Place, dash
 from suites._pathfinder.style import Style
 
 DEGREES = range(-180, 180)
@@ -82,7 +82,7 @@ def tables_for(style: Style, margin: int) -> Tables:
         inside=_inside(grid, style.padding),
         border=~_inside(grid, style.padding + margin),
         near=_near(grid),
-        dilated=np.stack([_laid(grid, one.dilated) for one in dashes]),
+        dilated=np.stack([_laid(grid, one.dilated >= HALF_COVERED) for one in dashes]),
         corner=top * grid.width + left,
         high=high,
         wide=wide,

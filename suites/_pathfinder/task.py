@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from harness.api import Batch, OneLabel, PregeneratedTask, Protocol, Signal, Split, Tokens, stream
 from suites._pathfinder.image import Picture, pictures
 from suites._pathfinder.pool import Images, images
-from suites._pathfinder.style import Style
+from suites._pathfinder.style import ANYWHERE, LRA, Style
 
 SEEDS = 2**63 - 1
 SMOKE: Mapping[Split, int] = {"train": 32, "validation": 16, "test": 16}
@@ -100,11 +100,24 @@ class JoinedTask(PathfinderTask, ABC):
 
     variant: Literal["s4", "original"] = "s4"
     """Grey values in [0, 1] as real numbers, as in S4's code, or as tokens 0 to 255."""
+    distractors: Literal["as-scripted", "asked"] = "as-scripted"
+    """Short paths: those that the public script comes to, as the released files must have them, or
+    as many as its settings ask for, as far as there is room."""
 
+    size: ClassVar[int]
+    """Height and width."""
     published: ClassVar[Mapping[Split, int]] = {
         "train": 160_000, "validation": 20_000, "test": 20_000,
     }  # fmt: skip
     protocol: ClassVar[Protocol] = Protocol(steps=600, batch=16, width=64, depth=2)
+
+    @property
+    def style(self) -> Style:
+        """That of Long Range Arena at this size."""
+        style = LRA[self.size]
+        if self.distractors == "as-scripted":
+            return style
+        return dataclasses.replace(style, openings=ANYWHERE)
 
     @property
     def inputs(self) -> Signal | Tokens:

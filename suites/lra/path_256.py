@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from suites._pathfinder.style import LRA, Style
 from suites._pathfinder.task import JoinedTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Path256(JoinedTask):
-    """Paths of 14 dashes among 6 of 4, at 256 x 256, on a border of 22 empty pixels."""
+    """Paths of 14 dashes among up to 6 of 4, at 256 x 256, on a border of 22 empty pixels."""
 
-    style: ClassVar[Style] = LRA[256]
+    size: ClassVar[int] = 256
+    version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 64
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.622}

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from suites._pathfinder.style import LRA, Style
 from suites._pathfinder.task import JoinedTask
 from suites.lra._averages import Averages, both
 
@@ -17,12 +16,14 @@ from suites.lra._averages import Averages, both
 @final
 @dataclass(frozen=True, kw_only=True)
 class Pathfinder(JoinedTask):
-    """Paths of 14 dashes among 5 of 4, at 32 x 32."""
+    """Paths of 14 dashes among up to 5 of 4, at 32 x 32."""
 
-    style: ClassVar[Style] = LRA[32]
+    size: ClassVar[int] = 32
+    version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 256
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.515}
 
     def averages(self) -> Averages:
         """Those of the variant, with as many images as were published."""
-        return both(self.variant) if self.sets == "published" else {}
+        as_released = self.sets == "published" and self.distractors == "as-scripted"
+        return both(self.variant) if as_released else {}

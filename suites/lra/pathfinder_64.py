@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from suites._pathfinder.style import LRA, Style
 from suites._pathfinder.task import JoinedTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Pathfinder64(JoinedTask):
-    """Paths of 14 dashes among 4 of 4, at 64 x 64."""
+    """Paths of 14 dashes among up to 4 of 4, at 64 x 64."""
 
-    style: ClassVar[Style] = LRA[64]
+    size: ClassVar[int] = 64
+    version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 64
     shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.570}

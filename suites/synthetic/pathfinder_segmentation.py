@@ -31,6 +31,7 @@ class PathfinderSegmentation(PathfinderTask):
     size: Literal[128, 256, 512] = 128
     """Height and width: 16,384, 65,536 or 262,144 positions."""
 
+    version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 16
     published: ClassVar[Mapping[Split, int]] = {
         "train": 80_000, "validation": 10_000, "test": 10_000,
