@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.ndimage import grey_dilation
 
 from suites._pathfinder.style import Style
 
@@ -27,7 +26,7 @@ SUPPORT = 3
 """How many pixels away Lanczos looks; as much is drawn around a shape and cut off again."""
 BOUND = 9 * FULL * 2 // 10
 """Masks overlap where they come to this together: the published 1.8."""
-COVERED, HALF_COVERED = BOUND / 2, FULL / 2
+COVERED, HALF_COVERED = (BOUND + 1) // 2, (FULL + 1) // 2
 """Where long paths grow, a pixel covered this much is masked, and no dash ends within a margin of
 one that is half covered."""
 
@@ -67,14 +66,14 @@ def dash(style: Style, margin: int, orientation: float) -> Dash:
     beside = np.abs(across) - style.thickness / 2
     inside = np.minimum(np.maximum(beyond, beside), 0)
     distance = np.hypot(np.maximum(beyond, 0), np.maximum(beside, 0)) + inside
-    cover = np.pad(_reduced(distance - margin, style.antialias), margin)
-    near = np.arange(-margin, margin + 1)
+    narrow = _reduced(distance - margin, style.antialias)
+    cover = np.pad(narrow, margin)
     full = _reduced(distance, style.antialias)
     return Dash(
         image=((full.astype(int) * style.contrast + 50) // 100).astype(np.uint8),
         cover=cover,
         room=np.minimum(BOUND - 1 - cover.astype(int), FULL).astype(np.uint8),
-        dilated=grey_dilation(cover, footprint=np.hypot(near[:, None], near) <= margin),
+        dilated=_dilated(narrow, margin),
     )
 
 
@@ -111,7 +110,17 @@ def _reduced(outside: Float[np.ndarray, "fine fine"], antialias: int) -> Raster:
     edges run through centres, would be twice as bright as a slanting one.
     """
     side = len(outside) // antialias
-    filled = np.clip(0.5 - antialias * outside, 0, 1)
-    image = Image.fromarray(np.floor(FULL * filled + 0.5 + EDGE).astype(np.uint8))
+    filled = (FULL + 1) / 2 + EDGE - FULL * antialias * outside
+    image = Image.fromarray(np.clip(filled, 0, FULL).astype(np.uint8))
     whole = np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
     return whole[SUPPORT:-SUPPORT, SUPPORT:-SUPPORT]
+
+
+def _dilated(cover: Raster, margin: int) -> UInt8[np.ndarray, "s2 s2"]:
+    """Lay a cover over itself from everywhere within a margin; scipy's takes thrice as long."""
+    near, side = np.arange(-margin, margin + 1), len(cover)
+    dilated = np.zeros((side + 2 * margin, side + 2 * margin), np.uint8)
+    for top, left in np.argwhere(np.hypot(near[:, None], near) <= margin):
+        below = dilated[top : top + side, left : left + side]
+        np.maximum(below, cover, out=below)
+    return dilated

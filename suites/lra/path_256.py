@@ -20,4 +20,4 @@ class Path256(JoinedTask):
     size: ClassVar[int] = 256
     version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 64
-    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.622}
+    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.642}

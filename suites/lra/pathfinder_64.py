@@ -20,4 +20,4 @@ class Pathfinder64(JoinedTask):
     size: ClassVar[int] = 64
     version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 64
-    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.570}
+    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.518}

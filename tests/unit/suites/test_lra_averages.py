@@ -64,6 +64,7 @@ def test_listops_read_at_its_first_position_counts_as_the_arenas_own() -> None:
         "lra/retrieval[length=1000]",
         "lra/pathfinder",
         "lra/pathfinder[sets=smoke]",
+        "lra/pathfinder[sets=published,distractors=asked]",
         "lra/path-x",
         "lra/pathfinder-64[sets=published]",
         "lra/path-256[sets=published]",
