@@ -12,8 +12,8 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 OPENMP = "-fopenmp"
-PUBLISHED = ("records", "costs")
-"""Folders of `results/` that forecasts are made from, without a checkout too."""
+PUBLISHED = ("records", "costs", "published")
+"""Folders of `results/` that are read without a checkout too; `shipped` says where they are."""
 
 
 class WithPublished(build_py):
@@ -24,7 +24,7 @@ class WithPublished(build_py):
         super().run()
         if not self.editable_mode:
             for name in PUBLISHED:
-                target = Path(self.build_lib, "harness/costs/published", name)
+                target = Path(self.build_lib, "harness/results/packed", name)
                 copytree(Path("results", name), target, dirs_exist_ok=True)
 
 

@@ -28,13 +28,18 @@ def decode(text: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(text, type=kind, dec_hook=_selector)
 
 
-def convert(value: object, kind: type[T]) -> T:
+def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
     """Read a value from what JSON is made of.
+
+    Args:
+        value: Dictionaries, lists, texts and numbers.
+        kind: What it is to become.
+        strict: Whether a number must be one; else it may be text, as in a table.
 
     Raises:
         msgspec.MsgspecError: It is no value of the kind.
     """
-    return msgspec.convert(value, kind, dec_hook=_selector)
+    return msgspec.convert(value, kind, strict=strict, dec_hook=_selector)
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,6 @@ processes are not in the figures.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -19,12 +18,10 @@ from harness.core.record import Record
 from harness.costs.curves import CostCurves, size_of
 from harness.costs.frontier import CALLS, SETTLING, over_budget
 from harness.results.newest import newest
+from harness.results.publish import shipped
 from harness.results.store import Store
 
-PACKED = Path(__file__).with_name("published")
-"""Where a wheel holds what lies in a checkout's `results/`."""
-RESULTS = PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "results"
-PUBLISHED = tuple(str(RESULTS / kind / "v1") for kind in ("records", "costs"))
+PUBLISHED = tuple(str(shipped(kind) / "v1") for kind in ("records", "costs"))
 """The published records, from whatever folder it is asked: of the models that tables compare, and
 of the others, which serve estimates only."""
 

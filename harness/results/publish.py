@@ -1,4 +1,7 @@
-"""Moves reviewed records from a user's results into the versioned ones that the project ships."""
+"""Moves reviewed records from a user's results into the versioned ones that the project ships.
+
+And says where these are.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +12,15 @@ from harness.core.record import Record
 from harness.results.destination import writing
 from harness.results.newest import newest
 from harness.results.store import Store
+
+PACKED = Path(__file__).with_name("packed")
+"""Where a wheel holds what lies in a checkout's `results/`."""
+
+
+def shipped(kind: str) -> Path:
+    """Return the folder of one kind of what the project ships, such as `records`."""
+    results = PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "results"
+    return results / kind
 
 
 class Published(NamedTuple):
