@@ -93,3 +93,40 @@ def publish(
         write(target.records(), drawn, list(map(str, target.faults())))
         typer.echo(f"Tables and figures: {drawn}")
     sys.exit(1 if damaged else 0)
+
+
+@app.command()
+def published(
+    task: Annotated[str, typer.Argument(help="A task or a suite; a paper's own name, too.")],
+    model: Annotated[
+        list[str], typer.Option("-m", "--model", help="A model, ours or a paper's; repeat.")
+    ] = [],  # noqa: B006 - typer reads defaults, and nobody changes this one
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of records to be set beside them.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Print what papers report for a task, the best first, and where it was read."""
+    from harness.cli.terminal import Terminal
+    from harness.core import codec
+    from harness.report import Report, print_published
+    from harness.results.published import chosen, published_costs, published_figures
+    from harness.results.store import Store
+
+    scores, spent = published_figures(), published_costs()
+    every = (*scores, *spent)
+    found, paid = chosen(scores, task, model, every), chosen(spent, task, model, every)
+    if not found and not paid:
+        raise SpecError(
+            f"Nothing is published of {', '.join(model)} on {task!r}; without -m, all there is."
+        )
+    store = Store(results) if results else None
+    damaged = store is not None and tell_faults(store)
+    ours = Report(store.records()).beside if store else []
+    beside = [each for each in ours if each.there in found]
+    if json:
+        rows = (*found, *paid, *(each.flat() for each in beside))
+        typer.echo(b"\n".join(map(codec.encode, rows)))
+    else:
+        print_published(found, paid, beside, Terminal())
+    sys.exit(1 if damaged else 0)

@@ -13,6 +13,14 @@ from harness.report.averages import average_table
 from harness.report.comparison import comparison_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
+from harness.report.literature import (
+    Beside,
+    beside_published,
+    cost_table,
+    figure_tables,
+    literature_csv,
+    literature_table,
+)
 from harness.report.ranks import front_table, rank_table
 from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
@@ -21,6 +29,7 @@ from harness.results.aggregate import Group, comparable_groups
 from harness.results.compare import Comparison
 from harness.results.destination import writing
 from harness.results.newest import Newest, newest
+from harness.results.published import Cost, Figure, published_figures
 from harness.results.ranks import Rows, learned_rows
 
 if TYPE_CHECKING:
@@ -51,6 +60,11 @@ class Report:
         return comparable_groups(self.records)
 
     @cached_property
+    def beside(self) -> list[Beside]:
+        """Scores beside those that papers print."""
+        return beside_published(self.groups, published_figures())
+
+    @cached_property
     def sweeps(self) -> Mapping[str, list[Series]]:
         """Measurements over lengths, by task."""
         return {group.title: series(group) for group in self.groups if group.sweep}
@@ -77,6 +91,7 @@ class Report:
                 evaluation_table(self.groups),
             ],
             "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
+            "Beside the literature": [literature_table(self.beside)],
             "Training": [tables.cost_table(costs)],
             "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
             "Width and state": [size_table(self.records)],
@@ -116,8 +131,20 @@ class Report:
 def print_tables(records: Sequence[Record], console: "Console") -> None:
     """Print the tables that have rows."""
     for found in Report(records).tables().values():
-        for table in found:
-            console.print(formats.for_terminal(table), "")
+        _print(found, console)
+
+
+def print_published(
+    found: Sequence[Figure], paid: Sequence[Cost], beside: Sequence[Beside], console: "Console"
+) -> None:
+    """Print published scores and costs, and what was measured beside them."""
+    made = (*figure_tables(found), cost_table(paid), literature_table(beside))
+    _print([table for table in made if table.rows], console)
+
+
+def _print(found: Sequence[Table], console: "Console") -> None:
+    for table in found:
+        console.print(formats.for_terminal(table), "")
 
 
 def print_comparison(comparison: Comparison, names: tuple[str, str], console: "Console") -> None:
@@ -151,6 +178,7 @@ def write(records: Sequence[Record], folder: Path, left_out: Sequence[str] = ())
         ),
         "scores.csv": formats.scores_csv(report.groups),
         "scaling.csv": formats.scaling_csv(every),
+        "literature.csv": literature_csv(report.beside),
         "report.html": page(report.records, made, drawn, left_out),
     }
     files = {name: text.encode() for name, text in texts.items()}

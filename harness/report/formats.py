@@ -72,7 +72,7 @@ def scores_csv(groups: Iterable[Group]) -> str:
                 for end, value in zip(("low", "high"), interval or (None, None), strict=True)
             }
             rows.append({**dataclasses.asdict(cell), **derived, **ends, **several})
-    return _csv(SCORE_COLUMNS, rows)
+    return as_csv(SCORE_COLUMNS, rows)
 
 
 def scaling_csv(found: Iterable[Series]) -> str:
@@ -83,10 +83,11 @@ def scaling_csv(found: Iterable[Series]) -> str:
         for point in each.points
         for record in point.records
     ]
-    return _csv(SCALING_COLUMNS, rows)
+    return as_csv(SCALING_COLUMNS, rows)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+def as_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Write some values of each row."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

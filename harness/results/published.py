@@ -20,7 +20,6 @@ from harness.core.errors import SpecError, unknown
 from harness.results.publish import shipped
 from harness.results.statistics import Interval
 
-FAILED = "failed"
 SHARES = ("percent", "fraction")
 """Units of scores that are shares of something; ours are fractions."""
 AVERAGING = re.compile(r"over \d+( columns)?(, failed (as \d+|left out))?")
@@ -100,7 +99,7 @@ class Figure(Printed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """In what the source's data, model or training are not what `task` and `model` say."""
 
     def __post_init__(self) -> None:
-        if self.value != FAILED and not math.isfinite(self.value):
+        if not isinstance(self.value, str) and not math.isfinite(self.value):
             raise ValueError("`value` is no number")
         if self.averaging and (self.task or not AVERAGING.fullmatch(self.averaging)):
             raise ValueError("`averaging` is of no task and reads like 'over 6, failed as 50'")
@@ -117,7 +116,7 @@ class Figure(Printed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def score(self) -> float | None:
         """The value in our unit: shares are fractions; None if it failed."""
-        return None if self.value == FAILED else self._ours(self.value)
+        return None if isinstance(self.value, str) else self._ours(self.value)
 
     @property
     def interval(self) -> Interval | None:

@@ -42,25 +42,33 @@ def installed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "empty" / "bin" / "python"
 
 
+def ssm_bench(python: Path, folder: Path, *words: str) -> list[dict[str, object]]:
+    """Run a verb of what is installed, away from any checkout; return its lines of JSON."""
+    done = subprocess.run(
+        [python, "-P", "-m", "harness.cli", *words, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={name: held for name, held in os.environ.items() if name != "PYTHONPATH"},
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def test_a_wheel_forecasts_from_the_published_records_and_runs(
     installed: Path, tmp_path: Path
 ) -> None:
-    def ssm_bench(*words: str) -> list[dict[str, object]]:
-        done = subprocess.run(
-            [installed, "-P", "-m", "harness.cli", "run", *words, "--json"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-            env={name: held for name, held in os.environ.items() if name != "PYTHONPATH"},
-        )
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
     words = ("synthetic/shift[length=64]", "-m", "s4d", "--protocol", "steps=2,batch=2,width=8")
-    forecast, _ = ssm_bench(*words, "--dry-run")
-    [record] = ssm_bench(*words)
+    forecast, _ = ssm_bench(installed, tmp_path, "run", *words, "--dry-run")
+    [record] = ssm_bench(installed, tmp_path, "run", *words)
 
     assert forecast["seconds"]
     assert "scaling/train" in str(forecast["basis"])
     assert record["outcome"] == "ok", record["reason"]
     assert record["machine"]["commit"] == ""
+
+
+def test_a_wheel_knows_what_papers_report(installed: Path, tmp_path: Path) -> None:
+    found = ssm_bench(installed, tmp_path, "published", "lra/text", "-m", "lru")
+
+    assert {"orvieto2023lru", "solozabal2025dfout"} == {row["source"] for row in found}

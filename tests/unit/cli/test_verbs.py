@@ -187,3 +187,30 @@ def test_a_sweep_shows_what_a_call_takes_and_what_was_left_out(monkeypatch, caps
     assert told.err == "Left out: x is broken.\n"
     assert "seed 0  3 ms a call, 0.5 MiB" in told.out
     assert told.out.endswith("1 runs: 1 ok. Records: here\n")
+
+
+def test_published_prints_the_figures_of_a_task_with_their_sources(verb):
+    code, out = verb("published", "mad/fuzzy-recall", "-m", "DeltaNet")
+
+    assert code == 0
+    assert out.startswith("mad/fuzzy-recall: macro accuracy, percent\n")
+    places = [out.index(source) for source in ("vonoswald2025", "jbara2025", "yang2024")]
+    assert places == sorted(places)
+
+
+def test_published_sets_stored_results_beside_them(verb, tmp_path):
+    records = stored(tmp_path, scored(0.5, task="images/scifar", model="lru"))
+
+    code, out = verb("published", "images/scifar", "-m", "lru", "--results", records)
+    as_json = verb("published", "images/scifar", "-m", "lru", "--results", records, "--json")
+
+    assert code == as_json[0] == 0
+    assert "Beside the literature" in out
+    lines = [json.loads(line) for line in as_json[1].splitlines()]
+    assert [line["verdict"] for line in lines if "verdict" in line].count("below") == 1
+    assert {line["source"] for line in lines} == {"orvieto2023lru", "solozabal2025dfout"}
+
+
+@pytest.mark.parametrize("words", [("lra/txt",), ("images/scifar", "-m", "hawk")])
+def test_published_exits_with_2_where_it_has_nothing(verb, words):
+    assert verb("published", *words) == (2, "")

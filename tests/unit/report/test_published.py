@@ -18,7 +18,7 @@ VERSIONS = sorted(path.name for path in (RESULTS / "records").glob("v*"))
 def test_the_tables_of_a_version_are_those_of_its_records_byte_for_byte(version, tmp_path):
     write(Store(RESULTS / "records" / version).records(), tmp_path)
 
-    for name in ("report.md", "scores.csv", "scaling.csv"):
+    for name in ("report.md", "scores.csv", "scaling.csv", "literature.csv"):
         kept = RESULTS / "tables" / version / name
         assert (tmp_path / name).read_bytes() == kept.read_bytes(), name
 

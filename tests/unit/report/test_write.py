@@ -25,6 +25,7 @@ def test_a_report_is_markdown_csv_figures_and_one_page(written):
         "report.html",
         "scores.csv",
         "scaling.csv",
+        "literature.csv",
         *(f"figures/{name}.{ending}" for name in names for ending in ("png", "svg")),
     }
 
