@@ -205,7 +205,7 @@ def test_published_sets_stored_results_beside_them(verb, tmp_path):
     as_json = verb("published", "images/scifar", "-m", "lru", "--results", records, "--json")
 
     assert code == as_json[0] == 0
-    assert "Beside the literature" in out
+    assert "Measured and published" in out
     lines = [json.loads(line) for line in as_json[1].splitlines()]
     assert [line["verdict"] for line in lines if "verdict" in line].count("below") == 1
     assert {line["source"] for line in lines} == {"orvieto2023lru", "solozabal2025dfout"}

@@ -89,7 +89,7 @@ def test_markdown_and_terminal_show_the_section() -> None:
     print_tables(records, console)
 
     assert "| not comparable" in formats.markdown(table).replace("*", "")
-    assert "Beside the literature" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Measured and published" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_best_figure_of_a_task_comes_first_and_failures_last() -> None:
