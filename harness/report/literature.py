@@ -11,7 +11,7 @@ from harness.report.evaluations import OWN
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Group
 from harness.results.published import SHARES, Cost, Figure, Printed
-from harness.results.statistics import Interval, t_interval
+from harness.results.statistics import Interval, mean_interval
 from harness.results.verdicts import Scored, Verdict, is_of, verdict
 
 COLUMNS = (
@@ -122,7 +122,7 @@ def _scored(records: Sequence[Record]) -> Iterator[Scored]:
             evaluation=evaluation,
             metric=runs[0].metric,
             mean=mean(scores),
-            interval=t_interval(scores) if len(scores) > 1 else _over_examples(runs, evaluation),
+            interval=mean_interval(scores) if len(scores) > 1 else _over_examples(runs, evaluation),
             examples=min(run.steps for run in runs) * first.spec.protocol.batch,
         )
 
