@@ -248,11 +248,14 @@ def test_mips_returns_the_value_of_the_best_key_so_far(length: int, e: int, seed
             assert torch.equal(batch.targets[0, i].double(), v[best])
 
 
-def test_mips_searches_in_blocks_as_it_does_at_once() -> None:
-    q, k = torch.randn(2, 1, 700, 4, generator=stream("blocks"), dtype=torch.float64)
-    scores = (q @ k.mT).masked_fill(torch.ones(700, 700).triu(1).bool(), -torch.inf)
+@pytest.mark.parametrize("length", [1, 128, 300, 700])
+def test_mips_searches_in_blocks_as_it_does_at_once(length: int) -> None:
+    q, k = torch.randn(2, 3, length, 4, generator=stream("blocks"), dtype=torch.float64)
+    future = torch.ones(length, length, dtype=torch.bool).triu(1)
 
-    assert torch.equal(searched(q, k), scores.argmax(2))
+    assert torch.equal(searched(q, k), (q @ k.mT).masked_fill(future, -torch.inf).argmax(2)), (
+        "the first of the largest products, and none of a later key"
+    )
 
 
 @pytest.mark.parametrize("task", SCALED, ids=repr)
