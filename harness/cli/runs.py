@@ -10,6 +10,11 @@ from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
 from harness.core.config import Limits, Protocol, parse_options, parse_seeds
 from harness.core.errors import SpecError, unknown
 
+TIMEOUT = (
+    "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
+    "a shard takes longer than 10 minutes."
+)
+
 
 @app.command()
 def run(
@@ -26,7 +31,7 @@ def run(
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     results: Results = LOCAL,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds a run may take; 0: any.")] = 0,
+    timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Annotated[str, typer.Option(help="Where runs are executed.")] = "local",

@@ -196,7 +196,7 @@ class Limits:
     """What a run may use before its parent stops it; 0 for no limit. Not part of a run's name."""
 
     timeout_s: float = 0.0
-    """Seconds."""
+    """Seconds, without those in which data are fetched or drawn."""
     memory_bytes: int = 0
     """Bytes that its process may hold."""
 

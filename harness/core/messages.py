@@ -84,6 +84,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     loss: float | None = None
     status: str = ""
     """What it does just now that is no step, such as drawing data."""
+    drawn_s: float = 0.0
+    """Seconds that it has drawn batches without saying so in `status`."""
     notice: str = ""
     """A sentence that the person shall read."""
 

@@ -8,14 +8,24 @@ Rich takes as long to import as many a measurement, so it is imported where some
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Receiver = Callable[[str, bool], None]
-"""Called with a text and whether it is to stay. One that is not to stay says what is waited for at
-the moment; it is empty when the wait is over."""
+
+class Receiver(Protocol):
+    """Has what a person would be shown."""
+
+    def tell(self, sentence: str) -> None:
+        """Take a sentence that stays."""
+
+    def wait(self, words: str) -> None:
+        """Take what is waited for at the moment; it is empty when the wait is over."""
+
+    def drew(self, seconds: float) -> None:
+        """Take the seconds of a wait that was too short for words."""
+
 
 _receiver: ContextVar[Receiver | None] = ContextVar("_receiver", default=None)
 
@@ -32,7 +42,8 @@ def redirect(receiver: Receiver) -> Iterator[None]:
 
 def inform(sentence: str) -> None:
     """Tell a sentence that stays."""
-    _send(sentence, stays=True)
+    if receiver := _receiver.get():
+        receiver.tell(sentence)
     _terminal().print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -43,16 +54,22 @@ def status(text: str) -> Iterator[Callable[[str], None]]:
     Yields:
         What changes the text.
     """
+    if _receiver.get():
+        with _wait():
+            _send(text)
+            yield _send
+        return
+
     from rich.markup import escape
 
-    with _terminal().status(escape(text)) as spinner, _wait():
+    with _terminal().status(escape(text)) as spinner:
+        yield lambda text: spinner.update(escape(text))
 
-        def change(text: str) -> None:
-            spinner.update(escape(text))
-            _send(text)
 
-        _send(text)
-        yield change
+def drew(seconds: float) -> None:
+    """Tell a receiver how long a batch was drawn, which nobody need be shown."""
+    if receiver := _receiver.get():
+        receiver.drew(seconds)
 
 
 @contextmanager
@@ -94,9 +111,9 @@ def _wait() -> Iterator[None]:
         _send("")
 
 
-def _send(text: str, *, stays: bool = False) -> None:
+def _send(words: str) -> None:
     if receiver := _receiver.get():
-        receiver(text, stays)
+        receiver.wait(words)
 
 
 def _terminal() -> "Console":

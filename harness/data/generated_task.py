@@ -9,9 +9,11 @@ import torch
 
 from harness.contract.batch import Batch
 from harness.contract.task import LearningTask, Split
+from harness.core.notify import drew, status
 from harness.core.seeding import stream
 from harness.data.cached_task import CachedTask
 from harness.data.shards import load_or_generate
+from harness.measure.clock import now
 
 
 class GeneratedTask(LearningTask):
@@ -28,7 +30,10 @@ class GeneratedTask(LearningTask):
         """Yield fresh examples without end."""
         rng = stream(self.name, self.version, "train")
         while True:
-            yield self.sample(size, rng)
+            start = now()
+            batch = self.sample(size, rng)
+            drew(now() - start)
+            yield batch
 
     def new_examples(self, n: int, rng: torch.Generator) -> Batch:
         """Draw n examples."""
@@ -40,7 +45,8 @@ class GeneratedTask(LearningTask):
 
     def split(self, split: Split) -> Batch:
         """Draw a fixed sample."""
-        return self.sample(self.examples[split], stream(self.name, self.version, split))
+        with status(f"drawing {self.name}: {split}"):
+            return self.sample(self.examples[split], stream(self.name, self.version, split))
 
 
 class PregeneratedTask(CachedTask):

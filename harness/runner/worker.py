@@ -61,13 +61,19 @@ class ChildRun:
         self.result = Result(outcome="ok")
         self.progress = Progress(step=0, steps=self.protocol.steps)
 
-    def on_message(self, words: str, stays: bool) -> None:
-        """Pass on what a person shall know who waits, unless it was said last."""
-        if stays:
-            self.send(replace(self.progress, notice=words))
-        elif words != self.progress.status:
+    def tell(self, sentence: str) -> None:
+        """Pass on what a person shall read."""
+        self.send(replace(self.progress, notice=sentence))
+
+    def wait(self, words: str) -> None:
+        """Pass on what is waited for, unless it was said last."""
+        if words != self.progress.status:
             self.progress = replace(self.progress, status=words)
             self.send(self.progress)
+
+    def drew(self, seconds: float) -> None:
+        """Let the next line say how long batches were drawn."""
+        self.progress = replace(self.progress, drawn_s=self.progress.drawn_s + seconds)
 
     def keep(self, **fields: Any) -> None:
         """Keep fields of the result."""
@@ -170,7 +176,7 @@ def run(job: Job, send: Send) -> Result:
         # CUDA reserves far more addresses than it uses; there the parent's look alone must do.
         if job.limits.memory_bytes and child.spec.device == "cpu":
             memory.limit(job.limits.memory_bytes)
-        with redirect(child.on_message):
+        with redirect(child):
             task.perform(child)
         result = child.result
     except UnsupportedError as error:

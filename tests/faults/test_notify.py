@@ -70,6 +70,22 @@ def test_a_run_tells_what_it_draws_and_one_that_finds_it_drawn_tells_nothing(tmp
     assert told[2] == []
 
 
+def test_a_run_tells_which_splits_it_draws_that_are_not_cached(tmp_path):
+    [run] = plan(Sweep(runs=(RunSpec(task="synthetic/cumsum[length=8]", model="chance"),))).runs
+    sweep, told = Sweep(runs=(), results=str(tmp_path / "results")), []
+
+    def watch(update):
+        if update.progress is not None:
+            told.append(update.progress.status)
+
+    [record] = perform(sweep, [run], watch)
+
+    assert record.outcome == "ok"
+    name = "drawing synthetic/cumsum:"
+    assert told[:6:2] == [f"{name} train", f"{name} validation", f"{name} test"]
+    assert set(told[1:6:2]) == {""}, "each wait ends"
+
+
 def test_what_cannot_be_drawn_is_that_runs_reason_and_the_next_task_goes_on(tmp_path):
     tasks = ("slow-to-draw[fault=break]", "slow-to-draw")
     runs = tuple(RunSpec(task=task, model="chance") for task in tasks)

@@ -23,8 +23,8 @@ from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
 from harness.core.traces import last_lines
 from harness.measure import allocator, control_group, memory
-from harness.measure.clock import now
 from harness.measure.machine import pinned_environment, python
+from harness.runner.deadline import Deadline
 
 POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
@@ -45,14 +45,16 @@ class LocalExecutor:
 
     def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
         """Do a job and return what became of it, whatever that was."""
-        began = now()
-        result = self.attempt(job, on_progress, began)
+        deadline = Deadline(job.limits.timeout_s)
+        result = self.attempt(job, on_progress, deadline)
         if result.outcome == "out-of-memory" and keeps(job):
-            again = self.attempt(replace(job, keeps_memory=False), on_progress, began)
+            again = self.attempt(replace(job, keeps_memory=False), on_progress, deadline)
             return again if again.outcome not in {"out-of-memory", "timed-out"} else result
         return result
 
-    def attempt(self, job: Job, on_progress: Callable[[Progress], None], began: float) -> Result:
+    def attempt(
+        self, job: Job, on_progress: Callable[[Progress], None], deadline: Deadline
+    ) -> Result:
         """Do a job once; its time counts from when the first attempt began."""
         killed = control_group.killed()
         with tempfile.TemporaryFile() as errors:
@@ -69,7 +71,7 @@ class LocalExecutor:
                     assert child.stdin is not None
                     child.stdin.write(codec.encode(job))
                     child.stdin.close()
-                result = read_events(child, job, on_progress, began)
+                result = read_events(child, job, on_progress, deadline)
             finally:
                 terminate(child)
             said = last_words(errors)
@@ -88,14 +90,17 @@ def read_events(
     child: subprocess.Popen[bytes],
     job: Job,
     on_progress: Callable[[Progress], None],
-    start: float,
+    deadline: Deadline,
 ) -> Result | None:
     """Read the child's lines until its result, its end, or a limit; None if it died silently."""
     assert child.stdout is not None
+    deadline.listen()
     rest = b""
     while True:
-        left = job.limits.timeout_s - (now() - start) if job.limits.timeout_s else None
-        exceeded = exceeded_limit(child.pid, job.limits, left)
+        left = deadline.left()
+        if left is not None and left <= 0:
+            return Result(outcome="timed-out", reason=deadline.reason())
+        exceeded = exceeded_limit(child.pid, job.limits)
         if exceeded:
             return exceeded
         if not select.select([child.stdout], [], [], poll_timeout(job.limits, left))[0]:
@@ -107,6 +112,7 @@ def read_events(
         for event in map(decoder.decode, lines):
             if isinstance(event, Result):
                 return event
+            deadline.hear(event)
             on_progress(event)
 
 
@@ -116,10 +122,8 @@ def poll_timeout(limits: Limits, left: float | None) -> float | None:
     return min((wait for wait in waits if wait is not None), default=None)
 
 
-def exceeded_limit(pid: int, limits: Limits, left: float | None) -> Result | None:
-    """Return the result of a child that has passed a limit, None if it has not."""
-    if left is not None and left <= 0:
-        return Result(outcome="timed-out", reason=f"Stopped after {limits.timeout_s:g} s.")
+def exceeded_limit(pid: int, limits: Limits) -> Result | None:
+    """Return the result of a child that holds more than it may, None of one that does not."""
     allowed = limits.memory_bytes
     held = memory.status_bytes("VmRSS", str(pid)) if allowed else 0
     if held > SLACK * allowed:

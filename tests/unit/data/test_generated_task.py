@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 
 from harness.api import stream
+from harness.core.notify import redirect
+from harness.plugins.loading import load_task
 from tests.unit.data.tasks import Ragged, Samples
 
 
@@ -51,3 +53,33 @@ def test_the_first_examples_are_those_of_the_first_shard(folder: Path) -> None:
     assert Ragged.drawn == []
     assert len(list(folder.rglob("*.npz"))) == 1
     assert torch.equal(first.inputs, Samples().split("test").inputs[:4])
+
+
+class Listener:
+    """Hears what is waited for."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.drawn: list[float] = []
+
+    def tell(self, sentence: str) -> None:
+        raise AssertionError(sentence)
+
+    def wait(self, words: str) -> None:
+        self.words.append(words)
+
+    def drew(self, seconds: float) -> None:
+        self.drawn.append(seconds)
+
+
+def test_who_waits_is_told_of_a_split_and_how_long_batches_take() -> None:
+    task, listener = load_task("synthetic/cumsum"), Listener()
+    with redirect(listener):
+        task.split("validation")
+        batches = iter(task.train_batches(4))
+        next(batches)
+        next(batches)
+
+    assert listener.words == ["drawing synthetic/cumsum: validation", ""]
+    assert len(listener.drawn) == 2
+    assert min(listener.drawn) > 0
