@@ -61,6 +61,8 @@ class S4(Model):
     """Learning rate of A, B and P; 0 leaves them as they begin."""
     dt_lr: float = 1e-3
     """Learning rate of the step sizes; 0 leaves them as drawn."""
+    b_clip: float = 0.0
+    """Bound of the imaginary part of B at the start; 2 in the code since v4.0.0, 0 for none."""
 
     version: ClassVar[int] = 2
     lr: ClassVar[float] = 0.01
@@ -75,8 +77,10 @@ class S4(Model):
             raise SpecError(
                 f"n_ssm must be 0 or positive, and even with init=legs-fout, not {self.n_ssm}."
             )
-        if min(self.ssm_lr, self.dt_lr) < 0:
-            raise SpecError("ssm_lr and dt_lr must not be negative.")
+        if min(self.ssm_lr, self.dt_lr, self.b_clip) < 0:
+            raise SpecError("ssm_lr, dt_lr and b_clip must not be negative.")
+        if self.b_clip and self.init == "fout":
+            raise SpecError("b_clip is not for init=fout, whose B is real; leave it out.")
 
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Set the continuous system apart, without decay; C and D train like the rest."""
@@ -103,16 +107,16 @@ class S4Layer(Mixer):
         self.D = nn.Parameter(torch.randn(width))
         self._cached: tuple[object, DPLRSteps | None] = None, None
         sets = recipe.n_ssm or width
-        bases = [hippo.diagonal(basis, recipe.state) for basis in BASES[recipe.init]]
+        bases = [hippo.diagonal(basis, recipe.state, recipe.b_clip) for basis in BASES[recipe.init]]
         pole, B, P = (
-            torch.stack([parts[i % len(parts)] for i in range(sets)])
+            torch.stack([parts[i % len(parts)].to(torch.complex128) for i in range(sets)])
             for parts in zip(*bases, strict=True)
         )
         # FouT, LegT and LagT start without decay; the code keeps poles this far from the axis.
         self.A_re = parameter(pole.real.neg().clamp(min=1e-4).log())
         self.A_im = parameter(pole.imag)
         self.P = parameter(torch.view_as_real(P))
-        self.B = parameter(torch.stack([B, 0 * B], -1))
+        self.B = parameter(torch.view_as_real(B))
         self.log_dt = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, width))
 
     def system(self) -> dplr.Discrete:

@@ -54,6 +54,9 @@ class S4D(Model):
     """Learning rate of A and B; 0 leaves them as they begin."""
     dt_lr: float = 1e-3
     """Learning rate of the step sizes (of dfout, the damping); 0 leaves them as drawn."""
+    b_clip: float = 0.0
+    """With init=legs, bound of the imaginary part of B at the start; 2 in the code since v4.0.0, 0
+    for none."""
 
     lr: ClassVar[float] = 0.01
     reference: ClassVar[str] = "gu2022s4d, solozabal2025dfout"
@@ -63,8 +66,12 @@ class S4D(Model):
             raise SpecError(f"state must be even and positive, not {self.state}.")
         if not 0 < self.dt_min <= self.dt_max:
             raise SpecError(f"0 < dt_min <= dt_max must hold, not {self.dt_min}, {self.dt_max}.")
-        if min(self.n_ssm, self.bandlimit, self.ssm_lr, self.dt_lr) < 0:
-            raise SpecError("n_ssm, bandlimit, ssm_lr and dt_lr must not be negative.")
+        if min(self.n_ssm, self.bandlimit, self.ssm_lr, self.dt_lr, self.b_clip) < 0:
+            raise SpecError("n_ssm, bandlimit, ssm_lr, dt_lr and b_clip must not be negative.")
+        if self.b_clip and self.init != "legs":
+            raise SpecError(
+                f"b_clip is for init=legs, whose B is complex; leave it out with init={self.init}."
+            )
         continuous = self.disc, self.real, self.n_ssm
         if self.init == "dfout" and continuous != ("zoh", "exp", 0):
             raise SpecError("init=dfout has discrete poles: leave disc, real and n_ssm alone.")
@@ -98,12 +105,12 @@ class S4DLayer(DiagonalLayer):
             A_im = circle(recipe.state, width)
             B = torch.ones_like(A_im)
         else:
-            A, B = pole_sets(recipe.init, recipe.state, recipe.n_ssm or width)
+            A, B = pole_sets(recipe.init, recipe.state, recipe.n_ssm or width, recipe.b_clip)
             A_re, A_im = A.real.neg(), A.imag
             A_re = A_re.clamp(min=1e-4).log() if recipe.real == "exp" else A_re
             self.A_re = nn.Parameter(A_re.to(dtype), trained)
         self.A_im = nn.Parameter(A_im.to(dtype), trained)
-        self.B = nn.Parameter(torch.stack([B, 0 * B], -1).to(dtype), trained)
+        self.B = nn.Parameter(torch.view_as_real(B.to(torch.complex128)).to(dtype), trained)
         self.C = nn.Parameter(torch.randn(width, self.directions, self.modes, 2) * math.sqrt(0.5))
         log_dt = log_uniform(recipe.dt_min, recipe.dt_max, width)
         self.log_dt = nn.Parameter(log_dt, recipe.dt_lr > 0)
@@ -139,20 +146,22 @@ class S4DLayer(DiagonalLayer):
 
 
 def pole_sets(
-    init: Init, states: int, sets: int
-) -> tuple[Complex128[Tensor, "s n"], Float64[Tensor, "s n"]]:
+    init: Init, states: int, sets: int, b_clip: float = 0.0
+) -> tuple[Complex128[Tensor, "s n"], Float64[Tensor, "s n"] | Complex128[Tensor, "s n"]]:
     """Return A and B of independent systems, which differ in what is drawn only."""
     different = sets if init == "random" else 1
     A, B = (
         torch.stack(part)
-        for part in zip(*(initial_poles(init, states) for _ in range(different)), strict=True)
+        for part in zip(
+            *(initial_poles(init, states, b_clip) for _ in range(different)), strict=True
+        )
     )
     return A.repeat(sets // different, 1), B.repeat(sets // different, 1)
 
 
 def initial_poles(
-    init: Init, states: int
-) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
+    init: Init, states: int, b_clip: float = 0.0
+) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"] | Complex128[Tensor, " n"]]:
     """Return A and B of N states, half of each conjugate pair; random frequencies are drawn.
 
     Sections 3 and 4 of the paper; the names that it does not use are of state-spaces/s4.
@@ -162,7 +171,7 @@ def initial_poles(
     `fout` 2 pi n, `quad` (1+2n)^2/pi, `random` exp(N(0, 1)), `real` none.
     """
     if init == "legs":
-        return legs(states)
+        return legs(states, b_clip)
     n = torch.arange(states // 2, dtype=torch.float64)
     frequency = {
         "inv": states / math.pi * (states / (2 * n + 1) - 1),

@@ -75,6 +75,21 @@ def test_the_eigenvectors_of_the_normal_part_bring_the_matrix_back(
     torch.testing.assert_close(both @ torch.cat([drive, drive]).to(both.dtype), B.to(both.dtype))
 
 
+@pytest.mark.parametrize("basis", ["legs", "legt", "lagt"])
+def test_b_is_clipped_in_the_eigenvectors_that_lapack_returns(basis: hippo.Basis) -> None:
+    A, B, P = hippo.dense(basis, 64)
+    vectors = torch.linalg.eigh(-1j * (A + P.mT @ P))[1][:, 32:]
+    drive = vectors.mH @ B.to(vectors.dtype)
+    clipped = torch.complex(drive.real, drive.imag.clamp(-0.5, 0.5))
+    correction = P.to(vectors.dtype) @ vectors.conj()
+
+    _, ours, low_rank = hippo.diagonal(basis, 64, b_clip=0.5)
+    # Phases of a mode are free; how B stands to its own correction is not.
+    torch.testing.assert_close(ours.abs(), clipped.abs())
+    torch.testing.assert_close(ours * low_rank.conj(), clipped * correction.conj())
+    assert (drive.imag.abs() > 0.5).any()
+
+
 @pytest.mark.parametrize("basis", ["legt", "lagt", "fout"])
 def test_a_state_weighs_an_impulse_by_its_function_of_age(basis: hippo.Basis) -> None:
     A, B, _ = hippo.dense(basis, 64)

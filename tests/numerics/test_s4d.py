@@ -21,6 +21,7 @@ S4DS = [
     S4D(state=6, real="none"),
     S4D(state=6, n_ssm=1, init="random"),
     S4D(state=6, bandlimit=0.01, dt_min=0.01),
+    S4D(state=6, b_clip=0.5),
 ]
 DFOUT = S4D(state=6, init="dfout")
 

@@ -30,7 +30,8 @@ class Diagonal(NamedTuple):
 
     pole: Complex128[Tensor, " n"]
     """Eigenvalues of the normal part, imaginary part ascending from zero."""
-    B: Float64[Tensor, " n"]
+    B: Float64[Tensor, " n"] | Complex128[Tensor, " n"]
+    """Positive; complex where its imaginary part was to be clipped."""
     P: Complex128[Tensor, "r n"]
 
 
@@ -40,18 +41,24 @@ def dense(basis: Basis, states: int) -> Dense:
     return system
 
 
-def diagonal(basis: Basis, states: int) -> Diagonal:
+def diagonal(basis: Basis, states: int, b_clip: float = 0.0) -> Diagonal:
     """Diagonalise the normal part of a basis.
 
     Args:
         basis: The functions.
         states: N, even.
+        b_clip: Bound of the imaginary part of B as state-spaces/s4 has it, in eigenvectors that
+            begin with a real number, as LAPACK's do; 0 for none. B of FouT is real there.
     """
     if basis == "fout":
         return _diagonal_fourier(states)
     _, B, P = dense(basis, states)
     pole, vectors = (part[..., states // 2 :] for part in eigenbasis(basis, states))
     drive = (vectors.mH @ B.to(vectors.dtype)).real
+    if b_clip:
+        phase = vectors[0].sgn()
+        real, imaginary = torch.view_as_real(phase * drive).unbind(-1)
+        drive = phase.conj() * torch.complex(real, imaginary.clamp(-b_clip, b_clip))
     return Diagonal(pole, drive, P.to(vectors.dtype) @ vectors.conj())
 
 
@@ -71,13 +78,16 @@ def eigenbasis(
     return pole, vectors * (vectors.mH @ B.to(vectors.dtype)).sgn()
 
 
-def legs(states: int) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"]]:
+def legs(
+    states: int, b_clip: float = 0.0
+) -> tuple[Complex128[Tensor, " n"], Float64[Tensor, " n"] | Complex128[Tensor, " n"]]:
     """Return eigenvalues and B of LegS without its correction, which is what S4D keeps of it.
 
     Args:
         states: N, even.
+        b_clip: As of `diagonal`.
     """
-    system = diagonal("legs", states)
+    system = diagonal("legs", states, b_clip)
     return system.pole, system.B
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from baselines.s4 import S4
 from baselines.s4d import S4D, circle, initial_poles, pole_sets
 from harness.api import OneLabel, ParameterGroup, Signal, SpecError
-from harness.core.seeding import scope
+from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
 
 
@@ -152,3 +153,26 @@ def test_dfouts_channels_share_the_frequency_of_the_last_pole_alone(
     distinct = (frequencies * states * channels / (2 * torch.pi)).round().unique()
     assert phases.numel() == channels * (states // 2 + 1)
     assert len(distinct) == channels * states // 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "deviation"),
+    [(S4D(), 2.0), (S4D(b_clip=2.0), 1.23), (S4(), 0.805), (S4(b_clip=2.0), 0.682)],
+    ids=str,
+)
+def test_clipping_b_as_the_code_does_lets_outputs_begin_smaller(
+    recipe: S4 | S4D, deviation: float
+) -> None:
+    with scope("init"), torch.no_grad():
+        layer = recipe.build(width=256, length=2048, causal=True)
+        layer.D.zero_()
+        noise = torch.randn(1, 2048, 256, generator=stream("noise"))
+
+        assert layer(noise).std().item() == pytest.approx(deviation, rel=0.1)
+
+
+def test_a_bound_of_b_is_refused_where_b_is_real() -> None:
+    with pytest.raises(SpecError, match="b_clip is for init=legs"):
+        S4D(init="inv", b_clip=2.0)
+    with pytest.raises(SpecError, match="b_clip is not for init=fout"):
+        S4(init="fout", b_clip=2.0)
