@@ -28,7 +28,7 @@ LONG, LENGTHS = 65_536, (1_024, 4_096, 16_384, 262_144)
 SOME = ("hawk", "lru", "mamba", "s4d", "s5")
 CALLS = ("train", "forward")
 TURNS = ("old", "new") * 2
-BUDGET_S, TIMEOUT_S = 3.0, 45.0
+BUDGET_S, TIMEOUT_S = 1.5, 45.0
 """Seconds of calls in a process, and seconds that it may take in all."""
 FIGURES = ("ms", "process_peak_mb", "weighed_mb")
 KEYS = ("model", "call", "length")
