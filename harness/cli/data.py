@@ -112,6 +112,9 @@ def inspect(
     n: Annotated[
         int, typer.Option("--n", min=0, help="Examples to look at.", show_default="up to 1000")
     ] = 0,
+    shortcuts: Annotated[
+        bool, typer.Option("--shortcuts", help="Search for shortcuts; takes up to a minute.")
+    ] = False,
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
@@ -124,7 +127,7 @@ def inspect(
     recipe = build("task", task, tuple(plugin))
     if not recipe.learns:
         raise SpecError(f"{task!r} is measured, not learned: it has no data to inspect.")
-    seen = inspected(task, recipe, n)
+    seen = inspected(task, recipe, n, shortcuts=shortcuts)
     typer.echo(msgspec.json.encode(seen) if json else "\n".join(lines(seen)))
 
 
@@ -144,6 +147,11 @@ def lines(seen: "Inspection") -> list[str]:
         parts = (("stated", seen.stated), ("found here", seen.found))
         figures = ", ".join(f"{word} {of[name]:.4g}" for word, of in parts if name in of)
         told.append(f"shortcut   {name}: {figures}")
+    for each in seen.searched:
+        beside = f"does not apply: {each.reason}"
+        if each.score is not None:
+            beside = f"{each.score:.4g} ± {each.error:.2g}, chance {seen.chance:.4g}"
+        told.append(f"searched   {each.predictor}: {beside}")
     if seen.values is not None:
         told.append(f"targets    mean {seen.values.mean:.4g}, {ends(seen.values)}")
     return told + bars(seen.labels or {})

@@ -12,6 +12,7 @@ from harness.contract.task import SPLITS, LearningTask, Split
 from harness.core.errors import SpecError
 from harness.core.seeding import stream
 from harness.data.inventory import to_fetch
+from harness.data.shortcuts import Finding, search
 from harness.measure.clock import now
 
 MOST = 1000
@@ -52,18 +53,21 @@ class Inspection:
     """What shortcuts reach, as the task states it."""
     found: Mapping[str, float]
     """What shortcuts reach on the sample."""
+    searched: list[Finding]
+    """What cheap predictors reach, the best first; empty if they were not asked for."""
 
 
-def inspect(name: str, task: LearningTask, n: int) -> Inspection:
+def inspect(name: str, task: LearningTask, n: int, *, shortcuts: bool = False) -> Inspection:
     """Draw or read a sample and look at it.
 
     Args:
         name: What the task is called in messages.
         task: What is inspected.
         n: Examples to look at; 0 for as many as its test split has, at most `MOST`.
+        shortcuts: Whether shortcuts are searched for, on as many examples of training.
 
     Raises:
-        SpecError: The files of a stored task are not there.
+        SpecError: The files of a stored task are not there, or what the search needs is not.
     """
     if files := to_fetch(task):
         raise SpecError(f"{files[0].name} is not there; run `ssm-bench data fetch '{name}'`.")
@@ -90,6 +94,7 @@ def inspect(name: str, task: LearningTask, n: int) -> Inspection:
         chance=task.chance,
         stated=dict(task.shortcuts),
         found=_reached(task, batch),
+        searched=search(task, n) if shortcuts else [],
     )
 
 

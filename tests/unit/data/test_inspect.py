@@ -1,6 +1,7 @@
 """`ssm-bench data inspect`: what a sample looks like, and what shortcuts reach on it."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,3 +115,28 @@ def test_the_rungs_of_listops_are_where_a_reference_generator_puts_them() -> Non
 
     assert found["root operator"] == pytest.approx(0.361, abs=0.01)
     assert found["top level"] == pytest.approx(0.597, abs=0.01)
+
+
+def test_inspect_searches_for_shortcuts_and_shows_each_beside_chance(data) -> None:
+    code, out, _ = data("inspect", "mad/recall", "--n", "40", "--shortcuts")
+
+    assert code == 0
+    searched = [line for line in out.splitlines() if line.startswith("searched")]
+    assert searched[0].startswith("searched   beside the last occurrence: 1 ±")
+    assert all(line.endswith("chance 0.125") for line in searched)
+    assert "commonest value: stated 0.322\n" in out
+
+
+def test_a_predictor_that_does_not_apply_says_why(data) -> None:
+    data("fetch", "letters")
+    _, out, _ = data("inspect", "letters", "--shortcuts")
+
+    assert "usual answer at the place: does not apply: every example has one answer" in out
+
+
+def test_a_search_without_scikit_learn_says_what_to_install(data, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    code, _, err = data("inspect", "mad/recall", "--n", "4", "--shortcuts")
+
+    assert code == 2
+    assert "run `pip install 'ssm-bench[shortcuts]'`" in err
