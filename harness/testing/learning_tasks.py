@@ -229,6 +229,26 @@ def chance_is_what_the_best_constant_scores(task: LearningTask) -> None:
         )
 
 
+@check
+def shortcuts_are_better_than_chance(task: LearningTask) -> None:
+    """Its shortcuts are named in words and score between chance and perfect, the lowest first."""
+    stated = task.shortcuts
+    if not stated:
+        raise NotApplicableError("It states none.")
+    worst, best = task.chance, 1.0 if task.outputs.higher_is_better else 0.0
+    for name, score in stated.items():
+        if not (isinstance(name, str) and name[:1].isalpha() and name == " ".join(name.split())):
+            raise CheckError(f"The shortcut {name!r} is not named in words.")
+        if not min(worst, best) <= score <= max(worst, best):
+            raise CheckError(
+                f"The shortcut {name!r} scores {score:.4g}, which does not lie between chance, "
+                f"{worst:.4g}, and what is perfect, {best:.4g}."
+            )
+    scores = list(stated.values())
+    if scores != sorted(scores, reverse=not task.outputs.higher_is_better):
+        raise CheckError("Its shortcuts do not stand in order, the lowest score first.")
+
+
 def _score(task: LearningTask, predictions: Tensor, batch: Batch) -> float:
     figures = task.outputs.per_example(predictions, batch.targets)
     return task.outputs.score(figures, len(batch))[task.outputs.metric]
@@ -243,4 +263,5 @@ LEARNING_CHECKS: tuple[Check, ...] = (
     splits_share_no_example,
     oracle_scores_perfectly,
     chance_is_what_the_best_constant_scores,
+    shortcuts_are_better_than_chance,
 )

@@ -21,7 +21,10 @@ class Pathfinder(JoinedTask):
     size: ClassVar[int] = 32
     version: ClassVar[int] = 2
     shard_size: ClassVar[int] = 256
-    shortcuts: ClassVar[Mapping[str, float]] = {"distance of the discs": 0.510}
+    shortcuts: ClassVar[Mapping[str, float]] = {
+        "distance of the discs": 0.510,
+        "boosted trees on the discs": 0.56,
+    }
 
     def averages(self) -> Averages:
         """Those of the variant, with as many images as were published."""

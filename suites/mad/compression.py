@@ -7,6 +7,7 @@ Axes: b batch, l positions, d width, c classes.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast, final
 
@@ -24,7 +25,7 @@ from harness.api import (
     Tokens,
     one_hot,
 )
-from suites._options import within
+from suites._options import by_default, within
 
 
 @final
@@ -68,6 +69,11 @@ class Compression(GeneratedTask):
     def chance(self) -> float:
         """Always one content, or always the marker, which is right once."""
         return max(1, (self.length - 1) / (self.vocabulary - 1)) / self.length
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """A token of the sequence, which one has only as few; trees on summaries of it."""
+        return by_default(self, {"commonest value": 0.153, "boosted trees": 0.185})
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw contents."""

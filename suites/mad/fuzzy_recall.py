@@ -8,6 +8,7 @@ first is not quite alike, which moves no figure: 4.38 labels a sequence here, 4.
 Axes: b batch, s tokens, l positions, m tokens of a motif, c classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import final
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.api import Batch, SpecError, one_hot
-from suites._options import within
+from suites._options import by_default, within
 from suites.mad._motifs import LONGEST, Motifs, Writer
 from suites.mad._recall import RecallTask
 
@@ -65,6 +66,11 @@ class FuzzyRecall(RecallTask):
     def chance(self) -> float:
         """Any value."""
         return 1 / (self.vocabulary - 1 - self.keys)
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """The commonest value token, or what followed the last token like the one at the place."""
+        return by_default(self, {"commonest value": 0.187, "beside the last occurrence": 0.291})
 
     def written(
         self, n: int, rng: torch.Generator, *, training: bool

@@ -5,6 +5,7 @@ Source: arXiv 2403.17844, its probe "noisy in-context recall".
 Axes: b batch, s tokens, l positions, c classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.api import Batch, SpecError, one_hot
-from suites._options import within
+from suites._options import by_default, within
 from suites.mad._recall import RecallTask, one_of, repeated
 
 
@@ -63,6 +64,11 @@ class NoisyRecall(RecallTask):
     def chance(self) -> float:
         """Any value."""
         return 2 / (self.vocabulary - self.noise)
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """Of the values seen so far the commonest."""
+        return by_default(self, {"commonest value": 0.320})
 
     def written(
         self,

@@ -5,6 +5,7 @@ Source: arXiv 2403.17844, its probe "in-context recall" in the multi-query form.
 Axes: b batch, s tokens, l positions, c classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.api import Batch, SpecError, one_hot
-from suites._options import within
+from suites._options import by_default, within
 from suites.mad._recall import RecallTask, one_of, repeated
 
 
@@ -50,6 +51,11 @@ class Recall(RecallTask):
     def chance(self) -> float:
         """Any value."""
         return 2 / self.vocabulary
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """Of the values seen so far the commonest: it was of the more keys."""
+        return by_default(self, {"commonest value": 0.322})
 
     def written(
         self,

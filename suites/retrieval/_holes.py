@@ -4,6 +4,7 @@ Axes: n texts, w words, e words of a text in its order, s letters or positions, 
 l positions of a text.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import final
@@ -13,6 +14,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from suites.retrieval._cells import cells, concatenate, sign, table
+
+Word = tuple[int, ...]
 
 
 @final
@@ -89,18 +92,31 @@ class Holes:
 
     def filled(self, tokens: list[int]) -> list[int]:
         """Find, hole by hole, the one whole word with the letters that are left."""
-        text = tokens[: -self.count * (self.span + 1)]
-        words = [list(word) for gap, word in groupby(text, self.space.__eq__) if not gap]
-        whole = [word for word in words if max(word) < self.space]
+        whole, holed = self.read(tokens)
         found: list[int] = []
-        for word in words:
-            if max(word) > self.space:
-                start = word.index(max(word))
-                end = start + self.span
-                left = word[:start] + word[start + 1 :]
-                [letters] = {tuple(w[start:end]) for w in whole if w[:start] + w[end:] == left}
-                found += letters
+        for word, start in holed:
+            end = start + self.span
+            left = word[:start] + word[start + 1 :]
+            [letters] = {w[start:end] for w in whole if w[:start] + w[end:] == left}
+            found += letters
         return found
+
+    def filled_from_the_rarest(self, tokens: list[int]) -> list[int]:
+        """Fill every hole from the whole word that stands in the text the fewest times.
+
+        What is left of the word with the hole is not read, but for where the hole begins.
+        """
+        whole, holed = self.read(tokens)
+        copies = Counter(whole)
+        rarest = min(copies, key=copies.__getitem__)
+        return [letter for _, start in holed for letter in rarest[start : start + self.span]]
+
+    def read(self, tokens: list[int]) -> tuple[list[Word], list[tuple[Word, int]]]:
+        """Return the whole words of a text, and those with a hole with where it begins."""
+        text = tokens[: -self.count * (self.span + 1)]
+        words = [tuple(word) for gap, word in groupby(text, self.space.__eq__) if not gap]
+        whole = [word for word in words if max(word) < self.space]
+        return whole, [(word, word.index(max(word))) for word in words if max(word) > self.space]
 
 
 def lots(n: int, count: int, chosen: int, rng: torch.Generator) -> Int[Tensor, "n _"]:

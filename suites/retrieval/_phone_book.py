@@ -129,8 +129,12 @@ def drawn_numbers(size: Size, n: int, count: int, rng: torch.Generator) -> Int[T
     return torch.cat(groups[:-1], 2)
 
 
-def looked_up(tokens: list[int]) -> tuple[int, list[int]]:
+def looked_up(tokens: list[int], *, guess: bool = False) -> tuple[int, list[int]]:
     """Read a text line by line, and find what its last question asks for.
+
+    Args:
+        tokens: The text.
+        guess: Whether every number is taken for the last one of the book.
 
     Returns:
         The position at which the answer's first token is predicted, and the answer.
@@ -138,6 +142,8 @@ def looked_up(tokens: list[int]) -> tuple[int, list[int]]:
     start = len(tokens) - 1 - tokens[::-1].index(BREAK)
     lines = [list(text) for feed, text in groupby(tokens[:start], BREAK.__eq__) if not feed]
     known = {tuple(row[: row.index(COLON)]): row[row.index(COLON) + 1 :] for row in lines[1:-1]}
+    if guess:
+        known = dict.fromkeys(known, lines[-2][lines[-2].index(COLON) + 1 :])
     runs = [(syllable, tuple(run)) for syllable, run in groupby(lines[-1], NAMES.__le__)]
     answer = [token for syllable, name in runs if syllable for token in (*known[name], COMMA)]
     return start, [*answer[:-1], END]

@@ -25,7 +25,7 @@ from harness.api import (
     one_hot,
 )
 from suites._lengths import at_lengths
-from suites._options import within
+from suites._options import by_default, within
 
 EXAMPLES = 128
 """Sequences of each further length."""
@@ -72,6 +72,11 @@ class InductionHeads(GeneratedTask):
     def chance(self) -> float:
         """Any value."""
         return 1 / (self.vocabulary - 1)
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """The commonest token: the value is one of the sequence's."""
+        return by_default(self, {"commonest value": 0.10})
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences of the training length."""

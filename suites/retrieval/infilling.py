@@ -29,7 +29,7 @@ from harness.api import (
     one_hot,
     stream,
 )
-from suites._options import within
+from suites._options import by_default, within
 from suites.retrieval._holes import Holes
 
 
@@ -104,6 +104,11 @@ class Infilling(GeneratedTask):
         """Any letter."""
         return 1 / self.letters
 
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """Whatever is written most rarely as a whole has the most holes."""
+        return by_default(self, {"word with the fewest whole copies": 0.247}, "reading")
+
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw texts."""
         return self.drawn(n, self.words, rng)
@@ -127,6 +132,12 @@ class Infilling(GeneratedTask):
 
         counts = [factor * self.words for factor in (2, 3) if factor * self.words <= self.letters]
         return {f"words-{count}": partial(richer, count) for count in counts}
+
+    def shortcut_predictions(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Fill every hole from the word with the fewest whole copies."""
+        rows = [self.style.filled_from_the_rarest(row) for row in batch.inputs.tolist()]
+        answer = one_hot(self.asked(batch.inputs, torch.tensor(rows)), self.letters)
+        return {"word with the fewest whole copies": answer}
 
     def oracle(self, batch: Batch) -> Float[Tensor, "b l c"]:
         """Find the one whole word with the letters that are left, hole by hole."""

@@ -79,6 +79,11 @@ class Mqar(TokenTask):
         """Any value."""
         return 1 / (self.vocabulary - self.vocabulary // 2)
 
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """Always the same one of the values that were shown."""
+        return {"first value": 1 / self.pairs}
+
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences."""
         return self.drawn(n, self.length, self.pairs, rng)

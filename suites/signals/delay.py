@@ -9,7 +9,7 @@ Axes: b batch, l length.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from harness.api import (
     Values,
 )
 from suites._lengths import at_lengths
-from suites._options import within
+from suites._options import by_default, within
 from suites.signals._noise import EXAMPLES, NoiseTask, band_limited, check_band
 
 
@@ -41,8 +41,6 @@ class Delay(NoiseTask):
     frequency: int = 1000
     """The noise's highest frequency in hertz, below half the length."""
 
-    shortcuts: ClassVar[Mapping[str, float]] = {"running mean": 0.48}
-
     def __post_init__(self) -> None:
         within("length", self.length, 3)
         check_band(self.length, self.frequency)
@@ -55,6 +53,11 @@ class Delay(NoiseTask):
     def outputs(self) -> Values:
         """The delayed signal at every position."""
         return Values(1, last=self.length)
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """The mean so far, from the lag on."""
+        return by_default(self, {"running mean": 0.48})
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences of one second."""

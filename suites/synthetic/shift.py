@@ -3,6 +3,7 @@
 Source: task Shift of Gupta et al. 2022, arXiv 2212.00768, section 4.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.api import Batch, Protocol, Signal, SpecError, Values
-from suites._options import within
+from suites._options import by_default, within
 from suites.synthetic._sequences import AtomicTask, normalised, with_clock
 
 
@@ -63,6 +64,14 @@ class Shift(AtomicTask):
         last = int(self.length - self.length / self.shifts)
         found: list[int] = torch.linspace(0, last, self.shifts, dtype=torch.long).tolist()
         return found
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """The first delay is none; trees also find where the others are zero."""
+        return {
+            "input at the place": self.length / sum(self.length - s for s in self.delays),
+            **by_default(self, {"boosted trees": 0.233}),
+        }
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences and look up where each delayed value came from."""

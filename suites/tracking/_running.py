@@ -18,7 +18,7 @@ from harness.api import (
     Protocol,
 )
 from suites._lengths import at_lengths
-from suites._options import within
+from suites._options import by_default, within
 from suites._tokens import TokenTask
 
 FACTORS = (2, 4)
@@ -33,6 +33,8 @@ class RunningProduct(TokenTask, ABC):
     """Positions of the training sequences."""
 
     protocol: ClassVar[Protocol] = Protocol(steps=1000, batch=64, width=64, depth=1)
+    counted: ClassVar[float]
+    """What boosted trees reach at the default options, which count in the mean of the tokens."""
 
     def __post_init__(self) -> None:
         within("length", self.length, 1)
@@ -50,6 +52,14 @@ class RunningProduct(TokenTask, ABC):
     def chance(self) -> float:
         """Every label is as likely as every other."""
         return 1 / self.size
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """The first token is right at the first place; counting goes on from there."""
+        return {
+            "first value": (1 + (self.length - 1) / self.size) / self.length,
+            **by_default(self, {"boosted trees": self.counted}),
+        }
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences of the training length."""

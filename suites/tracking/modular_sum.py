@@ -4,7 +4,7 @@ Parity is m = 2; more needs complex or mixing transitions.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,6 +21,8 @@ class ModularSum(RunningProduct):
 
     modulus: int = 5
     """m."""
+
+    counted: ClassVar[float] = 0.552
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ A linear recurrence whose factors lie between 0 and 1 cannot, at lengths without
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,8 @@ from suites.tracking._running import RunningProduct
 @dataclass(frozen=True, kw_only=True)
 class Parity(RunningProduct):
     """y[i] = (x[0] + ... + x[i]) mod 2 of bits."""
+
+    counted: ClassVar[float] = 0.855
 
     @property
     def size(self) -> int:

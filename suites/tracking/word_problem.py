@@ -10,7 +10,7 @@ Axes: g elements of the group, p points that they permute.
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from jaxtyping import Float, Int
@@ -29,6 +29,8 @@ class WordProblem(RunningProduct):
 
     group: GroupName = "s3"
     """All permutations of so many points (s), or the even ones (a): 6, 12, 24, 60, 120 elements."""
+
+    counted: ClassVar[float] = 0.197
 
     @property
     def size(self) -> int:

@@ -53,6 +53,7 @@ class Parity(GeneratedTask):
     inputs: Inputs = field(default=Tokens(2))
     outputs: Outputs = field(default=OneLabel(2))
     chance: float = 0.5
+    ways: tuple[tuple[str, float], ...] = (("first bit", 0.51), ("first two bits", 0.52))
     solve: Callable[[Tensor], Tensor] = parity
     further: Callable[["Parity"], Callable[[], Batch]] = lambda task: (
         lambda: task.sample(9, apart())
@@ -60,6 +61,10 @@ class Parity(GeneratedTask):
 
     max_length = 40
     causal = True
+
+    @property
+    def shortcuts(self) -> dict[str, float]:
+        return dict(self.ways)
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         bits = self.draw(n, rng)
@@ -191,6 +196,10 @@ BROKEN_TASKS: list[tuple[str, dict[str, Any], str]] = [
     ("oracle-scores-perfectly", {"solve": lambda b: parity(b[:, 1:])}, "oracle scores accuracy ="),
     ("chance-is-what-the-best-constant-scores", {"chance": 0.4}, "states a chance of 0.4, but"),
     ("chance-is-what-the-best-constant-scores", {"chance": 0.6}, "states a chance of 0.6, but"),
+    ("shortcuts-are-better-than-chance", {"ways": (("", 0.6),)}, "'' is not named in words"),
+    ("shortcuts-are-better-than-chance", {"ways": (("a", 0.4),)}, "'a' scores 0.4, which does not"),
+    ("shortcuts-are-better-than-chance", {"ways": (("a", float("nan")),)}, "'a' scores nan, which"),
+    ("shortcuts-are-better-than-chance", {"ways": (("a", 0.7), ("b", 0.6))}, "stand in order"),
 ]
 
 
