@@ -23,7 +23,7 @@ from harness.report.canvas import (
 from harness.report.crossing import Crossover
 from harness.report.scaling import Point, Series, power_law
 from harness.report.tables import exponent
-from harness.results.aggregate import Group, group_cells
+from harness.results.aggregate import Cell, Group, group_cells
 from harness.results.statistics import Floats
 
 Quantity = Callable[[Point], float | None]
@@ -48,6 +48,7 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
                 axis.plot(cell.mean, place, style.marker, color=style.colour, ms=7)
             known = next(cell for cell in cells if cell.n)
             axis.axvline(known.chance or 0.0, color="0.3", lw=1, ls="--")
+            _mark_shortcut(axis, known)
             better = "" if known.higher_is_better else ", lower is better"
             axis.set(title=known.task, xlabel=f"{known.metric} (dashed: chance{better})")
             axis.set_yticks(range(len(cells)), [cell.model for cell in cells])
@@ -58,6 +59,15 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
             title="Scores with 95 % intervals",
             alt="Dots with intervals: the test score of every model on every task, beside chance.",
         )
+
+
+def _mark_shortcut(axis: Axes, cell: Cell) -> None:
+    """Draw how far the best way around the question comes, and say at its foot which it is."""
+    if cell.best_shortcut is None:
+        return
+    name, score = cell.best_shortcut
+    axis.axvline(score, color="0.3", lw=1, ls=":", label=f"{name} {units.score(score)}")
+    axis.legend(fontsize="x-small", loc="lower right")
 
 
 def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:

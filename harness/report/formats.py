@@ -23,10 +23,10 @@ SCALING_COLUMNS = (
     "path", "predicted_s", "predicted_bytes", "device", "run_id",
 )  # fmt: skip
 SCORE_COLUMNS = (
-    "task", "model", "metric", "higher_is_better", "chance", "n", "lost", "mean", "interval_low",
-    "interval_high", "interval_over", "median", "median_low", "median_high", "learned",
-    "learned_low", "learned_high", "step_s", "train_s", "disturbed", "peak_bytes", "parameters",
-    "scores", "missing", "reasons",
+    "task", "model", "metric", "higher_is_better", "chance", "shortcut", "shortcut_score", "n",
+    "lost", "mean", "interval_low", "interval_high", "interval_over", "median", "median_low",
+    "median_high", "learned", "learned_low", "learned_high", "step_s", "train_s", "disturbed",
+    "peak_bytes", "parameters", "scores", "missing", "reasons",
 )  # fmt: skip
 
 
@@ -60,6 +60,8 @@ def scores_csv(groups: Iterable[Group]) -> str:
                 "missing": " ".join(f"{name}={count}" for name, count in cell.missing.items()),
                 "reasons": " | ".join(cell.reasons),
             }
+            way, reached = cell.best_shortcut or (None, None)
+            beside = {"shortcut": way, "shortcut_score": reached}
             derived = {"n": cell.n, "lost": cell.lost, "mean": cell.mean, "median": cell.median}
             intervals = {
                 "interval": cell.interval,
@@ -71,7 +73,7 @@ def scores_csv(groups: Iterable[Group]) -> str:
                 for name, interval in intervals.items()
                 for end, value in zip(("low", "high"), interval or (None, None), strict=True)
             }
-            rows.append({**dataclasses.asdict(cell), **derived, **ends, **several})
+            rows.append({**dataclasses.asdict(cell), **beside, **derived, **ends, **several})
     return as_csv(SCORE_COLUMNS, rows)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from statistics import mean, median
 from typing import Literal
 
@@ -39,7 +40,7 @@ class Cell:
     higher_is_better: bool
     chance: float | None
     shortcuts: Mapping[str, float]
-    """Scores that ways around the question reach."""
+    """Scores that ways around the question reach; older records may lack them."""
     scores: tuple[float, ...]
     """One for each run that has a score."""
     interval: Interval | None
@@ -66,6 +67,12 @@ class Cell:
     disturbed: bool
     """Whether other work disturbed the times of all its runs; else only the others count."""
     parameters: int | None
+
+    @property
+    def best_shortcut(self) -> tuple[str, float] | None:
+        """The way around the question that reaches most, and its score."""
+        best = max if self.higher_is_better else min
+        return best(self.shortcuts.items(), key=itemgetter(1), default=None)
 
     @property
     def n(self) -> int:
@@ -229,7 +236,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         metric=first.metric if first else "",
         higher_is_better=first.higher_is_better if first else True,
         chance=first.chance if first else None,
-        shortcuts=first.shortcuts if first else {},
+        shortcuts=next((run.shortcuts for run in reversed(runs) if run.shortcuts), {}),
         scores=scores,
         interval=mean_interval(scores) if len(scores) > 1 else first.interval if first else None,
         interval_over="seeds" if len(scores) > 1 else "examples" if first else "nothing",

@@ -7,6 +7,8 @@ from rich.console import Console
 
 from harness.report import (
     Report,
+    canvas,
+    figures,
     formats,
     print_comparison,
     print_tables,
@@ -128,6 +130,25 @@ def test_shortcuts_stand_beside_chance():
     [row] = rows(tables.score_table(comparable_groups([record])))
 
     assert row[2] == "0.170, root operator 0.373, top level 0.597"
+
+
+def test_the_best_shortcut_stands_beside_chance_in_the_csv_and_in_the_figure():
+    record, older = scored(0.4, chance=0.17), scored(0.4, chance=0.17, seed=1)
+    ways = {"root operator": 0.373, "top level": 0.597}
+    record = again(record, learned=msgspec.structs.replace(record.learned, shortcuts=ways))
+    groups = comparable_groups([record, older])
+
+    [found] = csv.DictReader(io.StringIO(formats.scores_csv(groups)))
+    assert (found["shortcut"], found["shortcut_score"]) == ("top level", "0.597")
+    [without] = csv.DictReader(io.StringIO(formats.scores_csv(comparable_groups([older]))))
+    assert (without["shortcut"], without["shortcut_score"]) == ("", "")
+
+    look = canvas.looks([record.model])
+    marked = figures.score_picture(groups, look)
+    plain = figures.score_picture(
+        comparable_groups([again(record, learned=older.learned), older]), look
+    )
+    assert marked.svg != plain.svg
 
 
 def test_a_cell_says_score_interval_seeds_and_losses():
