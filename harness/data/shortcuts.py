@@ -129,10 +129,15 @@ def _predictors(
             yield name, partial(_told, known, name)
     else:
         for name in COPIED:
-            yield name, partial(_linear, known, lambda q, name=name: q.summaries[name])
+            yield name, partial(_linear, known, _alone(name))
     yield "linear model", partial(_linear, known, lambda q: q.numbers)
     if trees:
         yield "boosted trees", partial(_trees, known)
+
+
+def _alone(name: str) -> Callable[[Questions], Array]:
+    """Return what sees one kind of summary only."""
+    return lambda q: q.summaries[name]
 
 
 def _told(known: Questions, name: str) -> Predictor:

@@ -46,11 +46,7 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
                 axis.plot([low, high], [place, place], color=style.colour, lw=2)
                 axis.plot(cell.scores, [place] * cell.n, "|", color=style.colour, ms=9, alpha=0.7)
                 axis.plot(cell.mean, place, style.marker, color=style.colour, ms=7)
-            known = next(cell for cell in cells if cell.n)
-            axis.axvline(known.chance or 0.0, color="0.3", lw=1, ls="--")
-            _mark_shortcut(axis, known)
-            better = "" if known.higher_is_better else ", lower is better"
-            axis.set(title=known.task, xlabel=f"{known.metric} (dashed: chance{better})")
+            axis.set(title=cells[0].task, xlabel=_mark_known(axis, cells))
             axis.set_yticks(range(len(cells)), [cell.model for cell in cells])
             axis.set_ylim(len(cells) - 0.5, -0.5)
         return finished(
@@ -61,13 +57,16 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
         )
 
 
-def _mark_shortcut(axis: Axes, cell: Cell) -> None:
-    """Draw how far the best way around the question comes, and say at its foot which it is."""
-    if cell.best_shortcut is None:
-        return
-    name, score = cell.best_shortcut
-    axis.axvline(score, color="0.3", lw=1, ls=":", label=f"{name} {units.score(score)}")
-    axis.legend(fontsize="x-small", loc="lower right")
+def _mark_known(axis: Axes, cells: Sequence[Cell]) -> str:
+    """Draw chance and how far the best way around the question comes; return which is which."""
+    known = next(cell for cell in cells if cell.n)
+    axis.axvline(known.chance or 0.0, color="0.3", lw=1, ls="--")
+    told = "dashed: chance" + ("" if known.higher_is_better else ", lower is better")
+    way = next((cell.best_shortcut for cell in cells if cell.shortcuts), None)
+    if way is not None:
+        axis.axvline(way[1], color="0.3", lw=1, ls=":")
+        told += f"\ndotted: {way[0]} {units.score(way[1])}"
+    return f"{known.metric} ({told})"
 
 
 def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture | None:
