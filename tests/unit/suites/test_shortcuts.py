@@ -27,7 +27,12 @@ THE_QUESTION = {
 """Predictors that are no way around: what is asked is the look-up, the maximum, the sum itself."""
 SMALL = 0.003
 """What the mean of a long input explains of any of its values, and more; nobody would notice it."""
-FEW = {"lra/path-x": 64, "lra/path-256": 64, "synthetic/pathfinder-segmentation": 64}
+FEW = {
+    "lra/pathfinder-64": 256,
+    "lra/path-x": 64,
+    "lra/path-256": 64,
+    "synthetic/pathfinder-segmentation": 64,
+}
 
 
 def beyond(name: str, found: list[Finding]) -> list[Finding]:
