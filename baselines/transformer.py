@@ -27,7 +27,7 @@ class Transformer(Model):
     positions: Positions = "rotary"
     """Turn queries and keys, add sinusoids to the input of every layer, or leave positions out."""
     backend: Backend = "auto"
-    """`auto`: xformers' memory-efficient attention on CUDA, torch's fused attention elsewhere."""
+    """`auto`: torch's fused attention, on every device."""
 
     trunk: ClassVar[Trunk] = Trunk(mix="none", ffn=4.0)
     reference: ClassVar[str] = "vaswani2017attention, su2021roformer, ainslie2023gqa"

@@ -20,10 +20,10 @@ from harness.plugins.registry import registry
 Status = Literal["ok", "missing", "wrong"]
 CHECKOUT = Path(__file__).parents[2]
 """Where tests and the Makefile are, if this is a checkout and no installed package."""
-OPTIONAL = {"xformers": "attention on CUDA"}
-"""Modules that some parts need, and which."""
 DEVELOPMENT = {"asv": "regression tracking (make asv)", "playwright": "the browser tests"}
-"""The same of what only a checkout has."""
+"""Modules that some parts of a checkout need, and which."""
+FUSED = "fused attention"
+OPERATORS = ("-m", "harness.measure.operators")
 FACTS = "ssm_bench.facts"
 """Entry points by which packages of plugins say what they can do here: functions that return
 whether something optional is there, and a clause on it. They should load nothing heavy."""
@@ -58,9 +58,9 @@ def findings(plugins: tuple[str, ...] = ()) -> Iterator[Finding]:
     yield from torch_findings()
     yield from map(stated, entry_points(group=FACTS))
     development = (CHECKOUT / "tests").is_dir() and (CHECKOUT / "Makefile").is_file()
-    for module, purpose in {**OPTIONAL, **(DEVELOPMENT if development else {})}.items():
-        yield presence(module, purpose, lambda name: importlib.util.find_spec(name) is not None)
     if development:
+        for module, purpose in DEVELOPMENT.items():
+            yield presence(module, purpose, lambda name: importlib.util.find_spec(name) is not None)
         browser = any(shutil.which(name) for name in BROWSERS)
         yield presence("chromium", "the browser tests", lambda _: browser)
     for entry in registry(plugins).broken():
@@ -77,24 +77,47 @@ def instrument() -> Finding:
 
 
 def torch_findings() -> Iterator[Finding]:
-    """Ask a child what torch sees."""
+    """Ask a child what torch sees, and another which operators of attention run."""
+    facts = told("-c", TORCH_FACTS)
+    if isinstance(facts, str):
+        yield Finding("wrong", "torch", f"cannot be imported: {facts}")
+        return
+    said = f"{facts['version']}, {facts['threads']} threads, {facts['capability']}"
+    yield Finding("ok", "torch", said)
+    cuda = facts["cuda"]
+    found = ", ".join(cuda) or "no device, so `--device cuda` is refused"
+    yield Finding("ok" if cuda else "missing", "cuda", found)
+    yield from attention_findings()
+
+
+def told(*words: str) -> Any:
+    """Return what a child writes as JSON, or else the last line of its complaint."""
     done = subprocess.run(
-        machine.python("-c", TORCH_FACTS),
+        machine.python(*words),
         capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
     )
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        yield Finding("wrong", "torch", f"cannot be imported: {' '.join(last)}")
+        return " ".join(done.stderr.strip().splitlines()[-1:]) or f"code {done.returncode}"
+    return json.loads(done.stdout)
+
+
+def attention_findings() -> Iterator[Finding]:
+    """Say which operators of attention ran, for each device; torch's own one must."""
+    trials = told(*OPERATORS)
+    if isinstance(trials, str):
+        yield Finding("wrong", FUSED, f"cannot be tried: {trials}")
         return
-    facts = json.loads(done.stdout)
-    said = f"{facts['version']}, {facts['threads']} threads, {facts['capability']}"
-    yield Finding("ok", "torch", said)
-    cuda = facts["cuda"]
-    found = ", ".join(cuda) or "no device, so `--device cuda` is refused"
-    yield Finding("ok" if cuda else "missing", "cuda", found)
+    for device in dict.fromkeys(each["device"] for each in trials):
+        tried = [each for each in trials if each["device"] == device]
+        kernels = "; ".join(f"{', '.join(each['kernels'])} in {each['dtype']}" for each in tried)
+        broken = next((each["fused"] for each in tried if each["fused"]), "")
+        yield Finding("wrong" if broken else "ok", FUSED, f"{device}: {broken or kernels}")
+        runs = [each["dtype"] for each in tried if not each["xformers"]]
+        said = f"runs in {', '.join(runs)}" if runs else tried[0]["xformers"]
+        yield Finding("ok" if runs else "missing", "xformers", f"{device}, if asked for: {said}")
 
 
 def stated(fact: EntryPoint) -> Finding:

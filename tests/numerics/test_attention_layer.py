@@ -1,5 +1,10 @@
 """The layer of attention: steps, pieces, padding and its cache."""
 
+import sys
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import NoReturn
+
 import pytest
 import torch
 from hypothesis import given
@@ -66,6 +71,45 @@ def test_the_backends_agree_and_name_themselves(causal: bool) -> None:
 def test_xformers_on_a_cpu_is_refused_in_a_sentence() -> None:
     with pytest.raises(SpecError, match="backend=auto"):
         layer("xformers")(torch.zeros(1, 4, 16, dtype=torch.float64))
+
+
+class OnCuda(torch.Tensor):
+    """Says that it lies on a CUDA device."""
+
+    is_cuda = True
+
+
+def broken() -> NoReturn:
+    """Stand in for operators whose compiled part was built for another CUDA."""
+    raise NotImplementedError("No operator found for `attention` with inputs:\n  query")
+
+
+def absent() -> NoReturn:
+    """Stand in for a library that its loader does not take."""
+    raise OSError("libcudart.so.12: cannot open shared object file")
+
+
+@pytest.mark.parametrize("fault", [broken, absent, None], ids=str)
+@pytest.mark.parametrize("padded", [True, False])
+def test_auto_takes_no_operator_that_may_refuse_and_who_asks_for_it_is_told(
+    fault: Callable[[], NoReturn] | None, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its import fails where there is no fault of the operator's."""
+    ops, mask = ModuleType("xformers.ops"), SimpleNamespace(from_seqlens=lambda lengths: None)
+    attention = SimpleNamespace(BlockDiagonalMask=mask, LowerTriangularMask=lambda: None)
+    ops.fmha = SimpleNamespace(  # type: ignore[attr-defined]
+        attn_bias=attention, memory_efficient_attention=lambda *_, **__: fault and fault()
+    )
+    monkeypatch.setitem(sys.modules, "xformers", ModuleType("xformers"))
+    monkeypatch.setitem(sys.modules, "xformers.ops", ops if fault else None)
+    u = torch.randn(2, 9, 16, generator=stream("u"), dtype=torch.float64)
+    lengths = torch.tensor([9, 5]) if padded else None
+    there, auto = u.as_subclass(OnCuda), layer("auto", causal=False)
+    y = auto(there, lengths).as_subclass(torch.Tensor)
+    torch.testing.assert_close(y, layer("naive", causal=False)(u, lengths))
+    assert auto.path() == ("sdpa-masked" if padded else "sdpa")
+    with pytest.raises(SpecError, match=r"^xformers refuses .* float64 \(.+\); use backend=auto"):
+        layer("xformers", causal=False)(there, lengths)
 
 
 @pytest.mark.parametrize("causal", [True, False])

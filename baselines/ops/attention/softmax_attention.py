@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.api import valid_positions
+from harness.api import SpecError, valid_positions
 
 QUERIES = 1024
 """Queries that share a mask when some keys lie before all of them."""
@@ -71,20 +71,30 @@ def attend_xformers(
     """Attend by xformers' memory-efficient kernels, which run on CUDA only.
 
     Sequences of different lengths are laid end to end, so no work is spent on padding.
-    """
-    from xformers.ops import fmha  # noqa: PLC0415 - on a CPU it has no operator, so it stays out
 
-    k, v = (x.repeat_interleave(q.shape[2] // x.shape[2], 2) for x in (k, v))
-    if lengths is None:
-        bias = fmha.attn_bias.LowerTriangularMask() if causal else None
-        mixed: Tensor = fmha.memory_efficient_attention(q, k, v, attn_bias=bias)
-        return mixed
-    valid = valid_positions(q, lengths)
-    bias = fmha.attn_bias.BlockDiagonalMask.from_seqlens(lengths.tolist())
-    packed = (x[valid][None] for x in (q, k, v))
-    blocks = fmha.memory_efficient_attention(
-        *packed, attn_bias=bias.make_causal() if causal else bias
-    )
+    Raises:
+        SpecError: xformers has no kernel for these tensors, or its compiled part does not load.
+    """
+    try:
+        from xformers.ops import fmha  # noqa: PLC0415 - on a CPU it has no operator, so it stays out
+
+        k, v = (x.repeat_interleave(q.shape[2] // x.shape[2], 2) for x in (k, v))
+        if lengths is None:
+            bias = fmha.attn_bias.LowerTriangularMask() if causal else None
+            mixed: Tensor = fmha.memory_efficient_attention(q, k, v, attn_bias=bias)
+            return mixed
+        valid = valid_positions(q, lengths)
+        bias = fmha.attn_bias.BlockDiagonalMask.from_seqlens(lengths.tolist())
+        packed = (x[valid][None] for x in (q, k, v))
+        blocks = fmha.memory_efficient_attention(
+            *packed, attn_bias=bias.make_causal() if causal else bias
+        )
+    except (ImportError, OSError, NotImplementedError) as error:
+        said = str(error).partition(" with inputs")[0].partition("\n")[0].rstrip(" :.")
+        raise SpecError(
+            f"xformers refuses attention on {q.device.type} in {str(q.dtype)[6:]} ({said}); "
+            f"use backend=auto."
+        ) from error
     return torch.zeros_like(v).masked_scatter(valid[..., None, None], blocks)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from baselines.ops.attention.heads import Heads
 from baselines.ops.attention.softmax_attention import attend, attend_xformers, naive_attend
-from harness.api import Mixer, SpecError, tensor_bytes, valid_positions
+from harness.api import Mixer, tensor_bytes, valid_positions
 
 Backend = Literal["auto", "sdpa", "naive", "xformers"]
 Cache = tuple[Float[Tensor, "b _ g e"], Float[Tensor, "b _ g e"], Int[Tensor, ""]]
@@ -28,7 +28,9 @@ class AttentionLayer(Mixer):
 
     def __init__(self, width: int, heads: Heads, backend: Backend, *, causal: bool) -> None:
         super().__init__()
-        self.backend, self.causal, self.masked = backend, causal, False
+        # Whether xformers is faster would take a measurement inside a run, so it is asked for.
+        self.form = "sdpa" if backend == "auto" else backend
+        self.causal, self.masked = causal, False
         self.heads = heads
         self.out = nn.Linear(width, width)
 
@@ -38,17 +40,16 @@ class AttentionLayer(Mixer):
         """Attend; a causal layer needs no mask for padding, which lies in the future.
 
         Raises:
-            SpecError: xformers was asked for on a CPU.
+            SpecError: xformers was asked for, and refuses.
         """
         lengths = None if self.causal else lengths
         self.masked = lengths is not None
         q, k, v = self.heads(u)
-        form = self._form(u)
-        if form == "xformers":
+        if self.form == "xformers":
             mixed = attend_xformers(q, k, v, lengths, causal=self.causal)
         else:
             valid = None if lengths is None else valid_positions(u, lengths)
-            attention = naive_attend if form == "naive" else attend
+            attention = naive_attend if self.form == "naive" else attend
             mixed = attention(q, k, v, valid, causal=self.causal)
         mapped: Tensor = self.out(mixed.flatten(2))
         return mapped
@@ -87,18 +88,7 @@ class AttentionLayer(Mixer):
 
     def path(self) -> str:
         """Name the form of attention; padding makes torch's fused form take a mask."""
-        form = self._form(self.out.weight)
-        return form + ("-masked" if form == "sdpa" and self.masked else "")
-
-    def _form(self, u: Tensor) -> Literal["sdpa", "naive", "xformers"]:
-        """Say which form runs where a tensor lies."""
-        if self.backend == "xformers" and not u.is_cuda:
-            raise SpecError(
-                "xformers has no attention for a CPU; use backend=auto, or --device cuda."
-            )
-        if self.backend == "auto":
-            return "xformers" if u.is_cuda else "sdpa"
-        return self.backend
+        return self.form + ("-masked" if self.form == "sdpa" and self.masked else "")
 
 
 def _written(state: Cache, start: int, k: Tensor, v: Tensor) -> Cache:

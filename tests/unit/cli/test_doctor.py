@@ -1,5 +1,6 @@
 """The doctor tells what is wrong from what is merely missing."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -16,7 +17,8 @@ def test_a_healthy_installation_has_nothing_wrong_but_perhaps_noise():
 
     assert found["torch"].status == "ok"
     assert "torch 2" in found["packages"].said
-    assert {"instrument", "code", "machine", "cuda", "selective-scan"} <= found.keys()
+    assert {"instrument", "code", "machine", "cuda", "xformers", "selective-scan"} <= found.keys()
+    assert found["fused attention"].said.startswith("cpu: flash")
     assert [f for f in found.values() if f.status == "wrong" and f.subject != "instrument"] == []
 
 
@@ -41,6 +43,25 @@ def test_a_torch_that_cannot_be_imported_is_wrong_and_says_why(monkeypatch):
     )
 
 
+def test_attention_is_told_of_by_what_ran_and_not_by_what_is_installed(monkeypatch):
+    """The answer of a machine whose xformers was built for another CUDA."""
+    refused = "No operator found for `memory_efficient_attention_forward`"
+    cpu = {"device": "cpu", "fused": "", "kernels": ["flash", "unfused"], "xformers": refused}
+    cuda = {"device": "cuda", "fused": "", "kernels": ["flash", "cuDNN"], "xformers": refused}
+    trials = [{**where, "dtype": dtype} for where in (cpu, cuda) for dtype in ("float32", "half")]
+    monkeypatch.setattr(doctor, "OPERATORS", ("-c", f"print({json.dumps(json.dumps(trials))})"))
+
+    found = list(doctor.attention_findings())
+
+    assert [each.status for each in found] == ["ok", "missing"] * 2
+    assert found[2].said == "cuda: flash, cuDNN in float32; flash, cuDNN in half"
+    assert found[3].said == f"cuda, if asked for: {refused}"
+
+    trials[2]["fused"] = "CUDA error: no kernel image"
+    monkeypatch.setattr(doctor, "OPERATORS", ("-c", f"print({json.dumps(json.dumps(trials))})"))
+    assert list(doctor.attention_findings())[2].status == "wrong"
+
+
 @pytest.fixture
 def untested(monkeypatch):
     """Leave out the findings that a child takes seconds to make."""
@@ -48,7 +69,7 @@ def untested(monkeypatch):
 
 
 def test_what_is_missing_says_what_it_is_for(monkeypatch, untested):
-    monkeypatch.setattr(doctor, "OPTIONAL", {"no_such_module_here": "nothing at all"})
+    monkeypatch.setattr(doctor, "DEVELOPMENT", {"no_such_module_here": "nothing at all"})
 
     finding = next(f for f in findings() if f.subject == "no_such_module_here")
 
