@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from harness import __version__
 from harness.cli.process import answered
+from harness.core.errors import unknown
 from harness.results.store import Store
 
 
@@ -51,8 +52,20 @@ Results = Annotated[Path, typer.Option(help="Folder of records.")]
 Plugins = Annotated[
     list[str], typer.Option("--plugin", help="A Python file with one more model or task.")
 ]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 LOCAL = Path("results/local")
+
+
+def known_device(name: str) -> str:
+    """Return a device's name.
+
+    Raises:
+        SpecError: Nobody computes there.
+    """
+    if name not in {"cpu", "cuda"}:
+        raise unknown("device", name, ["cpu", "cuda"])
+    return name
 
 
 def tell_faults(*stores: Store) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import KINDS, AsJson, Plugins, app
+from harness.cli.app import KINDS, AsJson, Device, Plugins, app, known_device
 from harness.core.errors import SpecError, unknown
 
 
@@ -32,6 +32,7 @@ def list_(
 def check(
     name: Annotated[str, typer.Argument(help="A model or a task, with options or not.")] = "",
     every: Annotated[bool, typer.Option("--all", help="Check all models and tasks.")] = False,
+    device: Device = "cpu",
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
@@ -42,13 +43,14 @@ def check(
 
     if every == bool(name):
         raise SpecError("Name a model or a task to be checked, or give --all.")
+    check_all.refuse_absent(known_device(device))
     if not every:
-        words = check_all.command("auto", name, tuple(plugin)) + ["--json"] * json
+        words = check_all.command("auto", name, tuple(plugin), device) + ["--json"] * json
         encoding = "utf-8" if json else sys.stdout.encoding
         sys.exit(subprocess.call(words, env=check_all.environment(encoding)))
     failed, unchecked, width = False, 0, shutil.get_terminal_size().columns
     typer.echo(check_all.HEADING, err=json)
-    for verdict in check_all.check_all(tuple(plugin)):
+    for verdict in check_all.check_all(tuple(plugin), device):
         failed |= bool(verdict.complaints)
         unchecked += bool(verdict.unchecked)
         typer.echo(verdict.as_json() if json else verdict.as_text(width))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import LOCAL, AsJson, Plugins, Results, app
+from harness.cli.app import LOCAL, AsJson, Device, Plugins, Results, app, known_device
 from harness.core.config import Limits, Protocol, parse_options, parse_seeds
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
@@ -29,7 +29,7 @@ def run(
         str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
     ] = "",
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
@@ -45,8 +45,7 @@ def run(
     from harness.cli.progress import show_sweep
     from harness.runner.sweep import Sweep, plan, preset_runs, requests
 
-    if device not in {"cpu", "cuda"}:
-        raise unknown("device", device, ["cpu", "cuda"])
+    known_device(device)
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     if preset:

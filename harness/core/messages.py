@@ -54,6 +54,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """What the runs of one ladder have in common; empty if the task has none."""
     length: int = 0
     """The run's place on its ladder."""
+    accelerator: str = ""
+    """The card that its device is; empty for a CPU."""
     requirements: Requirements | None = None
     """Only where it was asked for."""
 

@@ -179,7 +179,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
         threads = self.machine.get("threads", cores)  # a run that never started has none yet
-        known = f"{processor}, {cores} cores, {threads} threads, torch {torch}"
+        accelerator = self.machine.get("accelerator")
+        card = f"{accelerator}, " if accelerator else ""
+        known = f"{card}{processor}, {cores} cores, {threads} threads, torch {torch}"
         allocator = self.machine.get("allocator", "glibc")
         return known if allocator == "glibc" else f"{known}, allocator {allocator}"
 

@@ -47,3 +47,8 @@ def absence(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         return "There is no CUDA device here that torch can use; leave out --device cuda."
     return ""
+
+
+def accelerator(device: str) -> str:
+    """Return the name of the card that a device is; empty for a CPU."""
+    return torch.cuda.get_device_name() if device == "cuda" else ""

@@ -37,6 +37,36 @@ if TYPE_CHECKING:
 
     from harness.report.canvas import Picture
 
+SECTION = "Length"
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Measurements over lengths on one device, which have a section of their own."""
+
+    section: str
+    by_task: Mapping[str, list[Series]]
+
+    @property
+    def where(self) -> str:
+        """The device, as a title goes on; empty for a CPU."""
+        return self.section.removeprefix(SECTION)
+
+    @property
+    def every(self) -> list[Series]:
+        """The series of all tasks."""
+        return list(chain.from_iterable(self.by_task.values()))
+
+    @cached_property
+    def pairs(self) -> list[Crossover]:
+        """Who is faster than whom from which length on."""
+        return list(chain.from_iterable(map(crossovers, self.by_task.values())))
+
+    def tables(self) -> list[Table]:
+        """Make a table for each task, and those of growth and crossovers over all of them."""
+        scaling = [tables.scaling_table(task, found) for task, found in self.by_task.items()]
+        return [*scaling, tables.growth_table(self.every), tables.crossover_table(self.pairs)]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -65,14 +95,13 @@ class Report:
         return beside_published(self.groups, published_figures())
 
     @cached_property
-    def sweeps(self) -> Mapping[str, list[Series]]:
-        """Measurements over lengths, by task."""
-        return {group.title: series(group) for group in self.groups if group.sweep}
-
-    @cached_property
-    def pairs(self) -> list[Crossover]:
-        """Who is faster than whom from which length on."""
-        return [pair for found in self.sweeps.values() for pair in crossovers(found)]
+    def sweeps(self) -> dict[str, Sweeps]:
+        """Measurements over lengths, a section for each device."""
+        found: dict[str, dict[str, list[Series]]] = {}
+        for group in self.groups:
+            if group.sweep:
+                found.setdefault(_section(group), {})[group.title] = series(group)
+        return {name: Sweeps(name, found[name]) for name in sorted(found)}
 
     @cached_property
     def rows(self) -> Rows:
@@ -81,9 +110,7 @@ class Report:
 
     def tables(self) -> dict[str, list[Table]]:
         """Make every table that has rows, by section."""
-        every = [each for found in self.sweeps.values() for each in found]
         costs = comparable_groups(self.records, timed=True)
-        scaling = [tables.scaling_table(task, found) for task, found in self.sweeps.items()]
         made = {
             "Scores": [
                 tables.score_table(self.groups),
@@ -93,7 +120,7 @@ class Report:
             "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
             "Beside the literature": [literature_table(self.beside)],
             "Training": [tables.cost_table(costs)],
-            "Length": [*scaling, tables.growth_table(every), tables.crossover_table(self.pairs)],
+            **{name: swept.tables() for name, swept in self.sweeps.items()},
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
         }
@@ -120,12 +147,23 @@ class Report:
                 rank_figures.front_picture(costs, look),
             ],
             "Training": [figures.loss_picture(learned, look)],
-            "Length": [
-                figures.time_picture(self.sweeps, self.pairs, look),
-                figures.memory_picture(self.sweeps, look),
-            ],
+            **{
+                name: [
+                    figures.time_picture(swept.by_task, swept.pairs, look, swept.where),
+                    figures.memory_picture(swept.by_task, look, swept.where),
+                ]
+                for name, swept in self.sweeps.items()
+            },
         }
         return {name: [each for each in found if each] for name, found in made.items()}
+
+
+def _section(group: Group) -> str:
+    """Name the section of a sweep by its device; most are of a CPU, which goes without saying."""
+    first = group.records[0]
+    if first.spec.device == "cpu":
+        return SECTION
+    return f"{SECTION} on {first.machine.get('accelerator', first.spec.device)}"
 
 
 def print_tables(records: Sequence[Record], console: "Console") -> None:
@@ -169,7 +207,7 @@ def write(records: Sequence[Record], folder: Path, left_out: Sequence[str] = ())
 
     report = Report(records)
     made, drawn = report.tables(), report.pictures()
-    every = [each for found in report.sweeps.values() for each in found]
+    every = [each for swept in report.sweeps.values() for each in swept.every]
     texts = {
         "report.md": markdown(
             [summary(report.records), *(formats.escaped(f"Left out: {said}") for said in left_out)],

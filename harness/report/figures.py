@@ -3,6 +3,7 @@
 A model has one colour and one marker in all figures of a report. No text depends on colour alone.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
@@ -94,9 +95,19 @@ def loss_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture |
 
 
 def time_picture(
-    sweeps: Mapping[str, Sequence[Series]], found: Sequence[Crossover], look: Mapping[str, Look]
+    sweeps: Mapping[str, Sequence[Series]],
+    found: Sequence[Crossover],
+    look: Mapping[str, Look],
+    where: str,
 ) -> Picture | None:
-    """Draw seconds against length with exponents and crossovers; None if nothing was measured."""
+    """Draw seconds against length with exponents and crossovers; None if nothing was measured.
+
+    Args:
+        sweeps: Series by task.
+        found: Who overtakes whom.
+        look: Colours and markers of the models.
+        where: The device, as a title goes on: ` on CUDA`; empty for a CPU.
+    """
     drawn = _measured(sweeps, SECONDS)
     with panels(len(drawn), legend=_most_models(drawn)) as (figure, axes):
         for axis, (task, several) in zip(axes, drawn.items(), strict=True):
@@ -107,14 +118,14 @@ def time_picture(
             legend_under(axis)
         return finished(
             figure,
-            name="time",
-            title="Time against length",
+            name=file_name(f"time{where}"),
+            title=f"Time against length{where}",
             alt="Lines on log axes: time of a call over length, rings where two models cross.",
         )
 
 
 def memory_picture(
-    sweeps: Mapping[str, Sequence[Series]], look: Mapping[str, Look]
+    sweeps: Mapping[str, Sequence[Series]], look: Mapping[str, Look], where: str
 ) -> Picture | None:
     """Draw memory above idle against length with exponents; None if nothing was measured."""
     drawn = _measured(sweeps, BYTES)
@@ -127,10 +138,15 @@ def memory_picture(
             legend_under(axis)
         return finished(
             figure,
-            name="memory",
-            title="Memory against length",
+            name=file_name(f"memory{where}"),
+            title=f"Memory against length{where}",
             alt="Lines on log axes: the peak memory that a call adds, over length.",
         )
+
+
+def file_name(text: str) -> str:
+    """Return a text as a file may be called: `time on NVIDIA H200` as `time-on-nvidia-h200`."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def _write_outcome(axis: Axes, place: int, text: str) -> None:

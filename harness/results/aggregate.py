@@ -27,6 +27,8 @@ from harness.results.statistics import (
 Condition = tuple[tuple[str, Option], ...]
 AXIS = "length"
 """The option that a measured task is swept over."""
+USUAL = {"device": "cpu", "precision": Protocol().precision}
+"""What a title need not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +208,18 @@ def task_label(record: Record, *, sweep: bool) -> str:
 
 
 def _difference(key: Condition, found: Iterable[Condition]) -> str:
-    """Write what of a condition the others do not share; nothing if it is the only one."""
-    common = set.intersection(*map(set, found))
+    """Write what of a condition the others of its device do not share, and what is unusual.
+
+    Figures of another device or precision say so even where they stand alone.
+    """
+    device = dict(key)["device"]
+    beside = [each for each in found if dict(each)["device"] == device]
+    common = set.intersection(*map(set, beside))
+    told = {pair for pair in key if pair not in common or USUAL.get(pair[0], pair[1]) != pair[1]}
     varying = ", ".join(
         f"on {value}" if name == "place" else f"{name}={show(value)}"
         for name, value in key
-        if (name, value) not in common
+        if (name, value) in told
     )
     return varying and f" ({varying})"
 

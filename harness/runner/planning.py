@@ -76,6 +76,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
         skip=skip,
         ladder=replace(spec, task=chosen(common)).run_id if rungs else "",
         length=rungs.get("length", 0),
+        accelerator=device.accelerator(spec.device),
         requirements=requirements(spec, task, model, tuple(request.plugins)) if asked else None,
     )
 

@@ -311,6 +311,7 @@ def recorded(
     sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
 ) -> Record:
     """Put a run and its result together."""
+    card = {"accelerator": planned.accelerator} if planned.accelerator else {}
     return merged(
         Record,
         planned,
@@ -318,7 +319,7 @@ def recorded(
         run_id=planned.spec.run_id,
         limits=sweep.allowed,
         prediction=prediction,
-        machine={**machine.facts(), **result.conditions, "selftest": selftest()},
+        machine={**machine.facts(), **card, **result.conditions, "selftest": selftest()},
         started=started,
         ended=today(),
     )

@@ -167,8 +167,6 @@ def run(job: Job, send: Send) -> Result:
     """Do a job; every exception becomes an outcome here and nowhere else."""
     before = conditions()
     hands_out = allocator.keep() if job.keeps_memory else allocator.allocator()
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
-    torch.set_num_interop_threads(1)
     try:
         child = ChildRun(job, send)
         task: Task = build("task", job.planned.spec.task, child.plugins)
@@ -230,6 +228,12 @@ def homes(job: Job) -> list[Path]:
     return [each.path.parent if "." in each.module else each.path for each in entries]
 
 
+def use_allowed_threads() -> None:
+    """Let torch use as many threads as the environment says, which it takes once a process."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_interop_threads(1)
+
+
 def private_output() -> BinaryIO:
     """Keep standard output for our lines; what others print goes to standard error."""
     ours = os.fdopen(os.dup(1), "wb")
@@ -268,6 +272,7 @@ def main(verb: str) -> NoReturn:
     if verb == "plan":
         send(plan(codec.decode(text, PlanRequest)))
     else:
+        use_allowed_threads()
         send(run(codec.decode(text, Job), send))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()

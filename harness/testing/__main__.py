@@ -21,11 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("kind", choices=("auto", *KINDS))
     parser.add_argument("name", help="a name with or without options: s4d[state=8]")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE")
+    parser.add_argument("--device", default="cpu", help="where a model's networks compute")
     parser.add_argument("--json", action="store_true", help="print each result as a JSON object")
     given = parser.parse_args(arguments)
     failed = False
     try:
-        for result in run_checks(given.kind, given.name, tuple(given.plugin)):
+        for result in run_checks(given.kind, given.name, tuple(given.plugin), given.device):
             failed |= result.outcome in {"failed", "not-checked"}
             text = f"{result.outcome:15}{result.name}  {result.reason}".rstrip()
             line = msgspec.json.encode(asdict(result)).decode() if given.json else text

@@ -29,16 +29,20 @@ class Check:
     name: str
     sentence: str
     """The rule."""
-    run: Callable[[Any], None]
+    run: Callable[[Any, str], None]
 
-    def __call__(self, recipe: Any) -> None:
+    def __call__(self, recipe: Any, device: str = "cpu") -> None:
         """Check a recipe.
+
+        Args:
+            recipe: Of a model or of a task.
+            device: Where a model's networks compute; a task is the same everywhere.
 
         Raises:
             CheckError: It breaks the rule.
             NotApplicableError: The rule does not concern it.
         """
-        self.run(recipe)
+        self.run(recipe, device)
 
     def __str__(self) -> str:
         return self.name
@@ -58,11 +62,18 @@ class CheckResult:
     seconds: float
 
 
-def check(run: Callable[[Any], None], rule: Callable[..., object] | None = None) -> Check:
+def check(rule: Callable[[Any], None]) -> Check:
+    """Make a check of a function of a recipe, for which the device makes no difference."""
+    return check_on_device(lambda recipe, _: rule(recipe), rule)
+
+
+def check_on_device(
+    run: Callable[[Any, str], None], rule: Callable[..., object] | None = None
+) -> Check:
     """Make a check of a function; its name and the first line of its docstring name the rule.
 
     Args:
-        run: What checks a recipe.
+        run: What checks a recipe on a device.
         rule: Where name and docstring stand, if `run` is a wrapper.
     """
     rule = rule or run

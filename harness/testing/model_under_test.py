@@ -20,7 +20,7 @@ from harness.testing.check import (
     CheckError,
     DisagreementError,
     NotApplicableError,
-    check,
+    check_on_device,
 )
 from harness.testing.clues import float32_inside
 from harness.testing.tiny_tasks import LENGTH, WIDTH, TinyTask, features_task
@@ -72,6 +72,8 @@ class ModelUnderTest:
 
     recipe: Recipe
     causal: bool
+    device: str = "cpu"
+    """Where it computes; initial values and inputs are drawn on the CPU, the same everywhere."""
 
     @property
     def task(self) -> TinyTask:
@@ -82,7 +84,7 @@ class ModelUnderTest:
         """Build it, always from the same draws: (b, l, d) to (b, l, d)."""
         with scope("conformance", "init"):
             network = self.recipe.assemble(bare, self.task, WIDTH, 1, 0.0)
-        return in_precision(network, dtype).eval()
+        return in_precision(network, dtype).to(self.device).eval()
 
     def features(
         self,
@@ -93,7 +95,7 @@ class ModelUnderTest:
     ) -> Tensor:
         """Draw (b, l, d) inputs, always the same ones for a name of the draw."""
         rng = stream("conformance", draw)
-        return self.task.inputs.random(batch, length, rng).to(dtype)
+        return self.task.inputs.random(batch, length, rng).to(self.device, dtype)
 
 
 def in_precision(network: Network, dtype: torch.dtype) -> Network:
@@ -111,18 +113,20 @@ def in_precision(network: Network, dtype: torch.dtype) -> Network:
 
 def causal_and_noncausal(rule: Callable[[ModelUnderTest], None]) -> Check:
     """Make a check that looks at a model built causal and built not."""
-    return check(lambda recipe: _over(rule, recipe, (True, False)), rule)
+    return check_on_device(lambda recipe, device: _over(rule, recipe, device, (True, False)), rule)
 
 
 def causal_only(rule: Callable[[ModelUnderTest], None]) -> Check:
     """Make a check that looks at a model built causal."""
-    return check(lambda recipe: _over(rule, recipe, (True,)), rule)
+    return check_on_device(lambda recipe, device: _over(rule, recipe, device, (True,)), rule)
 
 
-def _over(rule: Callable[[ModelUnderTest], None], recipe: Recipe, ways: tuple[bool, ...]) -> None:
+def _over(
+    rule: Callable[[ModelUnderTest], None], recipe: Recipe, device: str, ways: tuple[bool, ...]
+) -> None:
     reasons = []
     for causal in ways:
-        model = ModelUnderTest(recipe, causal)
+        model = ModelUnderTest(recipe, causal, device)
         reason = recipe.refusal(model.task)
         try:
             if not reason:

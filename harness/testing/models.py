@@ -18,7 +18,7 @@ from harness.testing.check import (
     Check,
     CheckError,
     NotApplicableError,
-    check,
+    check_on_device,
 )
 from harness.testing.clues import float32_inside, forward_by_steps
 from harness.testing.generators import advance_global_generators
@@ -29,6 +29,8 @@ from harness.testing.tolerance import agree, near_in_half_precision
 
 OTHER_LENGTHS = (1, 7, 2 * LENGTH + 1)
 """None is what the model was built for; the odd ones find halves that do not meet."""
+ORDER = (0.0, 1e-12)
+"""How far two backward passes may differ on a CPU, and on a GPU, where sums have no fixed order."""
 
 
 @causal_and_noncausal
@@ -59,7 +61,7 @@ def takes_empty_inputs(model: ModelUnderTest) -> None:
     network = model.network()
     for batch, length in ((0, LENGTH), (2, 0), (0, 0)):
         u = model.features(batch, length)
-        for lengths in (None, torch.full((batch,), length)):
+        for lengths in (None, torch.full((batch,), length, device=u.device)):
             _check_shape_and_dtype(network(u, lengths), u)
 
 
@@ -94,8 +96,8 @@ def ignores_padding(model: ModelUnderTest) -> None:
     """
     network, u = model.network(), model.features()
     others = 10 * model.features(draw="second"), torch.full_like(u, 1e6), u + torch.nan
-    lengths = torch.tensor([LENGTH, LENGTH - 5, 1])
-    padded = torch.arange(LENGTH) >= lengths[:, None]
+    lengths = torch.tensor([LENGTH, LENGTH - 5, 1], device=u.device)
+    padded = torch.arange(LENGTH, device=u.device) >= lengths[:, None]
     output = network(u, lengths)
     refilled = [network(torch.where(padded[..., None], other, u), lengths) for other in others]
     for row, length in enumerate(lengths.tolist()):
@@ -118,7 +120,9 @@ def gives_every_parameter_a_gradient(model: ModelUnderTest) -> None:
     # A map that starts at zero holds back what lies before it; a step away from there it must not.
     with torch.no_grad(), scope("conformance", "nudge"):
         for parameter in trainable.values():
-            parameter.add_(0.01 * torch.randn_like(parameter))
+            # Drawn on the CPU: the scope seeds a GPU's generators only once something ran there.
+            drawn = torch.randn(parameter.shape, dtype=parameter.dtype)
+            parameter.add_(0.01 * drawn.to(parameter.device))
     network.zero_grad()
     for name in idle & _zero_gradients(network, u, trainable):
         raise CheckError(f"The gradient of the parameter {name!r} is zero everywhere.")
@@ -130,7 +134,7 @@ def runs_in_half_precision(model: ModelUnderTest) -> None:
     network, u = model.network(torch.float32), model.features(dtype=torch.float32)
     exact = network(u).detach()
     try:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(u.device.type, torch.bfloat16):
             output = network(u)
     except RuntimeError as error:
         said = (str(error) or "RuntimeError").strip().splitlines()[-1]
@@ -173,7 +177,9 @@ def differentiates_exactly(model: ModelUnderTest) -> None:
     parameters = [p for p in network.parameters() if p.requires_grad]
     # gradcheck varies its arguments in place, so the network sees its own parameters change.
     try:
-        gradcheck(lambda u, *_: network(u), (u, *parameters), fast_mode=True)
+        gradcheck(
+            lambda u, *_: network(u), (u, *parameters), fast_mode=True, nondet_tol=ORDER[u.is_cuda]
+        )
     except GradcheckError as error:
         if clue := float32_inside(network, u):
             raise CheckError(f"Finite differences cannot tell its gradients.{clue}") from error
@@ -181,8 +187,8 @@ def differentiates_exactly(model: ModelUnderTest) -> None:
         raise CheckError(f"A gradient is not the derivative: {found}") from error
 
 
-@check
-def serves_every_output(recipe: Recipe) -> None:
+@check_on_device
+def serves_every_output(recipe: Recipe, device: str) -> None:
     """A network for labels, pairs, step labels or values gives predictions that can be scored."""
     reasons = []
     for task in EVERY_OUTPUT:
@@ -191,8 +197,8 @@ def serves_every_output(recipe: Recipe) -> None:
         if reasons[-1]:
             continue
         with scope("conformance", "init"):
-            network = recipe.assemble(Backbone, task, WIDTH, 2, 0.0)
-        batch = task.split("test")
+            network = recipe.assemble(Backbone, task, WIDTH, 2, 0.0).to(device)
+        batch = task.split("test").to(torch.device(device))
         predictions = network(batch.inputs, batch.lengths)
         try:
             with warnings.catch_warnings(action="error"):
@@ -223,8 +229,8 @@ def _zero_gradients(network: Network, u: Tensor, trainable: dict[str, nn.Paramet
         clue = forward_by_steps(network, u)
         raise CheckError(f"The output depends on no parameter, but it has trainable ones.{clue}")
     # A plain sum would be blind to what only moves values about.
-    weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
-    (output * weights.cos()).sum().backward()
+    weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype, device=u.device)
+    (output * weights.view_as(output).cos()).sum().backward()
     for name, parameter in trainable.items():
         if parameter.grad is None:
             clue = forward_by_steps(network, u)

@@ -51,7 +51,7 @@ def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
 
 
 def run_checks(
-    kind: Kind | Literal["auto"], text: str, plugins: tuple[str, ...] = ()
+    kind: Kind | Literal["auto"], text: str, plugins: tuple[str, ...] = (), device: str = "cpu"
 ) -> Iterator[CheckResult]:
     """Check a plugin, rule by rule. Nothing is downloaded for that: who wants it, fetches first.
 
@@ -59,15 +59,19 @@ def run_checks(
         kind: What the name names; `auto` looks it up.
         text: A name with or without options, such as `s4d[state=8]`.
         plugins: Files of plugins beside the installed ones.
+        device: Where a model's networks compute.
 
     Raises:
-        SpecError: Nobody has the name, or the plugin cannot be imported or built.
+        SpecError: Nobody has the name, or the plugin cannot be imported or built; a task is to be
+            checked elsewhere than on a CPU.
     """
     recipe = build(kind_of(text, plugins) if kind == "auto" else kind, text, plugins)
+    if recipe.kind == "task" and device != "cpu":
+        raise SpecError(f"A task is the same on every device; leave out --device {device}.")
     absent = _absent(recipe, plugins)
     for check in checks_for(recipe):
         start = now()
-        outcome, reason = _outcome(check, recipe, absent)
+        outcome, reason = _outcome(check, recipe, device, absent)
         yield CheckResult(
             name=check.name,
             outcome=outcome,
@@ -85,11 +89,11 @@ def _absent(recipe: Any, plugins: tuple[str, ...]) -> str:
     return f"{wrong}; run `ssm-bench data fetch {recipe.name}{named}`." if wrong else ""
 
 
-def _outcome(check: Check, recipe: Any, absent: str) -> tuple[CheckOutcome, str]:
+def _outcome(check: Check, recipe: Any, device: str, absent: str) -> tuple[CheckOutcome, str]:
     if absent:
         return "not-checked", absent
     try:
-        check(recipe)
+        check(recipe, device)
     except NotApplicableError as error:
         return "not-applicable", str(error)
     except FetchError as error:

@@ -14,7 +14,7 @@ from harness.contract.network import Network, State, state_tensors, tensor_bytes
 from harness.core.errors import UnsupportedError
 from harness.core.seeding import scope, stream
 from harness.nn.backbone import Backbone
-from harness.testing.check import Check, CheckError, NotApplicableError, check
+from harness.testing.check import Check, CheckError, NotApplicableError, check_on_device
 from harness.testing.model_under_test import ModelUnderTest, causal_only, in_precision
 from harness.testing.tiny_tasks import LENGTH, WIDTH, features_task
 from harness.testing.tolerance import agree, near_in_half_precision
@@ -91,16 +91,16 @@ def steps_an_empty_batch(model: ModelUnderTest) -> None:
     network.step(u[:, 0], network.prefill(u))
 
 
-@check
-def steps_inside_the_backbone(recipe: Recipe) -> None:
+@check_on_device
+def steps_inside_the_backbone(recipe: Recipe, device: str) -> None:
     """In a network of several blocks, norms and maps included, it steps as it sees."""
     task = features_task(causal=True)
     if reason := recipe.refusal(task):
         raise NotApplicableError(reason)
     with scope("conformance", "init"):
         network = recipe.assemble(Backbone, task, WIDTH, DEPTH, 0.0)
-    network = in_precision(network, torch.float64).eval()
-    u = task.inputs.random(2, LENGTH, stream("conformance")).double()
+    network = in_precision(network, torch.float64).to(device).eval()
+    u = task.inputs.random(2, LENGTH, stream("conformance")).to(device, torch.float64)
     try:
         outputs, _ = _stepped(network, u)
     except UnsupportedError as error:
@@ -139,7 +139,7 @@ def steps_in_half_precision(model: ModelUnderTest) -> None:
     network, u = model.network(torch.float32), model.features(1, dtype=torch.float32)
     with torch.no_grad():
         exact = network(u)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(u.device.type, torch.bfloat16):
             stepped, state = _stepped(network, u)
             advanced, after = network.advance(u, network.initial_state(1))
     near_in_half_precision(torch.stack(stepped, 1), exact, "output of the steps")

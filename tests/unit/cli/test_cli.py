@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,25 @@ def test_a_mistake_is_told_in_one_sentence_with_code_2(words, said, capfd):
     assert said in err
     assert "Traceback" not in err
     assert out == ""
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "scaling/train", "-m", "s4d", "--device", "cuda"),
+        ("run", "--preset", "smoke", "--device", "cuda", "--dry-run"),
+        ("check", "chance", "--device", "cuda"),
+        ("check", "--all", "--device", "cuda"),
+    ],
+)
+def test_a_card_that_is_not_there_is_refused_by_every_verb_that_would_use_it(words, capfd):
+    code, out, err = ssm_bench(*words, capsys=capfd)
+
+    assert code == 2
+    assert out == ""
+    assert err.strip().endswith("no CUDA device here that torch can use; leave out --device cuda.")
     assert len(err.strip().splitlines()) == 1
 
 

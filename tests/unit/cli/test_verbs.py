@@ -143,11 +143,11 @@ def test_check_all_shows_every_verdict_and_exits_with_1_after_a_complaint(verb, 
     counts = {"passed": 3, "failed": 0, "not-checked": 0, "not-applicable": 1}
     good = Verdict("model", "s4d", counts, [], 1.0)
     bad = replace(good, name="s5d", complaints=["adds-up: It does not."])
-    monkeypatch.setattr(check_all, "check_all", lambda plugins: iter([good, bad]))
+    monkeypatch.setattr(check_all, "check_all", lambda plugins, device: iter([good, bad]))
 
     code, out = verb("check", "--all")
     as_json = verb("check", "--all", "--json")
-    monkeypatch.setattr(check_all, "check_all", lambda plugins: iter([good]))
+    monkeypatch.setattr(check_all, "check_all", lambda plugins, device: iter([good]))
 
     assert code == as_json[0] == 1
     assert [line.split()[:2] for line in out.splitlines()] == [

@@ -32,6 +32,7 @@ def blank(
     seed: int = 0,
     outcome: Outcome = "ok",
     protocol: Protocol | None = PROTOCOL,
+    device: str = "cpu",
     **fields: Any,
 ) -> Record:
     """Make a record with nothing in it but what names it; `fields` are the record's own."""
@@ -42,6 +43,7 @@ def blank(
         model=Selector.of(made.name, made.options, 1),
         protocol=protocol,
         seed=seed,
+        device=device,
     )
     return Record(
         run_id=spec.run_id,

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from harness.core.config import Protocol
 from harness.report import (
     Report,
     canvas,
@@ -113,9 +114,31 @@ def test_sweeps_of_several_places_and_paths_are_several_series():
     records += [measured(n, [2.0], path="torch", machine=there) for n in (64, 128)]
     records += [measured(64, [3.0], path="native", seed=1)]
     report = Report(records)
-    assert [len(found) for found in report.sweeps.values()] == [2, 1]
-    here, _ = report.sweeps.values()
+    found = report.sweeps["Length"].by_task
+    assert [len(each) for each in found.values()] == [2, 1]
+    here, _ = found.values()
     assert [each.model for each in here] == ["s4d, native", "s4d, torch"]
+
+
+def test_each_device_has_a_section_with_tables_and_figures_and_each_precision_a_table(tmp_path):
+    card = {**MACHINE, "accelerator": "A card"}
+    records = [measured(n, [1.0]) for n in (64, 128)]
+    for precision in ("32-true", "bf16-mixed"):
+        held = Protocol(precision=precision)
+        records += [
+            measured(n, [0.1], machine=card, device="cuda", protocol=held) for n in (64, 128)
+        ]
+    alone, both = Report(records[:2]), Report(records)
+    assert list(both.tables()) == ["Length", "Length on A card"]
+    assert both.tables()["Length"] == alone.tables()["Length"]
+    titles = [table.title for table in both.tables()["Length on A card"]]
+    assert titles[:2] == [
+        "scaling/forward (precision=32-true, device=cuda)",
+        "scaling/forward (precision=bf16-mixed, device=cuda)",
+    ]
+    assert card["accelerator"] in records[-1].place
+    names = {path.name for path in write(records, tmp_path)}
+    assert {"time.svg", "time-on-a-card.svg", "memory-on-a-card.png"} <= names
 
 
 def rows(table):

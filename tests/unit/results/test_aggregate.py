@@ -110,6 +110,17 @@ def test_runs_under_different_conditions_are_refused_and_can_be_kept_apart(chang
     assert [cells(group.records)[0].mean for group in groups] == [0.5, 0.9]
 
 
+def test_another_precision_or_device_is_said_even_where_it_stands_alone():
+    """Nobody shall take what was measured in half precision for the usual."""
+    mixed = changed(scored(0.5), protocol=Protocol(precision="bf16-mixed"))
+    there = changed(scored(0.5), device="cuda")
+    for record, said in ((mixed, "precision=bf16-mixed"), (there, "device=cuda")):
+        (group,) = comparable_groups([record])
+        assert group.title == f"{record.task} ({said})"
+    usual = [group.title for group in comparable_groups([scored(0.5), there])]
+    assert usual == ["synthetic/shift", "synthetic/shift (device=cuda)"]
+
+
 def test_another_version_of_a_task_is_another_task():
     with pytest.raises(SpecError, match=r"task version=1.*task version=2"):
         cells([scored(0.5), again(scored(0.9, seed=1), task_version=2)])

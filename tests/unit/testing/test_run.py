@@ -117,3 +117,17 @@ def test_a_name_of_a_model_and_of_a_task_needs_its_kind(tmp_path: Path) -> None:
 def test_a_name_that_nobody_has_gets_the_near_miss(plugin: str) -> None:
     with pytest.raises(SpecError, match=r"No model or task is called 'peke'.* 'peek'"):
         next(run_checks("auto", "peke", (plugin,)))
+
+
+def test_the_checks_of_a_model_put_all_they_make_where_it_computes() -> None:
+    """`meta` stands in for a card: all goes well there until somebody looks at a value."""
+    checks = {check.name: check for check in checks_for(load_model("transformer"))}
+    looked = r"(item\(\) cannot be called on|Cannot copy out of) meta tensor"
+    for name in ("keeps-shape-and-dtype", "takes-empty-inputs", "ignores-padding"):
+        with pytest.raises(RuntimeError, match=looked):
+            checks[name](load_model("transformer"), "meta")
+
+
+def test_a_task_is_not_checked_on_a_card() -> None:
+    with pytest.raises(SpecError, match="same on every device; leave out --device cuda"):
+        list(run_checks("task", "synthetic/shift", device="cuda"))
