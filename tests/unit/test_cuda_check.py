@@ -1,0 +1,146 @@
+"""The check of a GPU goes through without one, keeps to its time, and says how far it came."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import Distribution, entry_points
+from pathlib import Path
+
+import pytest
+
+from harness.measure.clock import now
+from harness.results.store import Store
+from tests.unit.report.made_records import measured
+from tools.cuda import check, entry, parts, peer, scaling
+
+SCRIPT = Path(check.__file__)
+
+
+def test_pretended_it_goes_through_on_a_cpu_and_leaves_records_a_table_and_a_figure(tmp_path):
+    words = [sys.executable, SCRIPT, "--pretend", "--seconds", "100", "--out", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (tmp_path / "check.md").read_text()
+    assert "Pretended on a CPU" in done.stdout
+    assert "1 models: 0 break the contract, 0 were not finished." in told
+    assert [f"models at {n} positions: 4 ok." in told for n in (32, 64)] == [True, True]
+    assert told.count("launches") == 2
+    records = Store(tmp_path / "records").records()
+    found = {(r.model, r.spec.protocol.precision, r.measured.length) for r in records}
+    assert len(found) == 8
+    assert {precision for _, precision, _ in found} == {"32-true", "bf16-mixed"}
+    table = (tmp_path / "report" / "report.md").read_text()
+    assert "precision=bf16-mixed" in table
+    assert (tmp_path / "report" / "figures" / "time.svg").exists()
+
+
+@pytest.fixture
+def said():
+    """Gather what is told, and leave signals as they were."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    yield list[str]()
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def named(**given):
+    """Give every part, those that are not given without work."""
+
+    def idle(*_):
+        yield "done."
+
+    return {name: given.get(name, idle) for name in check.SHARES}
+
+
+def test_cut_short_it_still_reports_and_says_how_far_it_came(said):
+    def scaling(*_):
+        yield "half."
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield "never said."
+
+    assert check.through(None, named(scaling=scaling), 10, said.append, now) == 1
+
+    assert [line.partition(":")[0] for line in said] == [
+        "tests", "conformance", "scaling", "scaling", "reported",
+    ]  # fmt: skip
+    assert said[3].endswith("It was stopped here; later parts were not begun.")
+    assert said[4].endswith("done.")
+
+
+def test_a_part_that_breaks_costs_no_other(said):
+    def conformance(*_):
+        raise OSError("no such thing")
+        yield
+
+    assert check.through(None, named(conformance=conformance), 10, said.append, now) == 1
+    assert said[1].endswith("It broke: OSError: no such thing")
+    assert len(said) == 5
+
+
+def test_time_that_one_part_leaves_goes_to_the_next(said):
+    left = {}
+
+    def asked(name):
+        def part(_, until):
+            left[name] = until
+            yield "done."
+
+        return part
+
+    check.through(None, {name: asked(name) for name in check.SHARES}, 100, said.append, now)
+    first = left["tests"]
+    assert left["reported"] - first == pytest.approx(90, abs=1)
+    assert left["conformance"] - first < 90 * 0.25 / 0.9 - 5, "the tests took nothing of their 10 s"
+
+
+def test_where_there_is_no_gpu_it_says_so_and_how_to_go_through_without(tmp_path):
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    words = [sys.executable, SCRIPT, "--out", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "There is no CUDA device here that torch can use; --pretend goes through on a CPU.\n"
+    )
+
+
+def test_a_checkout_that_nobody_installed_finds_its_plugins(tmp_path):
+    entry.write_entry_points(tmp_path / "ssm_bench-0.dist-info")
+
+    (found,) = Distribution.discover(path=[str(tmp_path)])
+
+    groups = {point.group for point in found.entry_points}
+    assert {"ssm_bench.models", "ssm_bench.suites", "ssm_bench.executors"} <= groups
+    installed = {(p.name, p.value) for p in entry_points(group="ssm_bench.models")}
+    assert {(p.name, p.value) for p in found.entry_points.select(group="ssm_bench.models")} == (
+        installed
+    )
+
+
+def test_the_slowest_are_of_one_length_that_most_ran():
+    task = "scaling/train"
+    records = [
+        measured(length, [seconds], task=task, model=model)
+        for model, length, seconds in (
+            ("s4d", 64, 1.0), ("s4d", 128, 2.0), ("lru", 64, 3.0), ("lru", 128, 5.0),
+            ("dss", 64, 9.0), ("s4d", 256, 4.0),
+        )
+    ]  # fmt: skip
+
+    assert [r.model for r in parts.slowest(records, 4)] == ["lru", "s4d"]
+    assert parts.slowest([], 4) == []
+
+
+def test_a_profile_that_failed_is_told_in_a_sentence():
+    assert parts.told("Traceback\nRuntimeError: CUDA") == (
+        "no profile (Traceback RuntimeError: CUDA)."
+    )
+
+
+def test_a_peer_that_is_not_installed_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(peer, "find_spec", lambda _: None)
+    with pytest.raises(peer.SpecError, match="mamba-ssm is not installed"):
+        peer.Peer(layer="mamba-ssm").build(width=8, length=8, causal=True)
+    assert set(scaling.PEERS) == {"flex-windows", *peer.CLASSES}
