@@ -101,7 +101,7 @@ class SweepDisplay:
             inform(progress.notice)
         self.bars.status = progress.status
         note = "" if progress.loss is None else f"loss {progress.loss:.4g}"
-        self.bars.update(steps, completed=progress.step, total=progress.steps, note=note)
+        self.bars.update(steps, completed=progress.step, total=progress.steps or None, note=note)
 
     def finish(self, update: Update, record: Record) -> None:
         """Count a run, and say in a line what it gave, unless it was stored already."""

@@ -33,7 +33,8 @@ class Protocol:
     version: int = 1
     """Raised when the meaning of any field, or of what is timed, changes."""
     steps: int = 1000
-    """Optimiser steps of a training."""
+    """Optimiser steps of a training; 0 for as many as fit into `seconds`, to which its schedule and
+    its evaluations are then stretched."""
     seconds: float = 0.0
     """Stop training after this many timed seconds, if sooner than `steps`; 0 for no such limit."""
     batch: int = 32
@@ -67,7 +68,8 @@ class Protocol:
     """The most seconds that one measured workload may be predicted to take before it is not run."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "width", "depth", "lr_scale", "budget_s"):
+        sizes = ("steps", "batch", "width", "depth", "lr_scale", "budget_s")
+        for name in sizes[1:] if self.steps == 0 and self.seconds else sizes:
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
         for name in ("seconds", "lr", "weight_decay", "clip", "evaluations"):

@@ -135,7 +135,7 @@ def total_seconds(step: float, protocol: Protocol, *, learns: bool) -> float:
     """Return the seconds of a whole training; of a measurement, its settling and fewest calls."""
     if not learns:
         return protocol.budget_s * SETTLING + CALLS * step
-    return min(protocol.steps * step, protocol.seconds or math.inf)
+    return min((protocol.steps or math.inf) * step, protocol.seconds or math.inf)
 
 
 def lacking(planned: Planned, limit: float) -> str:

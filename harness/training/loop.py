@@ -32,6 +32,9 @@ from harness.training.evaluate import evaluate
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+UNKNOWN = 1000
+"""Steps that a training in seconds is taken to have until its first one is timed."""
+
 StepCallback = Callable[[int, float], None]
 """Called with the step and the training loss, outside the timed span."""
 
@@ -72,19 +75,55 @@ def optimizer_groups(
     ]
 
 
-def schedule(protocol: Protocol) -> Callable[[int], float]:
-    """Return the factor on every learning rate at a step: linear warm-up, then the schedule."""
-    warm = max(1, round(protocol.warmup * protocol.steps))
+def schedule(protocol: Protocol, step: int, total: float) -> float:
+    """Return the factor on every learning rate at a step: linear warm-up, then the schedule.
 
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        if protocol.schedule == "constant":
-            return 1.0
-        done = (step - warm) / max(1, protocol.steps - warm)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    Args:
+        protocol: Says how long the warm-up is, and what follows it.
+        step: Counted from 0.
+        total: How many there will be.
+    """
+    warm = max(1, round(protocol.warmup * total))
+    if step < warm:
+        return (step + 1) / warm
+    if protocol.schedule == "constant":
+        return 1.0
+    done = (step - warm) / max(1, total - warm)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    return factor
+
+@dataclass
+class Pace:
+    """How far a training has come: by its steps, or by its seconds where these decide."""
+
+    protocol: Protocol
+    steps: int = 0
+    seconds: float = 0.0
+    evaluated: int = 0
+    """Evaluations that have been due."""
+
+    @property
+    def total(self) -> float:
+        """Steps that there will be, if seconds decide as the steps so far say."""
+        if self.protocol.steps:
+            return self.protocol.steps
+        return self.protocol.seconds * self.steps / self.seconds if self.steps else UNKNOWN
+
+    def factor(self, step: int) -> float:
+        """Return the factor on every learning rate at a step, counted from 0."""
+        return schedule(self.protocol, step, self.total)
+
+    @property
+    def over(self) -> bool:
+        """Whether the training has come to its end."""
+        limits = (self.steps, self.protocol.steps), (self.seconds, self.protocol.seconds)
+        return any(limit and at >= limit for at, limit in limits)
+
+    def due(self) -> bool:
+        """Say once of every evaluation that it is time for it."""
+        at, before = self.steps if self.protocol.steps else self.seconds, self.evaluated
+        self.evaluated = sum(mark <= at for mark in evaluation_marks(self.protocol))
+        return self.evaluated > before
 
 
 @dataclass
@@ -95,6 +134,7 @@ class Trainer:
     network: nn.Module
     optimizer: Optimizer
     scheduler: LambdaLR
+    pace: Pace
     loss: Callable[[Tensor, Tensor], Tensor]
     clip: float
     synchronize: Callable[[], None]
@@ -121,11 +161,13 @@ def prepared(
     fabric = Fabric(accelerator=device, devices=1, precision=protocol.precision)
     optimizer = torch.optim.AdamW(optimizer_groups(network, recipe, protocol))
     wrapped, optimizer = fabric.setup(network, optimizer)
+    pace = Pace(protocol)
     return Trainer(
         fabric=fabric,
         network=wrapped,
         optimizer=optimizer,
-        scheduler=LambdaLR(optimizer, schedule(protocol)),
+        scheduler=LambdaLR(optimizer, pace.factor),
+        pace=pace,
         loss=task.outputs.loss,
         clip=protocol.clip,
         synchronize=synchronizer(device),
@@ -139,14 +181,15 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
         DivergedError: A loss is not finite, or no score on validation is.
     """
     history, selection = History(), Selection(trainer, task, protocol)
-    due, watch = evaluation_steps(protocol), Watch()
-    for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), protocol, history):
+    watch = Watch()
+    for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), history):
         value = float(loss)
         if not math.isfinite(value):
-            raise DivergedError(f"The loss is {value} at step {step} of {protocol.steps}.")
+            of = f" of {protocol.steps}" if protocol.steps else ""
+            raise DivergedError(f"The loss is {value} at step {step}{of}.")
         history.curve.append((step, value))
         on_step(step, value)
-        if step in due:
+        if trainer.pace.due():
             selection.consider(step, history)
     if not history.validation or history.validation[-1][0] != len(history.step_s):
         selection.consider(len(history.step_s), history)
@@ -156,26 +199,28 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
 
 
 def steps(
-    trainer: Trainer, batches: Iterator[Batch], protocol: Protocol, history: History
+    trainer: Trainer, batches: Iterator[Batch], history: History
 ) -> Iterator[tuple[int, Tensor]]:
     """Do the protocol's steps, timing each, and yield its number and loss."""
-    spent = 0.0
-    for step in range(1, protocol.steps + 1):
+    pace = trainer.pace
+    while not pace.over:
         batch = next(batches).to(trainer.fabric.device)
         start = now()
         loss = trainer.step(batch)
         seconds = now() - start
         history.step_s.append(seconds)
-        spent += seconds
-        yield step, loss
-        if protocol.seconds and spent >= protocol.seconds:
-            return
+        pace.steps += 1
+        pace.seconds += seconds
+        yield pace.steps, loss
 
 
-def evaluation_steps(protocol: Protocol) -> set[int]:
-    """Return the steps after which validation is scored, evenly spaced, the last one among them."""
+def evaluation_marks(protocol: Protocol) -> list[float]:
+    """Return when validation is scored, evenly spaced: steps, or seconds where these decide."""
+    if not protocol.steps:
+        share = protocol.seconds / max(1, protocol.evaluations)
+        return [share * (number + 1) for number in range(protocol.evaluations)]
     count = min(protocol.evaluations, protocol.steps)
-    return {round(protocol.steps * (i + 1) / count) for i in range(count)}
+    return [round(protocol.steps * (number + 1) / count) for number in range(count)]
 
 
 class Selection:

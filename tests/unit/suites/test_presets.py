@@ -11,7 +11,7 @@ from harness.plugins.loading import build, load_task
 from harness.plugins.registry import registry
 from harness.runner.planning import plan
 from harness.runner.sweep import preset_runs
-from harness.training.loop import optimizer_groups, schedule
+from harness.training.loop import Pace, optimizer_groups
 from suites.presets import cpu, paper, smoke
 
 
@@ -49,7 +49,7 @@ def test_every_rate_of_a_row_is_the_printed_one(row):
 
 @pytest.mark.parametrize("row", paper.ROWS[:: len(paper.ROWS) // 12], ids=lambda row: row.task)
 def test_the_rates_rise_over_the_printed_steps_and_then_fall_or_stay(row):
-    factor = schedule(row.run().protocol)
+    factor = Pace(row.run().protocol).factor
 
     last = max(1, row.warmup) - 1
     assert factor(last) == pytest.approx(1.0)

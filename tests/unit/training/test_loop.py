@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -19,12 +20,12 @@ from harness.api import (
     Values,
 )
 from harness.core.config import Protocol, RunSpec
-from harness.core.errors import DivergedError
+from harness.core.errors import DivergedError, SpecError
 from harness.core.seeding import scope
 from harness.data.cache import use_shard_dir
 from harness.nn.backbone import Backbone
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import evaluation_steps, fit, optimizer_groups, prepared, schedule
+from harness.training.loop import Pace, evaluation_marks, fit, optimizer_groups, prepared
 from harness.training.run import thinned, train_and_score
 
 
@@ -137,7 +138,7 @@ def test_a_protocol_scales_every_rate_alike():
 
 
 def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
-    factor = schedule(Protocol(steps=100, warmup=0.1))
+    factor = Pace(Protocol(steps=100, warmup=0.1)).factor
 
     assert [factor(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert factor(55) == pytest.approx(0.5)
@@ -145,9 +146,38 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
 
 
 def test_a_constant_schedule_stays():
-    factor = schedule(Protocol(steps=100, warmup=0.1, schedule="constant"))
+    factor = Pace(Protocol(steps=100, warmup=0.1, schedule="constant")).factor
 
     assert factor(99) == 1.0
+
+
+def test_a_budget_in_seconds_stretches_the_schedule_over_itself_whatever_a_step_takes():
+    """Fast or slow, a model has its highest rate after the warm-up's share and none at the end."""
+    budget = Protocol(steps=0, seconds=60, warmup=0.1)
+    for step_s in (0.01, 1.0):
+        at = {spent: Pace(budget, round(spent / step_s), spent) for spent in (6.0, 33.0, 60.0)}
+        factors = [pace.factor(pace.steps) for pace in at.values()]
+
+        assert factors == pytest.approx([1.0, 0.5, 0.0], abs=0.01)
+        assert [pace.over for pace in at.values()] == [False, False, True]
+
+
+def test_a_training_of_so_many_seconds_does_what_fits_and_is_evaluated_evenly():
+    short = replace(PROTOCOL, steps=0, seconds=0.2, evaluations=4)
+    worker = trainer(short)
+
+    history = fit(worker, Double(), short, listen)
+
+    spent = np.cumsum(history.step_s)
+    assert spent[-2] < 0.2 <= spent[-1]
+    assert worker.optimizer.param_groups[0]["lr"] < 0.1 * ScaleModel.lr
+    marks = [spent[step - 1] for step, _ in history.validation]
+    assert marks == pytest.approx([0.05, 0.1, 0.15, 0.2], abs=0.04)
+
+
+def test_no_steps_without_seconds_are_no_budget():
+    with pytest.raises(SpecError, match="steps must be positive"):
+        Protocol(steps=0)
 
 
 def test_training_lowers_the_loss_and_records_every_step():
@@ -249,8 +279,9 @@ def test_seconds_end_a_training_early_and_the_end_is_scored():
 
 
 def test_evaluations_are_spread_evenly_and_include_the_last_step():
-    assert evaluation_steps(Protocol(steps=10, evaluations=3)) == {3, 7, 10}
-    assert evaluation_steps(Protocol(steps=2, evaluations=5)) == {1, 2}
+    assert evaluation_marks(Protocol(steps=10, evaluations=3)) == [3, 7, 10]
+    assert evaluation_marks(Protocol(steps=2, evaluations=5)) == [1, 2]
+    assert evaluation_marks(Protocol(steps=0, seconds=60, evaluations=3)) == [20, 40, 60]
 
 
 def test_clipping_bounds_the_gradient():
