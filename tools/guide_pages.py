@@ -53,7 +53,8 @@ def protocol() -> str:
     for name, default in dataclasses.asdict(Protocol()).items():
         choices = ", ".join(f"`{choice}`" for choice in get_args(hints[name]))
         meaning = f"{said[name]} One of {choices}." if choices else said[name]
-        rows.append([f"`{name}={show(default)}`", meaning])
+        written = show(default) or "''"
+        rows.append([f"`{name}={written}`", meaning])
     return table(["field and default", "meaning"], rows)
 
 

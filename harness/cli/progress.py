@@ -26,6 +26,7 @@ from harness.cli.app import tell_faults
 from harness.cli.process import exit_code
 from harness.cli.terminal import Terminal
 from harness.core import codec
+from harness.core.grid import point_text
 from harness.core.messages import Plan, Progress
 from harness.core.notify import inform
 from harness.core.record import FAILURES, Record
@@ -123,7 +124,9 @@ def line(update: Update, record: Record) -> str:
     """Write one finished run as a line of rich markup."""
     style = STYLES.get(record.outcome, "red")
     done = f"[dim]{update.number:>{len(str(update.total))}}/{update.total}[/dim]"
-    name = escape(f"{record.task}  {record.model}  seed {record.spec.seed}")
+    trial = point_text(update.planned.point)
+    seed = f"seed {record.spec.seed}" + (f"  trial {trial}" if trial else "")
+    name = escape(f"{record.task}  {record.model}  {seed}")
     return f"{done} [{style}]{record.outcome:<8}[/{style}] {name}  {escape(summary(record))}"
 
 
@@ -131,7 +134,9 @@ def summary(record: Record) -> str:
     """Say in a few words what came of a run, or why nothing did."""
     if record.learned is not None:
         learned = record.learned
-        return f"{learned.metric} {learned.score:.4f} in {learned.train_s:.1f} s of training"
+        metric = f"validation {learned.metric}" if record.trial else learned.metric
+        chosen = f" with {point_text(record.swept.chosen)}" if record.swept else ""
+        return f"{metric} {learned.score:.4f} in {learned.train_s:.1f} s of training{chosen}"
     if record.measured is not None:
         seconds = sorted(record.measured.call_s)[len(record.measured.call_s) // 2]
         peak = f", {record.memory.delta_bytes / 2**20:.1f} MiB" if record.memory else ""

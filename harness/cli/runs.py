@@ -2,13 +2,15 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Device, Plugins, Results, app, known_device
-from harness.core.config import Limits, Protocol, parse_options, parse_seeds
+from harness.core.config import Limits, Option, Protocol, RunSpec, parse_options, parse_seeds
 from harness.core.errors import SpecError
+from harness.core.grid import settled
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
@@ -29,6 +31,15 @@ def run(
         str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
     ] = "",
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
+    match: Annotated[
+        str, typer.Option(help="Choose each width so that models match: 'params=200k'.")
+    ] = "",
+    budget: Annotated[
+        str, typer.Option(help="Train for so long and not for so many steps: 90s, 10min.")
+    ] = "",
+    sweep: Annotated[
+        list[str], typer.Option(help="Choose on validation: 'lr_scale=0.3,1,3'; repeat.")
+    ] = [],  # noqa: B006
     device: Device = "cpu",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
@@ -43,36 +54,75 @@ def run(
 ) -> None:
     """Run models on tasks, each run in its own process; what is stored is not run again."""
     from harness.cli.progress import show_sweep
-    from harness.runner.sweep import Sweep, plan, preset_runs, requests
+    from harness.runner.sweep import Sweep, plan
 
-    known_device(device)
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
-    if preset:
-        runs = preset_runs(preset, parse_seeds(seeds) if seeds else None, device)
-    elif tasks and model:
-        changes = parse_options(protocol)
-        Protocol().changed(changes)
-        chosen = parse_seeds(seeds or "1")
-        runs = requests(tasks, model, seeds=chosen, device=device, plugins=tuple(plugin))
-    else:
-        raise SpecError(
-            "Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset."
-        )
-    sweep = Sweep(
-        runs=runs,
+    changes = protocol_changes(protocol, match, budget, sweep)
+    asked = Sweep(
+        runs=requested(tasks or [], model, preset, seeds, device, plugin),
         results=str(results),
         plugins=tuple(plugin),
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
         executor=executor,
-        changes=parse_options(protocol),
+        changes=changes,
         again=again,
     )
     if dry_run:
         from harness.cli.dry_run import show_dry_run
 
-        sys.exit(show_dry_run(sweep, plan(sweep, requirements=True), json))
-    sys.exit(show_sweep(sweep, plan(sweep), json))
+        sys.exit(show_dry_run(asked, plan(asked, requirements=True), json))
+    sys.exit(show_sweep(asked, plan(asked), json))
+
+
+def requested(
+    tasks: list[str], models: list[str], preset: str, seeds: str, device: str, plugins: list[str]
+) -> tuple[RunSpec, ...]:
+    """Return the runs of a preset, or those that patterns name.
+
+    Raises:
+        SpecError: Something has no such name, or there is nothing to run.
+    """
+    from harness.runner.sweep import preset_runs, requests
+
+    known_device(device)
+    if preset:
+        return preset_runs(preset, parse_seeds(seeds) if seeds else None, device)
+    if tasks and models:
+        chosen = parse_seeds(seeds or "1")
+        return requests(tasks, models, seeds=chosen, device=device, plugins=tuple(plugins))
+    raise SpecError("Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset.")
+
+
+def protocol_changes(
+    protocol: str, match: str, budget: str, sweep: Sequence[str]
+) -> dict[str, Option]:
+    """Return what four options change in every protocol.
+
+    Raises:
+        SpecError: One cannot be read, or what is changed is no field of a protocol.
+    """
+    changes = parse_options(protocol)
+    if budget and changes.keys() & {"steps", "seconds"}:
+        raise SpecError("--budget says how long to train; leave steps and seconds out beside it.")
+    if budget:
+        changes |= {"steps": 0, "seconds": parse_seconds(budget)}
+    changes |= {"match": match} if match else {}
+    changes |= {"sweep": ";".join(sweep)} if sweep else {}
+    settled(Protocol().changed(changes))
+    return changes
+
+
+def parse_seconds(text: str) -> float:
+    """Read a time such as `90s`, `10min`, `2h` or `90`, in seconds.
+
+    Raises:
+        SpecError: The text is no such time.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", text.strip())
+    if match is None or not float(match[1]):
+        raise SpecError(f"{text!r} is no time to train for; write it like 90s, 10min or 2h.")
+    return float(match[1]) * {"min": 60, "h": 3600}.get(match[2], 1)
 
 
 @app.command()
@@ -82,7 +132,7 @@ def ab(
     tasks: Annotated[list[str], typer.Argument(help="What is measured; trainings work, too.")],
     rounds: Annotated[int, typer.Option(min=2, help="Processes of each model and length.")] = 5,
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'batch=16'.")] = "",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     results: Results = LOCAL / "ab",
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
@@ -93,6 +143,7 @@ def ab(
     from harness.results.compare import compare, sides
     from harness.runner.sweep import Sweep, in_turns, plan
 
+    known_device(device)
     runs = in_turns(tasks, (a, b), rounds=rounds, device=device, plugins=tuple(plugin))
     changes = parse_options(protocol)
     Protocol().changed(changes)

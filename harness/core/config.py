@@ -66,6 +66,12 @@ class Protocol:
     """How often during training the validation split is scored."""
     budget_s: float = 60.0
     """The most seconds that one measured workload may be predicted to take before it is not run."""
+    match: str = ""
+    """What each model's width is chosen for, such as `parameters=200000`; empty: `width` holds."""
+    sweep: str = ""
+    """What is chosen on validation and among what: `lr_scale=0.3,1,3;state=16,64`."""
+    trial: bool = False
+    """Whether the run only helps to choose: it is scored on validation, and nothing is tested."""
 
     def __post_init__(self) -> None:
         sizes = ("steps", "batch", "width", "depth", "lr_scale", "budget_s")
@@ -88,12 +94,29 @@ class Protocol:
         return dataclasses.replace(self, **checked_options(Protocol, options, "the protocol"))
 
     @property
+    def swept(self) -> tuple[str, ...]:
+        """Names of the fields and of the model's options that `sweep` chooses."""
+        return tuple(part.partition("=")[0] for part in self.sweep.split(";") if part)
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """Names of the fields whose values nobody asked for: they followed from the others."""
+        return frozenset((*self.swept, *(["width"] if self.match else [])))
+
+    @property
     def chosen(self) -> dict[str, Option]:
-        """The version, which stands for the defaults, and the fields that differ from them."""
+        """The version, which stands for the defaults, and the fields that differ from them.
+
+        What is derived is not among them, so it has no part in a run's name.
+        """
         defaults = dataclasses.asdict(Protocol())
         # An integer that stands for a float is that float, however it was written.
         held = {name: type(default)(getattr(self, name)) for name, default in defaults.items()}
-        rest = {name: value for name, value in held.items() if value != defaults[name]}
+        rest = {
+            name: value
+            for name, value in held.items()
+            if value != defaults[name] and name not in self.derived
+        }
         return {"version": self.version, **rest}
 
 
@@ -140,9 +163,9 @@ class Selector(str):
         made.name, made.options, made.version = name, options, version
         return made
 
-    def without(self, option: str) -> "Selector":
-        """Leave an option out."""
-        rest = {key: value for key, value in self.options.items() if key != option}
+    def without(self, *options: str) -> "Selector":
+        """Leave options out."""
+        rest = {key: value for key, value in self.options.items() if key not in options}
         return Selector.of(self.name, rest, self.version)
 
     @property
@@ -186,9 +209,20 @@ class RunSpec:
         vars(self).update(names, protocol=protocol, seed=seed, device=device)
 
     @property
+    def asked(self) -> Selector:
+        """The model as it was asked for: without the options that a sweep chooses."""
+        if self.protocol is None:
+            return self.model
+        return self.model.without(*(set(self.protocol.swept) - vars(self.protocol).keys()))
+
+    @property
     def run_id(self) -> str:
-        """Sixteen hexadecimal digits that name what was chosen."""
-        values = {**vars(self), "protocol": self.protocol and self.protocol.chosen}
+        """Sixteen hexadecimal digits that name what was chosen.
+
+        What was derived has no part in it: a run is found again before its values are.
+        """
+        asked = {"model": self.asked, "protocol": self.protocol and self.protocol.chosen}
+        values = {**vars(self), **asked}
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

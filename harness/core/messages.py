@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from harness.core.config import Limits, Option, RunSpec, Selector
-from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source
+from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,13 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The run's place on its ladder."""
     accelerator: str = ""
     """The card that its device is; empty for a CPU."""
+    point: dict[str, Option] = {}
+    """Of a trial: the values that are tried."""
+    trials: list[str] = []
+    """Names of the trials that must come before: the best on validation says with which values
+    the run is made."""
+    swept: Swept | None = None
+    """What they said, once they are there."""
     requirements: Requirements | None = None
     """Only where it was asked for."""
 

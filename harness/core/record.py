@@ -33,7 +33,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
     """The score of the best prediction that ignores the input, as the task says."""
     score: float
-    """The metric on the test split, of the parameters that scored best on validation."""
+    """The metric on the test split, of the parameters that scored best on validation; of a trial,
+    which is not tested, on validation, as its interval is."""
     interval: tuple[float, float]
     """95 % bootstrap interval of the score over the test examples of this one run."""
     scores: dict[str, dict[str, float]]
@@ -57,6 +58,12 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Scores that ways around the question reach, by name, as the task says."""
     interference: Interference | None = None
     """What else used the processors, from the first step to the last; None in older records."""
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether its interval over examples lies beyond chance."""
+        low, high = self.interval
+        return low > self.chance if self.higher_is_better else high < self.chance
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +125,36 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True):
     """The last lines of the traceback, or of what the process said."""
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of a sweep; a record of its own has the rest."""
+
+    values: dict[str, Option]
+    run_id: str
+    outcome: Outcome
+    validation: float | None = None
+    """Its score on validation, if it has one."""
+    learned: bool = False
+    """Whether that beats chance, as `Learned.beats_chance` says."""
+    seconds: float = 0.0
+    """Training and scoring; of a trial without a score, from its start to its end."""
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep chose on validation, among what, and what that cost."""
+
+    chosen: dict[str, Option]
+    """Values of the best trial, of equally good ones of the middle; empty if none has a score."""
+    trials: list[Trial]
+    windows: dict[str, tuple[float, float]] = {}
+    """By the name of a number: the smallest and the largest value with which the model learns,
+    without a gap between them and the chosen one, all else as chosen. None if it does not learn."""
+
+    @property
+    def seconds(self) -> float:
+        """What all trials took."""
+        return sum(trial.seconds for trial in self.trials)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One run and what it left."""
 
@@ -150,6 +187,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory | None = None
     partial: Partial | None = None
     """Only of a run that failed in whatever way."""
+    swept: Swept | None = None
+    """Only of a run whose protocol has a sweep."""
     parameters: int | None = None
     """Trainable numbers of the network."""
     state_bytes: int | None = None
@@ -163,6 +202,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     """UTC, ISO 8601."""
     ended: str = ""
+
+    @property
+    def trial(self) -> bool:
+        """Whether it only helped to choose among the values of a sweep."""
+        return self.spec.protocol is not None and self.spec.protocol.trial
 
     @property
     def digests(self) -> dict[str, str]:

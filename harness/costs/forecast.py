@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from harness.core.config import Limits, Protocol, Selector
+from harness.core.grid import point_text
 from harness.core.messages import Plan, Planned
 from harness.core.record import Record
 from harness.costs.curves import CostCurves, size_of
@@ -84,13 +85,15 @@ def forecast(
     planned: Planned, stored: Record | None, curves: CostCurves, limits: Limits
 ) -> Forecast:
     """Say what is to be expected of one run."""
-    needs = planned.requirements
+    needs, point = planned.requirements, point_text(planned.point)
+    after = f"after its {len(planned.trials)} trials" if planned.trials else ""
     run = Forecast(
         run_id=planned.spec.run_id,
         task=planned.task,
         model=planned.model,
         seed=planned.spec.seed,
         expected="to run",
+        reason=f"trial of {point}" if point else after,
         parameters=needs.parameters if needs else None,
     )
     if stored is not None:

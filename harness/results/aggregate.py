@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.core.config import Option, Protocol, show
 from harness.core.errors import SpecError
-from harness.core.record import FAILURES, Learned, Outcome, Record
+from harness.core.record import FAILURES, Outcome, Record, Swept
 from harness.results.newest import newest
 from harness.results.statistics import (
     Interval,
@@ -25,6 +25,8 @@ from harness.results.statistics import (
 )
 
 Condition = tuple[tuple[str, Option], ...]
+RATES = ("lr", "lr_scale")
+"""Fields of a protocol that set learning rates."""
 AXIS = "length"
 """The option that a measured task is swept over."""
 USUAL = {"device": "cpu", "precision": Protocol().precision}
@@ -69,6 +71,10 @@ class Cell:
     disturbed: bool
     """Whether other work disturbed the times of all its runs; else only the others count."""
     parameters: int | None
+    match: str = ""
+    """What its width was chosen for."""
+    swept: Swept | None = None
+    """What was chosen for it on validation, among what; of several times the last."""
 
     @property
     def best_shortcut(self) -> tuple[str, float] | None:
@@ -90,6 +96,18 @@ class Cell:
     def median(self) -> float | None:
         """Median score over the runs that have one."""
         return median(self.scores) if self.scores else None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has something to learn with, and no seed learned."""
+        return self.learned == 0 and self.parameters != 0
+
+    @property
+    def rates(self) -> int:
+        """How many learning rates were tried on validation; 0 if it was trained at one."""
+        trials = self.swept.trials if self.swept else []
+        found = {tuple(trial.values.get(name) for name in RATES) for trial in trials}
+        return len(found) if len(found) > 1 else 0
 
     @property
     def mean(self) -> float | None:
@@ -117,7 +135,7 @@ class Group:
         """
         names, found = self.labels, dict[str, list[Record]]()
         for record in self.records:
-            found.setdefault(names[record.spec.model], []).append(record)
+            found.setdefault(names[record.spec.asked], []).append(record)
         if self.timed:
             found = {name: each for label in found.items() for name, each in _by_path(*label)}
         return dict(sorted(found.items()))
@@ -125,7 +143,7 @@ class Group:
     @property
     def labels(self) -> dict[str, str]:
         """What people write for every model; with its version where there are several."""
-        labels = {record.spec.model: record.model for record in self.records}
+        labels = {record.spec.asked: record.model for record in self.records}
         uses = Counter(labels.values())
         return {full: label if uses[label] == 1 else full for full, label in labels.items()}
 
@@ -196,9 +214,13 @@ def refuse_mixture(groups: Iterable[Group]) -> None:
 
 def condition(record: Record) -> Condition:
     """Return what two records of a task must have in common to be compared: names with values."""
-    held = dataclasses.asdict(record.spec.protocol or Protocol())
+    protocol = record.spec.protocol or Protocol()
+    held = dataclasses.asdict(protocol)
     versions = {"task version": record.task_version, "protocol version": held.pop("version")}
-    del held["budget_s"]  # says whether something is run, and nothing about what it gives
+    # The first says whether something is run, and nothing about what it gives; of what follows from
+    # a match or a sweep, models have in common what it follows from.
+    for name in ("budget_s", *protocol.derived & held.keys()):
+        del held[name]
     return tuple({**versions, **held, "device": record.spec.device}.items())
 
 
@@ -217,11 +239,18 @@ def _difference(key: Condition, found: Iterable[Condition]) -> str:
     common = set.intersection(*map(set, beside))
     told = {pair for pair in key if pair not in common or USUAL.get(pair[0], pair[1]) != pair[1]}
     varying = ", ".join(
-        f"on {value}" if name == "place" else f"{name}={show(value)}"
+        _named(name, value)
         for name, value in key
         if (name, value) in told
     )
     return varying and f" ({varying})"
+
+
+def _named(name: str, value: Option) -> str:
+    """Write one part of a condition."""
+    if name in {"match", "sweep"}:
+        return f"{name} {value}" if value else f"no {name}"
+    return f"on {value}" if name == "place" else f"{name}={show(value)}"
 
 
 def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
@@ -231,7 +260,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
     diverged = sum(record.outcome == "diverged" for record in missing)
     scores = tuple(run.score for run in runs)
     first = runs[0] if runs else None
-    counted, beat = len(runs) + diverged, sum(map(_beats_chance, runs))
+    counted, beat = len(runs) + diverged, sum(run.beats_chance for run in runs)
     one_place = len({record.place for record in members}) == 1
     quiet = [record for record in done if not record.disturbed] or done
     timed = [record.learned for record in quiet if record.learned] if one_place else []
@@ -257,6 +286,8 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         train_s=median(trained) if trained else None,
         peak_bytes=max(peaks, default=None),
         parameters=next((r.parameters for r in members if r.parameters is not None), None),
+        match=members[0].spec.protocol.match if members[0].spec.protocol else "",
+        swept=next((record.swept for record in reversed(members) if record.swept), None),
         disturbed=bool(trained) and all(record.disturbed for record in quiet),
     )
 
@@ -270,8 +301,3 @@ def _by_path(label: str, members: Sequence[Record]) -> list[tuple[str, list[Reco
         return [(label, list(members))]
     every = sorted(set().union(*paths.values()))
     return [(f"{label}, {path}", [r for r in members if r.path in {path, ""}]) for path in every]
-
-
-def _beats_chance(run: Learned) -> bool:
-    low, high = run.interval
-    return low > run.chance if run.higher_is_better else high < run.chance

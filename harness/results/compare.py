@@ -120,7 +120,7 @@ def compare(a: Iterable[Record], b: Iterable[Record]) -> Comparison:
     If each side holds one model and they differ, the models are compared; else runs of one model.
     """
     a, b = newest(a).records, newest(b).records
-    models_a, models_b = ({record.spec.model for record in side} for side in (a, b))
+    models_a, models_b = ({record.spec.asked for record in side} for side in (a, b))
     versus = len(models_a) == len(models_b) == 1 and models_a != models_b
     ours, theirs = ({_key(record, versus): record for record in side} for side in (a, b))
     groups: dict[tuple[str, str, Condition], list[tuple[Record, Record]]] = {}
@@ -173,7 +173,7 @@ def _side(name: str, store: Store) -> Side:
     written_as_path = name != Path(name).name  # `./s4d`, `s4d/`, `results/before`, `..`
     if not (folder and (written_as_path or NAME.fullmatch(name) is None)):
         chosen = Selector(name)
-        if found := [each for each in records if chosen in {each.model, each.spec.model}]:
+        if found := [each for each in records if chosen in {each.model, each.spec.asked}]:
             return Side(store, found)
     if folder:
         other = Store(name)
@@ -185,7 +185,7 @@ def _side(name: str, store: Store) -> Side:
 def _key(record: Record, versus: bool) -> Key:
     return (
         record.spec.task,
-        "" if versus else record.spec.model,
+        "" if versus else record.spec.asked,
         condition(record),
         record.spec.seed,
     )
@@ -193,7 +193,7 @@ def _key(record: Record, versus: bool) -> Key:
 
 def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
     first, second = pairs[0]
-    same = first.spec.model == second.spec.model
+    same = first.spec.asked == second.spec.asked
     apart = [_apart(old, new) for old, new in pairs]
     together = [pair for pair, why in zip(pairs, apart, strict=True) if not why]
     busy = [_busy(old, new) for old, new in together]
@@ -219,7 +219,7 @@ def _apart(old: Record, new: Record) -> str:
     """Say why times and bytes of two runs are not compared; nothing if they may be."""
     if old.place != new.place:
         return f"Times and bytes are not compared: A was made on {old.place}, B on {new.place}."
-    if old.spec.model == new.spec.model and old.path != new.path:
+    if old.spec.asked == new.spec.asked and old.path != new.path:
         return (
             f"Times and bytes are not compared: {old.model} ran by the path {old.path} in A, by "
             f"{new.path} in B."

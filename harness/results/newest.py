@@ -1,4 +1,4 @@
-"""Which records are of the code that a plugin has now, as far as records tell. No torch."""
+"""Which records count: of the code that a plugin has now, and of no trial. No torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,10 @@ def newest(records: Iterable[Record]) -> Newest:
     """Keep the records of each plugin's latest code: what changed between runs is not the same.
 
     The latest is that of the run that began last. Plugins of this project have no digests, but
-    versions, which are part of what is asked.
+    versions, which are part of what is asked. Trials are left out without a word: the records of
+    the runs that they decided hold them.
     """
-    every = list(records)
+    every = [record for record in records if not record.trial]
     latest: dict[tuple[str, str], str] = {}
     for record in sorted(every, key=lambda record: record.started):
         latest.update(_codes(record))

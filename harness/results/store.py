@@ -180,7 +180,8 @@ class Store:
 def read_records(folder: Path | str) -> "pd.DataFrame":
     """Read a results folder as a table: one row a run, units in the columns' names.
 
-    A line that cannot be read is left out, with a warning.
+    Trials of a sweep are left out: their scores are of validation. The runs that they decided have
+    them in the column `trials`. A line that cannot be read is left out, with a warning.
 
     Raises:
         SpecError: The folder does not exist.
@@ -192,7 +193,7 @@ def read_records(folder: Path | str) -> "pd.DataFrame":
     store = Store(folder)
     for fault in store.faults():
         warnings.warn(f"Left out: {fault}", DamagedLineWarning, stacklevel=2)
-    return pd.DataFrame([row(record) for record in store.records()])
+    return pd.DataFrame([row(record) for record in store.records() if not record.trial])
 
 
 def row(record: Record) -> dict[str, Any]:
@@ -230,6 +231,9 @@ def row(record: Record) -> dict[str, Any]:
         "memory_method": memory and memory.method,
         "disturbed": record.disturbed,
         "parameters": record.parameters,
+        "width": record.spec.protocol and record.spec.protocol.width,
+        "chosen": record.swept and record.swept.chosen,
+        "trials": record.swept and codec.builtins(record.swept.trials),
         "state_bytes": record.state_bytes,
         "predicted_s": record.prediction.get("seconds"),
         "predicted_bytes": record.prediction.get("bytes"),

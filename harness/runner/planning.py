@@ -1,29 +1,33 @@
 """Fills in what a request for runs leaves out, and says what each run will need.
 
-The plugins say their options, versions and ladders; the network is built to see that it can be.
+The plugins say their options, versions and ladders; networks are built to see that they can be, and
+to match their sizes. What a sweep chooses is left open, after the trials that will say it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any, cast
 
-from harness.contract.batch import Inputs
-from harness.contract.model import Model, Recipe
-from harness.contract.outputs import Outputs
+from msgspec import structs
+
+from harness.contract.model import Recipe
 from harness.contract.task import Task
-from harness.core.config import RunSpec
+from harness.core.config import Option, Protocol, RunSpec, checked_options
 from harness.core.errors import SpecError, UnsupportedError
+from harness.core.grid import FIELDS, parse_grid, parse_match, points, refuse_unknown, settled
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.record import Source
-from harness.core.seeding import scope
 from harness.data.fetch import missing
 from harness.measure import device
-from harness.nn.backbone import Backbone
 from harness.plugins.code import source_of
 from harness.plugins.loading import BrokenPluginError, build, chosen, options
 from harness.plugins.registry import registry
 from harness.plugins.source import constant
+from harness.runner.matching import Face, counted, matched
+
+FARTHEST = 0.1
+"""Share of the parameters that are asked for by which a network may miss them and still be run."""
 
 
 def plan(request: PlanRequest) -> Plan:
@@ -32,18 +36,44 @@ def plan(request: PlanRequest) -> Plan:
         return Plan(error=absent)
     runs: list[Planned] = []
     problems: list[str] = []
+    first: dict[RunSpec, int] = {}
     for run in request.runs:
+        seed = first.setdefault(replace(run, seed=0), run.seed)
         try:
-            runs += planned(run, request)
+            runs += planned(run, request, seed)
         except BrokenPluginError as error:
             problems.append(str(error))
         except SpecError as error:
             return Plan(error=str(error))
+    try:
+        refuse_unswept(runs)
+    except SpecError as error:
+        return Plan(error=str(error))
     return Plan(runs=runs, problems=list(dict.fromkeys(problems)))
 
 
-def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
-    """Resolve one requested run, which may stand for a ladder of them."""
+def refuse_unswept(runs: list[Planned]) -> None:
+    """Check that every name in a sweep is one that a protocol, or any of the models, has.
+
+    Raises:
+        SpecError: One is not.
+    """
+    known = {name for run in runs for name in run.model_options}
+    for sweep in {run.spec.protocol.sweep for run in runs if run.spec.protocol}:
+        refuse_unknown(parse_grid(sweep), known)
+
+
+def planned(run: RunSpec, request: PlanRequest, first_seed: int) -> list[Planned]:
+    """Resolve one requested run, which may stand for a ladder of them, and for trials before each.
+
+    Args:
+        run: As a person or a preset wrote it.
+        request: What it is part of.
+        first_seed: Of the trials, which all seeds of the request share.
+
+    Raises:
+        SpecError: Something in it is wrong.
+    """
     plugins = tuple(request.plugins)
     model: Recipe = build("model", run.model, plugins)
     first: Task = build("task", run.task, plugins)
@@ -52,21 +82,71 @@ def planned(run: RunSpec, request: PlanRequest) -> list[Planned]:
         replace(cast("Any", first), **dict(zip(climbs, values, strict=True)))
         for values in product(*climbs.values())
     ]
-    protocol = (run.protocol or first.protocol).changed(request.changes)
-    run = replace(run, protocol=protocol, model=chosen(model))
-    return [resolved(run, task, model, request) for task in tasks]
+    protocol = settled((run.protocol or first.protocol).changed(request.changes))
+    run = replace(run, protocol=protocol)
+    runs = []
+    for task in tasks:
+        final = resolved(run, task, model, request)
+        trials = trials_of(replace(run, seed=first_seed), task, model, request)
+        final = structs.replace(final, trials=[trial.spec.run_id for trial in trials])
+        runs += [*trials, final]
+    return runs
+
+
+def trials_of(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> list[Planned]:
+    """Return a run for each point of its sweep; a model goes without the options that it lacks.
+
+    Raises:
+        SpecError: The task has nothing to choose by, or a value cannot be.
+    """
+    assert run.protocol is not None
+    if model.refusal(task):
+        return []
+    given, held = run.model.options, options(model)
+    grid = {
+        name: values
+        for name, values in parse_grid(run.protocol.sweep).items()
+        if name in FIELDS or name in held
+    }
+    if grid and not task.learns:
+        raise SpecError(
+            f"{task.name!r} trains nothing, so nothing can be chosen by a sweep; "
+            "leave it out, or give the values one by one."
+        )
+    if twice := [name for name in grid if name in given and name not in FIELDS]:
+        raise SpecError(
+            f"{run.model} has its {twice[0]!r} already, so it cannot be swept; leave one out."
+        )
+    return [tried(run, point, task, model, request) for point in points(grid) if point]
+
+
+def tried(
+    run: RunSpec, point: dict[str, Option], task: Task, model: Recipe, request: PlanRequest
+) -> Planned:
+    """Return the trial of one point."""
+    assert run.protocol is not None
+    changes = {name: value for name, value in point.items() if name in FIELDS}
+    rest = {name: value for name, value in point.items() if name not in FIELDS}
+    other = replace(cast("Any", model), **checked_options(type(model), rest, repr(model.name)))
+    protocol = replace(run.protocol, sweep="", trial=True).changed(changes)
+    trial = resolved(replace(run, protocol=protocol), task, other, request)
+    values = {name: changes.get(name, getattr(other, name, None)) for name in point}
+    return structs.replace(trial, point=values)
 
 
 def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> Planned:
-    """Return a run whose values are all there."""
-    spec, skip = replace(run, task=chosen(task)), model.refusal(task)
+    """Return a run whose values are all there, but those that trials will say."""
+    assert run.protocol is not None
+    protocol, far = fitted(run.protocol, task, model)
+    spec = replace(run, task=chosen(task), model=chosen(model), protocol=protocol)
+    skip = model.refusal(task) or far
     asked = request.requirements and not skip
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})
     return Planned(
         spec=spec,
         task=spec.task.label,
-        model=spec.model.label,
+        model=spec.asked.label,
         task_options=options(task),
         model_options=options(model),
         sources=sources(spec, tuple(request.plugins)),
@@ -81,6 +161,31 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
     )
 
 
+def fitted(protocol: Protocol, task: Task, model: Recipe) -> tuple[Protocol, str]:
+    """Give a protocol the width that it asks for by a match.
+
+    Returns:
+        The protocol, and why the model cannot be matched, in a sentence; empty if it can. A model
+        that builds its whole network keeps the width that is there.
+    """
+    if not protocol.match or model.refusal(task):
+        return protocol, ""
+    wanted = parse_match(protocol.match)
+    try:
+        found = matched(Face.of(task), model, protocol.depth, wanted)
+    except (SpecError, UnsupportedError):
+        return protocol, ""  # as it would be without: its run says why it cannot be built
+    if found is None:
+        return protocol, ""
+    width, parameters = found
+    off = parameters / wanted - 1
+    far = (
+        f"Its network nearest to {wanted:,} parameters has {parameters:,}, at width {width}: "
+        f"{abs(off):.0%} too {'many' if off > 0 else 'few'}.".replace("%", " %")
+    )
+    return replace(protocol, width=width), far if abs(off) > FARTHEST else ""
+
+
 def sources(spec: RunSpec, plugins: tuple[str, ...]) -> dict[str, Source]:
     """Return what code the task and the model of a run are."""
     known = registry(plugins)
@@ -88,16 +193,6 @@ def sources(spec: RunSpec, plugins: tuple[str, ...]) -> dict[str, Source]:
         "task": source_of(known.find("task", spec.task.name)),
         "model": source_of(known.find("model", spec.model.name)),
     }
-
-
-@dataclass(frozen=True)
-class Face:
-    """What the backbone sees of a task; many tasks have the same."""
-
-    inputs: Inputs
-    outputs: Outputs
-    max_length: int
-    causal: bool
 
 
 @cache
@@ -111,10 +206,9 @@ def requirements(
     spec: RunSpec, task: Task, model: Recipe, plugins: tuple[str, ...]
 ) -> Requirements:
     """Build the network, which shows whether it can be built, and look for the task's files."""
-    face = Face(task.inputs, task.outputs, task.max_length, task.causal)
     protocol = spec.protocol or task.protocol
     try:
-        parameters, refusal = counted(face, model, protocol.width, protocol.depth), ""
+        parameters, refusal = counted(Face.of(task), model, protocol.width, protocol.depth), ""
     except (SpecError, UnsupportedError) as error:
         parameters, refusal = None, str(error)
     return Requirements(
@@ -125,20 +219,3 @@ def requirements(
         files={file.name: file.size for file in missing(task.files())},
         refusal=refusal,
     )
-
-
-@cache
-def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
-    """Count the trainable numbers of a network; None if the model does without the backbone.
-
-    Such a model is not built: it may look at the task's data, which would be drawn or fetched.
-
-    Raises:
-        SpecError: The options do not fit each other, the width or the task.
-        UnsupportedError: The model cannot do the task.
-    """
-    if not isinstance(model, Model):
-        return None
-    with scope(0, "init"):
-        network = model.assemble(Backbone, cast("Any", face), width, depth, 0.0)
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -27,6 +27,7 @@ from harness.results.destination import keep, try_store
 from harness.results.store import Store
 from harness.runner.executors import Executor, load_executor
 from harness.runner.trail import Trail
+from harness.runner.trials import decided, undecided
 
 RESULTS = "results/local"
 SHARE = 0.8
@@ -176,7 +177,8 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     Args:
         tasks: One pattern or several, such as `synthetic/shift` or `scaling`.
         models: One selector or several, such as `s4d[state=32]`.
-        protocol: A whole protocol, or only what is changed in each task's own: `{"steps": 200}`.
+        protocol: A whole protocol, or only what is changed in each task's own: `{"steps": 200}`,
+            `{"match": "params=200k", "sweep": "lr_scale=0.3,1,3"}`.
         seeds: How many, from 0 on, or which.
         device: `cpu` or `cuda`.
         plugins: A file or several that hold further models and tasks, such as `leaky.py`.
@@ -186,7 +188,8 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         again: Whether what is stored is repeated; the new records take the place of the old ones.
 
     Returns:
-        A record for each run, in order; those that did not finish say why.
+        A record for each run, in order; those that did not finish say why. Trials have none here:
+        the records of the runs that they decided hold them.
 
     Raises:
         SpecError: A name or an option is wrong.
@@ -207,7 +210,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     planned = plan(sweep)
     if planned.problems:
         raise SpecError(planned.problems[0])
-    return list(perform(sweep, planned.runs))
+    return [record for record in perform(sweep, planned.runs) if not record.trial]
 
 
 def listed(names: str | Sequence[str]) -> Sequence[str]:
@@ -257,8 +260,9 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
     limits = sweep.allowed
     try_store(store, [p.spec for p in runs if sweep.again or not store.finished(p, limits)])
     memory_bytes = limits.memory_bytes or int(SHARE * machine.available_bytes())
-    frontier = Frontier(memory_bytes)
-    for number, planned in enumerate(runs, 1):
+    frontier, done = Frontier(memory_bytes), dict[str, tuple[Planned, Record]]()
+    for number, asked in enumerate(runs, 1):
+        planned = decided(asked, [done[name] for name in asked.trials])
         update = Update(number, len(runs), planned)
         record = None if sweep.again else store.finished(planned, limits)
         stored = record is not None
@@ -268,6 +272,7 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
             if says_something_new(record, store):
                 keep(store, record)
         frontier.note(planned, record)
+        done[record.run_id] = planned, record
         observer(replace(update, record=record, stored=stored))
         yield record
 
@@ -295,7 +300,9 @@ def performed(
     """Do one run, or say why it is not done."""
     trail = Trail(on_progress)
     started, prediction = today(), frontier.predict(planned)
-    if planned.skip:
+    if nothing := undecided(planned):
+        result = nothing
+    elif planned.skip:
         result = Result(outcome="skipped", reason=planned.skip)
     elif refusal := frontier.refusal(planned, prediction):
         result = Result(outcome="not-run", reason=refusal)

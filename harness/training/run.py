@@ -9,7 +9,7 @@ from harness.contract.batch import Batch, Rows
 from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.outputs import Outputs
-from harness.contract.task import Evaluation, LearningTask
+from harness.contract.task import Evaluation, LearningTask, Split
 from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError, UnsupportedError
 from harness.core.record import Learned, Memory
@@ -20,6 +20,8 @@ from harness.training.evaluate import evaluate, interval
 from harness.training.loop import History, StepCallback, fit, prepared
 
 T = TypeVar("T")
+Scores = dict[str, dict[str, float]]
+"""Figures by the name of a split or of a further evaluation."""
 WARMUP_STEPS = 3
 """Steps whose seconds are not among the samples: they pay for lazy set-up."""
 MOST_POINTS = 300
@@ -31,7 +33,8 @@ def train_and_score(
 ) -> tuple[Learned, Memory | None]:
     """Train a network on a task and score it.
 
-    A network without parameters is scored as it is, and has no step to weigh.
+    A network without parameters is scored as it is, and has no step to weigh. A trial is scored on
+    validation alone.
     """
     protocol = spec.protocol or task.protocol
     history, memory, trainer = History(), None, None
@@ -39,15 +42,16 @@ def train_and_score(
         trainer = prepared(network, task, recipe, protocol, spec.device)
         history = fit(trainer, task, protocol, on_step)
     start, outputs = now(), task.outputs
+    splits: tuple[Split, ...] = ("validation",) if protocol.trial else ("validation", "test")
     figures = {
         split: evaluate(network, task.rows(split).batches(protocol.batch), outputs)
-        for split in ("validation", "test")
+        for split in splits
     }
-    scores = {split: outputs.score(seen, protocol.batch) for split, seen in figures.items()}
+    scores: Scores = {split: outputs.score(seen, protocol.batch) for split, seen in figures.items()}
     refuse_nonsense(scores)
-    further, unscored = evaluated(network, task, recipe, protocol)
+    further, unscored = ({}, {}) if protocol.trial else evaluated(network, task, recipe, protocol)
     scores |= further
-    bounds = interval(figures["test"], outputs, protocol.batch, task.name, task.version)
+    bounds = interval(figures[splits[-1]], outputs, protocol.batch, task.name, task.version)
     history.evaluate_s += now() - start
     if trainer is not None:
         batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
@@ -65,7 +69,7 @@ def heaviest(batches: Iterator[Batch]) -> Batch:
 
 def evaluated(
     network: Network, task: LearningTask, recipe: Recipe, protocol: Protocol
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+) -> tuple[Scores, dict[str, str]]:
     """Score a trained network on the task's further sets.
 
     Longer inputs come in smaller batches, so that no set takes much more memory than the training.
@@ -73,7 +77,7 @@ def evaluated(
     Returns:
         The figures of each set, and for the others the reason why they have none.
     """
-    scores: dict[str, dict[str, float]] = {}
+    scores: Scores = {}
     unscored: dict[str, str] = {}
     further, usual = task.evaluations(), 1
     if further:
@@ -134,7 +138,7 @@ def out_of_memory(error: Exception) -> bool:
     )
 
 
-def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
+def refuse_nonsense(scores: Scores) -> None:
     """Raise if a score is no number: predictions overflowed although the losses did not.
 
     Raises:
@@ -149,7 +153,7 @@ def refuse_nonsense(scores: dict[str, dict[str, float]]) -> None:
 def record_of(
     task: LearningTask,
     history: History,
-    scores: dict[str, dict[str, float]],
+    scores: Scores,
     bounds: tuple[float, float],
     unscored: dict[str, str],
 ) -> Learned:
@@ -159,7 +163,7 @@ def record_of(
         metric=outputs.metric,
         higher_is_better=outputs.higher_is_better,
         chance=task.chance,
-        score=scores["test"][outputs.metric],
+        score=scores["test" if "test" in scores else "validation"][outputs.metric],
         interval=bounds,
         scores=scores,
         curve=thinned(history.curve, MOST_POINTS),

@@ -209,6 +209,9 @@ DEFAULTS = {
         "precision": "32-true",
         "evaluations": 5,
         "budget_s": 60.0,
+        "match": "",
+        "sweep": "",
+        "trial": False,
     }
 }
 """By the protocol's version: what a field has that a run's name leaves out."""

@@ -150,6 +150,23 @@ def test_another_error_in_a_further_set_is_not_hidden():
         evaluated(Wrong())
 
 
+def test_a_trial_is_scored_on_validation_and_touches_no_other_set():
+    @dataclass(frozen=True, kw_only=True)
+    class Sealed(Held):
+        def split(self, name):
+            assert name != "test", "tested before anything was chosen"
+            return super().split(name)
+
+        def evaluations(self):
+            raise AssertionError("evaluated before anything was chosen")
+
+    spec = RunSpec(task="held", model="clock", protocol=Protocol(batch=4, trial=True))
+    found, _ = train_and_score(Clock(), Sealed(), Untrained(), spec, lambda step, loss: None)
+
+    assert list(found.scores) == ["validation"]
+    assert found.score == found.scores["validation"]["r2"]
+
+
 def test_a_score_that_is_no_number_is_a_divergence_though_no_loss_was_one():
     class Overflowing(Clock):
         def forward(self, inputs, lengths=None):
