@@ -22,6 +22,7 @@ from harness.report.literature import (
     literature_table,
 )
 from harness.report.ranks import front_table, rank_table
+from harness.report.rates import rate_table
 from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
@@ -119,7 +120,7 @@ class Report:
             ],
             "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
             "Beside the literature": [literature_table(self.beside)],
-            "Training": [tables.cost_table(costs)],
+            "Training": [tables.cost_table(costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],

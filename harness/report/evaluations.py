@@ -49,7 +49,7 @@ def _by_model(group: Group, name: str) -> dict[str, list[Learned]]:
     found: dict[str, list[Learned]] = {}
     for record in group.records:
         if record.learned and name in {*record.learned.scores, *record.learned.unscored}:
-            found.setdefault(labels[record.spec.model], []).append(record.learned)
+            found.setdefault(labels[record.spec.asked], []).append(record.learned)
     return found
 
 

@@ -159,7 +159,7 @@ def _write_outcome(axis: Axes, place: int, text: str) -> None:
 def _curves(group: Group) -> list[tuple[str, Floats, Floats]]:
     """Return (model, steps, losses) of every run of a group that was trained."""
     names = group.labels
-    runs = [(names[r.spec.model], r.learned.curve) for r in group.records if r.learned]
+    runs = [(names[r.spec.asked], r.learned.curve) for r in group.records if r.learned]
     return [(name, *np.array(curve, dtype=float).T) for name, curve in sorted(runs) if curve]
 
 

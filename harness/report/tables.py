@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.core.grid import parse_match
 from harness.core.record import Record
 from harness.report import units
 from harness.report.crossing import Crossover
+from harness.report.held import held_equal
 from harness.report.scaling import Point, PowerLaw, Series, power_law
 from harness.results.aggregate import Cell, Group, group_cells
 from harness.results.newest import left_out
@@ -17,6 +19,10 @@ RATIOS = (
     "be linear or quadratic: then `x 13.0 for x 4.00` says how often the last but one fits into "
     "the last, and by how much the two sizes differ."
 )
+NEAR = 0.02
+"""Share of the parameters by which models of a row may differ without a word."""
+MOST_NAMED = 6
+"""Models on tasks that a note names."""
 LONGEST_REASON = 90
 """Characters of a reason inside a table; the list of runs without a result has all of it."""
 
@@ -53,7 +59,8 @@ class Table:
 
 def score_table(groups: Iterable[Group]) -> Table:
     """Make the table of tasks x models."""
-    rows = {group.title: group_cells(group) for group in groups if not group.sweep}
+    learned = [group for group in groups if not group.sweep]
+    rows = {group.title: group_cells(group) for group in learned}
     models = sorted({cell.model for found in rows.values() for cell in found})
     ways = any(cell.shortcuts for found in rows.values() for cell in found)
     return Table(
@@ -63,21 +70,29 @@ def score_table(groups: Iterable[Group]) -> Table:
         note="Mean on the test split ± half its 95 % interval: over n seeds (Student's t), or over "
         "the test examples where n is 1. Bold: better than all others that learn, three "
         "seeds each, intervals apart."
-        + (" Beside chance: what ways around the question reach." if ways else ""),
+        + (" Beside chance: what ways around the question reach." if ways else "")
+        + f" {_held(learned)}"
+        + _tried_once(cell for found in rows.values() for cell in found),
         labels=2,
     )
 
 
 def cost_table(groups: Iterable[Group]) -> Table:
-    """Make the table of what training took."""
-    found = [cell for group in groups if not group.sweep for cell in group_cells(group)]
+    """Make the table of what training took, beside what it gave."""
+    learned = [group for group in groups if not group.sweep]
+    found = [cell for group in learned for cell in group_cells(group)]
     return Table(
-        title="Cost of training",
-        columns=("Task", "Model", "Step", "Training", "Peak memory", "Parameters", "Learned"),
+        title="Score and cost of training",
+        columns=(
+            *("Task", "Model", "Score", "Parameters", "Training", "Step", "Peak memory"),
+            "Learned",
+        ),
         rows=tuple(_cost_row(cell) for cell in found if cell.n),
         note="Step: median of the timed optimiser steps; training: all of them. Both leave out "
         "data, evaluation and logging. Learned: share of the seeds that beat chance, with its 95 % "
-        "interval (Wilson)." + units.DISTURBED_NOTE * any(cell.disturbed for cell in found),
+        "interval (Wilson). "
+        + _held(learned)
+        + units.DISTURBED_NOTE * any(cell.disturbed for cell in found),
         labels=2,
     )
 
@@ -91,9 +106,9 @@ def scaling_table(task: str, found: Iterable[Series]) -> Table:
         columns=("Length", "Model", "Call", "Tokens/s", "Peak", "Above idle", "State", "FLOP"),
         rows=tuple(_point_row(point, model) for point, model in ordered),
         note="Call: median of the timed calls. Peak: highest memory of the process; above idle: "
-        "what of it the calls added. State: what generation holds for one sequence."
-        + units.DISTURBED_NOTE
-        * any(point.disturbed for point, _ in points),
+        "what of it the calls added. State: what generation holds for one sequence. "
+        + held_equal(record for point, _ in points for record in point.records)
+        + units.DISTURBED_NOTE * any(point.disturbed for point, _ in points),
         labels=2,
     )
 
@@ -163,7 +178,7 @@ def missing_table(records: Sequence[Record]) -> Table:
 def without_older(table: Table, older: Sequence[Record]) -> Table:
     """Say below a table which records of what it shows are left out of it."""
     shown = {*table.columns, *(cell.text for row in table.rows for cell in row)}
-    concerned = [each for each in older if {each.model, each.spec.model} & shown]
+    concerned = [each for each in older if {each.model, each.spec.asked} & shown]
     note = " ".join(filter(None, (table.note, left_out(concerned))))
     return replace(table, note=note)
 
@@ -196,6 +211,18 @@ def best_model(found: Sequence[Cell]) -> str:
     return best if apart else ""
 
 
+def _held(groups: Iterable[Group]) -> str:
+    """Say what was held equal in all rows of a table."""
+    return held_equal(record for group in groups for record in group.records)
+
+
+def _tried_once(cells: Iterable[Cell]) -> str:
+    """Name what did not learn and was tried at one rate, which does not say that it cannot."""
+    found = [f"{cell.model} on {cell.task}" for cell in cells if cell.hopeless and not cell.rates]
+    listed = ", ".join(found[:MOST_NAMED]) + ", ..." * (len(found) > MOST_NAMED)
+    return listed and f" No better than chance, but tried at one learning rate only: {listed}."
+
+
 def _score_row(task: str, found: Sequence[Cell], models: Sequence[str]) -> tuple[Text, ...]:
     by_model = {cell.model: cell for cell in found}
     best = best_model(found)
@@ -219,20 +246,34 @@ def _score_text(cell: Cell | None, *, best: bool) -> Text:
 
 
 def _cost_row(cell: Cell) -> tuple[Text, ...]:
-    learned = units.DASH
-    if cell.learned is not None and cell.learned_interval is not None:
-        low, high = cell.learned_interval
-        learned = f"{cell.learned:.0%} [{low:.0%}, {high:.0%}]"
     texts = (
-        cell.task,
-        cell.model,
-        units.timed(units.seconds(cell.step_s), disturbed=cell.disturbed),
+        f"{units.plus_minus(cell.mean or 0.0, cell.interval)} (n={cell.n})",
+        _parameters(cell),
         units.timed(units.seconds(cell.train_s), disturbed=cell.disturbed),
+        units.timed(units.seconds(cell.step_s), disturbed=cell.disturbed),
         units.memory(cell.peak_bytes),
-        units.count(cell.parameters),
-        learned,
+        _learned(cell),
     )
-    return tuple(map(Text, texts))
+    return tuple(map(Text, (cell.task, cell.model, *texts)))
+
+
+def _parameters(cell: Cell) -> str:
+    """Write how many there are, and how far they are from those that were asked for."""
+    written = units.count(cell.parameters)
+    if not (cell.match and cell.parameters):
+        return written
+    off = cell.parameters / parse_match(cell.match) - 1
+    far = f" ({abs(off):.1%} {'above' if off > 0 else 'below'})" if abs(off) > NEAR else ""
+    return written + far
+
+
+def _learned(cell: Cell) -> str:
+    """Write the share of seeds that learned; where none did, at how many rates."""
+    if cell.learned is None or cell.learned_interval is None:
+        return units.DASH
+    low, high = cell.learned_interval
+    tried = f" of {cell.rates} rates" if cell.rates else " at one rate"
+    return f"{cell.learned:.0%} [{low:.0%}, {high:.0%}]" + tried * cell.hopeless
 
 
 def _point_row(point: Point, model: str) -> tuple[Text, ...]:

@@ -99,7 +99,7 @@ def test_costs_of_several_places_stand_apart_and_are_named_and_scores_together()
     report = Report(records)
     (score,) = report.tables()["Scores"][0].rows
     assert score[3].text.endswith("(n=2)")
-    found = [(row[0].text, row[2].text) for row in report.tables()["Training"][0].rows]
+    found = [(row[0].text, row[5].text) for row in report.tables()["Training"][0].rows]
     assert found == [
         ("synthetic/shift (on A processor @ 2.5 GHz, 2 cores, 2 threads, torch 2.13.0)", "21.0 ms"),
         ("synthetic/shift (on Another, 64 cores, 2 threads, torch 2.13.0)", "9.00 s"),
