@@ -238,11 +238,7 @@ def _difference(key: Condition, found: Iterable[Condition]) -> str:
     beside = [each for each in found if dict(each)["device"] == device]
     common = set.intersection(*map(set, beside))
     told = {pair for pair in key if pair not in common or USUAL.get(pair[0], pair[1]) != pair[1]}
-    varying = ", ".join(
-        _named(name, value)
-        for name, value in key
-        if (name, value) in told
-    )
+    varying = ", ".join(_named(name, value) for name, value in key if (name, value) in told)
     return varying and f" ({varying})"
 
 
