@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from baselines.ops.convolution import fft_convolution
 from baselines.ops.convolution.fft_convolution import (
+    cut,
     direct_convolve,
     fast_size,
     fft_convolve,
@@ -42,6 +43,29 @@ def test_blocks_of_channels_make_up_the_whole(
     torch.testing.assert_close(y, expected)
     torch.testing.assert_close(torch.autograd.grad((y * direction).sum(), leaves), gradients)
     torch.testing.assert_close([leaf.detach() for leaf in leaves], kept, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("length", "taps", "parts"),
+    [(16, 16, 2), (25, 25, 3), (40, 64, 5), (61, 33, 4), (70, 69, 8), (100, 40, 1), (7, 9, 1)],
+)
+def test_parts_of_a_sequence_make_up_the_whole(
+    length: int, taps: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fft_convolution, "PART", 8)
+    rng = stream("parts", length)
+    shapes = [(2, length, 3), (3, 1, taps), (3,)]
+    leaves = [
+        torch.randn(s, generator=rng, dtype=torch.float64, requires_grad=True) for s in shapes
+    ]
+    assert cut(length, leaves[1]).parts == parts
+    direction = torch.randn(2, length, 3, generator=rng, dtype=torch.float64)
+    y, expected = fft_convolve(*leaves), direct_convolve(*leaves)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((y * direction).sum(), leaves),
+        torch.autograd.grad((expected * direction).sum(), leaves),
+    )
 
 
 def test_the_future_begins_at_the_next_position() -> None:
@@ -86,13 +110,14 @@ def test_a_swapped_copy_shares_nothing_with_its_source(shape: tuple[int, int, in
     assert swapped.data_ptr() != x.data_ptr()
 
 
-def test_float32_keeps_four_digits_at_262144_steps() -> None:
+@pytest.mark.parametrize("directions", [1, 2])
+def test_float32_keeps_four_digits_at_262144_steps(directions: int) -> None:
     rng = stream("long")
     u = torch.randn(1, 262_144, 1, generator=rng)
-    kernel, skip = torch.randn(1, 2, 262_144, generator=rng), torch.ones(1)
+    kernel, skip = torch.randn(1, directions, 262_144, generator=rng), torch.ones(1)
     single = fft_convolve(u, kernel, skip)
     double = fft_convolve(u.double(), kernel.double(), skip.double())
     assert single.dtype == torch.float32
     assert (single - double).norm() / double.norm() < 1e-5
-    last = double[0, -1, 0] - u[0, -1, 0].double()
+    last = double[0, -1, 0] - u[0, -1, 0].double()  # which no future follows
     torch.testing.assert_close(last, (kernel[0, 0].flip(0).double() * u[0, :, 0].double()).sum())
