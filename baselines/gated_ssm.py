@@ -59,7 +59,7 @@ class GatedSSMLayer(PrefixLayer):
         self.project = nn.Linear(width, 3 * states, bias=False)
         self.W_f = nn.Parameter(nn.Linear(width, states, bias=False).weight.detach())
 
-    def signals(self, u: Float[Tensor, "b l d"], window: Window) -> Signals:
-        """Return f, i z and o; there is no window."""
+    def signals(self, u: Float[Tensor, "b *l d"], window: Window) -> Signals:
+        """Return f, i z and o, each position its own; there is no window."""
         i, z, o = self.project(u).chunk(3, -1)
         return F.linear(u, self.W_f).sigmoid(), i.sigmoid() * z, F.gelu(o), window

@@ -24,7 +24,14 @@ from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.layers.prefix_layer import PrefixLayer, Signals, Window, alternating
-from harness.api import Model, ParameterGroup, SpecError, Trunk
+from harness.api import (
+    Model,
+    ParameterGroup,
+    SpecError,
+    Trunk,
+    own_tensors,
+    tensor_versions,
+)
 
 TAPS = 4
 SHARPNESS = 8
@@ -82,23 +89,44 @@ class HawkLayer(PrefixLayer):
         # a^c = sigmoid(Lambda)^c is uniform between 0.9 and 0.999.
         decay = torch.empty(states).uniform_(0.9, 0.999) ** (1 / SHARPNESS)
         self.Lambda = nn.Parameter(decay.logit())
+        self._cached: tuple[object, tuple[Tensor, ...]] = None, ()
 
     def signals(self, u: Float[Tensor, "b l d"], window: Window) -> Signals:
         """Return a, sqrt(1 - a^2) i x and the GELU branch, with the convolution's next window."""
         x, gate = self.project(u).chunk(2, -1)
-        convolved, window = self._convolved(x, window)
+        convolved = causal_conv(x, self.conv, None, window)
         r = (blockwise(convolved, self.W_a) + self.b_a).sigmoid()
         i = (blockwise(convolved, self.W_x) + self.b_x).sigmoid()
         log_a = SHARPNESS * F.logsigmoid(self.Lambda) * r
         drive: Tensor = _Root.apply(-torch.expm1(2 * log_a)) * i * convolved  # type: ignore[no-untyped-call]
-        return log_a.exp(), drive, F.gelu(gate), window
+        return log_a.exp(), drive, F.gelu(gate), last_inputs(x, window)
 
-    def _convolved(self, x: Float[Tensor, "b l s"], window: Window) -> tuple[Tensor, Window]:
-        """Convolve, and return the next window; one position has no need of a sequence's blocks."""
-        if x.shape[1] == 1:
-            y, window = causal_conv_step(x[:, 0], self.conv, None, window)
-            return y[:, None], window
-        return causal_conv(x, self.conv, None, window), last_inputs(x, window)
+    def position(self, u: Float[Tensor, "b d"], window: Window) -> Signals:
+        """Return the same for one position, with both gates by one product of each block."""
+        x, gate = self.project(u).chunk(2, -1)
+        taps, weight, bias, rate = self._prepared()
+        convolved, window = causal_conv_step(x, taps, None, window)
+        rows = convolved.unflatten(-1, (len(weight), -1)).transpose(0, 1)
+        r, i = (rows @ weight).add(bias).sigmoid_().chunk(2, -1)
+        log_a = rate * r
+        drive = torch.expm1(2 * log_a).neg_().sqrt_() * i * rows
+        forget, drive = (y.transpose(0, 1).reshape(x.shape) for y in (log_a.exp_(), drive))
+        return forget, drive, F.gelu(gate), window
+
+    def _prepared(self) -> tuple[Tensor, ...]:
+        """Return taps, both gates' weights side by side and the decays' exponents, for steps.
+
+        They are made again only when a parameter has changed.
+        """
+        present = tensor_versions(own_tensors(self))
+        cached = self._cached  # which another thread may replace at any time
+        if cached[0] != present:
+            rows = (each.view(len(self.W_a), 1, -1) for each in (self.b_a, self.b_x, self.Lambda))
+            b_a, b_x, Lambda = rows
+            weight, bias = torch.cat([self.W_a, self.W_x], -1), torch.cat([b_a, b_x], -1)
+            taps, rate = self.conv.T.contiguous().T, SHARPNESS * F.logsigmoid(Lambda)
+            cached = self._cached = present, (taps, weight, bias, rate)
+        return cached[1]
 
 
 def blockwise(x: Float[Tensor, "b l s"], weight: Float[Tensor, "k i i"]) -> Float[Tensor, "b l s"]:

@@ -7,6 +7,7 @@ from torch import Tensor
 from baselines.gated_ssm import GatedSSM, GatedSSMLayer
 from baselines.hawk import Hawk, HawkLayer
 from baselines.ops.layers.prefix_layer import PrefixLayer
+from harness.api import Stepper
 from harness.core.seeding import scope, stream
 
 RECIPES = [GatedSSM(expand=2.0), Hawk(expand=2.0, blocks=2), Hawk(expand=1.0, blocks=1)]
@@ -122,6 +123,23 @@ def test_generation_continues_a_prefix_as_the_mask_says(recipe: GatedSSM | Hawk)
     for position in range(3, 6):
         y, state = mixer.step(u[:, position], state)
         torch.testing.assert_close(y, whole[:, position])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_steps_follow_parameters_that_changed_in_place_and_in_type(recipe: GatedSSM | Hawk) -> None:
+    mixer, u = layer(recipe, causal=True), features(4)
+
+    def stepped() -> Tensor:
+        inputs = u.to(mixer.out.weight.dtype)
+        return Stepper.advance(mixer, inputs, mixer.initial_state(2))[0]
+
+    stepped()
+    for parameter in mixer.parameters():
+        with torch.no_grad():
+            parameter.mul_(1.5)
+        torch.testing.assert_close(stepped(), mixer(u))
+    mixer.float()
+    torch.testing.assert_close(stepped(), mixer(u.float()))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)

@@ -45,8 +45,15 @@ class PrefixLayer(Mixer):
         self.out = nn.Linear(states, width, bias=False)
 
     @abstractmethod
-    def signals(self, u: Float[Tensor, "b l d"], window: Window) -> Signals:
+    def signals(self, u: Float[Tensor, "b *l d"], window: Window) -> Signals:
         """Return what drives the recurrence."""
+
+    def position(self, u: Float[Tensor, "b d"], window: Window) -> Signals:
+        """Return what drives it at one position, (b, s), without gradients.
+
+        A layer whose signals need the length axis overrides this.
+        """
+        return self.signals(u, window)
 
     def forward(
         self,
@@ -96,8 +103,7 @@ class PrefixLayer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], PrefixState]:
         """Advance one position of the suffix, where backward states hold their own input only."""
         before, window = state
-        *signals, window = self.signals(u[:, None], window)
-        forget, drive, gate = (signal[:, 0] for signal in signals)
+        forget, drive, gate, window = self.position(u, window)
         forth = torch.addcmul(drive[:, : self.forwards], forget[:, : self.forwards], before)
         h = forth if self.causal else torch.cat([forth, drive[:, self.forwards :]], -1)
         return self.out(gate * h), (forth, window)
