@@ -89,7 +89,7 @@ def absent() -> NoReturn:
     raise OSError("libcudart.so.12: cannot open shared object file")
 
 
-@pytest.mark.parametrize("fault", [broken, absent, None], ids=str)
+@pytest.mark.parametrize("fault", [broken, absent, None], ids=["broken", "absent", "none"])
 @pytest.mark.parametrize("padded", [True, False])
 def test_auto_takes_no_operator_that_may_refuse_and_who_asks_for_it_is_told(
     fault: Callable[[], NoReturn] | None, padded: bool, monkeypatch: pytest.MonkeyPatch
