@@ -37,15 +37,13 @@ def plan(request: PlanRequest) -> Plan:
     runs: list[Planned] = []
     problems: list[str] = []
     first: dict[RunSpec, int] = {}
-    for run in request.runs:
-        seed = first.setdefault(replace(run, seed=0), run.seed)
-        try:
-            runs += planned(run, request, seed)
-        except BrokenPluginError as error:
-            problems.append(str(error))
-        except SpecError as error:
-            return Plan(error=str(error))
     try:
+        for run in request.runs:
+            seed = first.setdefault(replace(run, seed=0), run.seed)
+            try:
+                runs += planned(run, request, seed)
+            except BrokenPluginError as error:
+                problems.append(str(error))
         refuse_unswept(runs)
     except SpecError as error:
         return Plan(error=str(error))

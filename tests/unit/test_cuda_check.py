@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import Distribution, entry_points
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.measure.clock import now
@@ -54,7 +55,10 @@ def named(**given):
     return {name: given.get(name, idle) for name in check.SHARES}
 
 
-def test_cut_short_it_still_reports_and_says_how_far_it_came(said):
+def test_cut_short_it_still_reports_and_says_how_far_it_came(said, monkeypatch):
+    # Children of this process are other tests'.
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [])
+
     def scaling(*_):
         yield "half."
         os.kill(os.getpid(), signal.SIGTERM)

@@ -15,7 +15,15 @@ def test_every_field_of_a_record_comes_from_one_side():
 
     assert not planned & result
     assert record - planned - result == PARENT
-    assert planned - record == {"skip", "ladder", "length", "requirements", "point", "trials"}
+    assert planned - record == {
+        "skip",
+        "ladder",
+        "length",
+        "accelerator",
+        "requirements",
+        "point",
+        "trials",
+    }
     assert result - record == {"conditions", "traceback"}
 
 
