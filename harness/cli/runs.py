@@ -40,6 +40,9 @@ def run(
     sweep: Annotated[
         list[str], typer.Option(help="Choose on validation: 'lr_scale=0.3,1,3'; repeat.")
     ] = [],  # noqa: B006
+    vary: Annotated[
+        str, typer.Option(help="What a seed decides: init, data or both.", show_default="init")
+    ] = "",
     device: Device = "cpu",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
@@ -59,6 +62,9 @@ def run(
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     changes = protocol_changes(protocol, match, budget, sweep)
+    if vary:
+        changes |= {"vary": vary}
+        Protocol().changed(changes)
     asked = Sweep(
         runs=requested(tasks or [], model, preset, seeds, device, plugin),
         results=str(results),

@@ -15,6 +15,7 @@ from harness.contract.outputs import Outputs
 from harness.contract.remote_file import RemoteFile
 from harness.core.config import Protocol
 from harness.core.plugin_names import plugin_name
+from harness.core.seeding import stream
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -119,8 +120,17 @@ class LearningTask(Task):
         """The score of the best prediction that ignores the input."""
 
     @abstractmethod
-    def train_batches(self, size: int) -> Iterator[Batch]:
-        """Yield training batches without end, the same ones in every process."""
+    def train_batches(self, size: int, draw: int = 0) -> Iterator[Batch]:
+        """Yield training batches without end, the same ones in every process.
+
+        Args:
+            size: Examples in a batch.
+            draw: Which of many draws: other examples, or the same in another order.
+        """
+
+    def training_stream(self, draw: int, *purpose: str) -> torch.Generator:
+        """Return what training data are drawn from or ordered by; the first draw has no number."""
+        return stream(self.name, self.version, *purpose, *([draw] if draw else []))
 
     @abstractmethod
     def split(self, split: Split) -> Batch:

@@ -66,6 +66,8 @@ class Protocol:
     """How often during training the validation split is scored."""
     budget_s: float = 60.0
     """The most seconds that one measured workload may be predicted to take before it is not run."""
+    vary: Literal["init", "data", "both"] = "init"
+    """What a seed decides: initial values and dropout, the draw of the training data, or both."""
     match: str = ""
     """What each model's width is chosen for, such as `parameters=200000`; empty: `width` holds."""
     sweep: str = ""
@@ -214,6 +216,16 @@ class RunSpec:
         if self.protocol is None:
             return self.model
         return self.model.without(*(set(self.protocol.swept) - vars(self.protocol).keys()))
+
+    @property
+    def init(self) -> int:
+        """Which initial values and dropout it has."""
+        return 0 if self.protocol and self.protocol.vary == "data" else self.seed
+
+    @property
+    def draw(self) -> int:
+        """Which draw of the training data it has."""
+        return 0 if not self.protocol or self.protocol.vary == "init" else self.seed
 
     @property
     def run_id(self) -> str:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from harness.contract.batch import Batch, Rows
 from harness.contract.labels import IGNORED
 from harness.contract.task import LearningTask, Split
-from harness.core.seeding import stream
 
 BUCKET = 8
 """Batches whose rows are sorted by length together: more leave less padding, and less chance."""
@@ -74,14 +73,16 @@ class CachedTask(LearningTask):
         shards = self.shards(split)[: 1 if split == "train" else None]
         return Rows(concatenate([shard() for shard in shards]), self.prepare)
 
-    def train_batches(self, size: int) -> Iterator[Batch]:
+    def train_batches(self, size: int, draw: int = 0) -> Iterator[Batch]:
         """Yield shuffled epochs without end: shards in random order, and rows within a shard.
+
+        The examples are the same in every draw, their order is not.
 
         Sequences of different lengths meet others of about their own, so that few positions are
         padding. The last, smaller batch of a shard, or of the shards in the shuffle buffer, is left
         out.
         """
-        rng, shards = stream(self.name, self.version, "order"), self.shards("train")
+        rng, shards = self.training_stream(draw, "order"), self.shards("train")
         while True:
             numbers = torch.randperm(len(shards), generator=rng).tolist()
             for first in range(0, len(numbers), self.shuffle_buffer):

@@ -26,9 +26,9 @@ class GeneratedTask(LearningTask):
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw n examples from a CPU generator."""
 
-    def train_batches(self, size: int) -> Iterator[Batch]:
+    def train_batches(self, size: int, draw: int = 0) -> Iterator[Batch]:
         """Yield fresh examples without end."""
-        rng = stream(self.name, self.version, "train")
+        rng = self.training_stream(draw, "train")
         while True:
             start = now()
             batch = self.sample(size, rng)

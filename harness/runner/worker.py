@@ -82,7 +82,7 @@ class ChildRun:
     def network(self, task: Task) -> Network:
         """Build the network from the run's own stream of initial values."""
         protocol = self.protocol
-        with scope(self.spec.seed, "init"):
+        with scope(self.spec.init, "init"):
             network = self.model.assemble(
                 Backbone, task, protocol.width, protocol.depth, protocol.dropout
             )
@@ -104,7 +104,7 @@ class ChildRun:
                 self.send(self.progress)
 
         try:
-            with scope(self.spec.seed, "train"):
+            with scope(self.spec.init, "train"):
                 learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
         except Exception:
             self.send(self.progress)

@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask
 from harness.core.config import Protocol
-from harness.core.errors import DivergedError
+from harness.core.errors import DivergedError, SpecError
 from harness.core.interference import Interference
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
@@ -174,15 +175,25 @@ def prepared(
     )
 
 
-def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepCallback) -> History:
+def fit(
+    trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepCallback, draw: int = 0
+) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
+
+    Args:
+        trainer: The network on its device.
+        task: What it is trained on.
+        protocol: For how long, and how it is scored meanwhile.
+        on_step: Told of each step and its loss.
+        draw: Which draw of the training data.
 
     Raises:
         DivergedError: A loss is not finite, or no score on validation is.
+        SpecError: The task has but one draw.
     """
     history, selection = History(), Selection(trainer, task, protocol)
     watch = Watch()
-    for step, loss in steps(trainer, iter(task.train_batches(protocol.batch)), history):
+    for step, loss in steps(trainer, drawn(task, protocol.batch, draw), history):
         value = float(loss)
         if not math.isfinite(value):
             of = f" of {protocol.steps}" if protocol.steps else ""
@@ -196,6 +207,22 @@ def fit(trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepC
     history.interference = watch.stop()
     selection.restore()
     return history
+
+
+def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
+    """Return the training batches of a draw.
+
+    Raises:
+        SpecError: The task's own `train_batches` knows of no draws.
+    """
+    if not draw:
+        return iter(task.train_batches(size))
+    if "draw" not in signature(task.train_batches).parameters:
+        raise SpecError(
+            f"{task.name} has the same training data for every seed, as its train_batches takes no "
+            "`draw`; let seeds vary initial values only."
+        )
+    return iter(task.train_batches(size, draw))
 
 
 def steps(

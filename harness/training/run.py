@@ -40,7 +40,7 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, on_step)
+        history = fit(trainer, task, protocol, on_step, spec.draw)
     start, outputs = now(), task.outputs
     splits: tuple[Split, ...] = ("validation",) if protocol.trial else ("validation", "test")
     figures = {

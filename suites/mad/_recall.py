@@ -19,7 +19,6 @@ from harness.api import (
     Batch,
     Protocol,
     Split,
-    stream,
 )
 from suites._tokens import TokenTask
 
@@ -44,9 +43,9 @@ class RecallTask(TokenTask, ABC):
         tokens, asked = self.written(n, rng, training=False)
         return Batch(tokens[:, :-1], tokens[:, 1:].where(asked[:, 1:], IGNORED))
 
-    def train_batches(self, size: int) -> Iterator[Batch]:
+    def train_batches(self, size: int, draw: int = 0) -> Iterator[Batch]:
         """Yield fresh examples without end, labelled at every position."""
-        rng = stream(self.name, self.version, "train", "every position")
+        rng = self.training_stream(draw, "train", "every position")
         while True:
             tokens, _ = self.written(size, rng, training=True)
             yield Batch(tokens[:, :-1], tokens[:, 1:])

@@ -110,9 +110,9 @@ class PhoneBook(GeneratedTask):
         """Draw books that are as long as those of the test."""
         return self.drawn(n, (self.tested[0], self.tested[-1]), None, rng)
 
-    def train_batches(self, size: int) -> Iterator[Batch]:
+    def train_batches(self, size: int, draw: int = 0) -> Iterator[Batch]:
         """Yield fresh books without end, of every length from a quarter on."""
-        rng = stream(self.name, self.version, "train", "every length")
+        rng = self.training_stream(draw, "train", "every length")
         while True:
             yield self.drawn(size, (self.book.entries // 4, self.book.entries), None, rng)
 

@@ -209,6 +209,7 @@ DEFAULTS = {
         "precision": "32-true",
         "evaluations": 5,
         "budget_s": 60.0,
+        "vary": "init",
         "match": "",
         "sweep": "",
         "trial": False,

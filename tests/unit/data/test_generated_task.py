@@ -1,5 +1,7 @@
 """What takes long to draw is drawn once, shard by shard, from streams of their own."""
 
+from inspect import signature
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -7,6 +9,7 @@ import torch
 from harness.api import stream
 from harness.core.notify import redirect
 from harness.plugins.loading import load_task
+from harness.plugins.registry import registry
 from tests.unit.data.tasks import Ragged, Samples
 
 
@@ -83,3 +86,35 @@ def test_who_waits_is_told_of_a_split_and_how_long_batches_take() -> None:
     assert listener.words == ["drawing synthetic/cumsum: validation", ""]
     assert len(listener.drawn) == 2
     assert min(listener.drawn) > 0
+
+
+def test_another_draw_trains_on_other_examples_and_tests_on_the_same() -> None:
+    task = load_task("synthetic/shift[length=16]")
+    first, again, other = (next(task.train_batches(4, draw)).inputs for draw in (0, 0, 1))
+
+    assert torch.equal(first, again)
+    assert torch.equal(first, next(task.train_batches(4)).inputs)
+    assert not torch.equal(first, other)
+
+
+def test_another_draw_of_stored_examples_is_another_order_of_the_same(folder: Path) -> None:
+    task = Ragged()
+    epochs = [
+        [
+            tuple(row.tolist())
+            for batch in islice(task.train_batches(2, draw), 5)
+            for row in batch.inputs
+        ]
+        for draw in (0, 1)
+    ]
+
+    assert epochs[0] != epochs[1]
+    assert set(epochs[0]) == set(epochs[1])
+
+
+def test_every_task_of_this_project_has_draws() -> None:
+    tasks = [load_task(name) for name in registry().of("task")]
+    learning = [task for task in tasks if task.learns]
+
+    assert len(learning) > 40
+    assert all("draw" in signature(task.train_batches).parameters for task in learning)

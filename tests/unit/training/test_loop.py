@@ -317,3 +317,23 @@ def test_thinning_keeps_the_last_value_and_at_most_so_many():
     assert len(thinned(list(range(1000)), 300)) <= 300
     assert thinned([1, 2], 300) == [1, 2]
     assert thinned([], 300) == []
+
+
+def test_a_seed_decides_what_the_protocol_lets_vary():
+    made = [
+        RunSpec(task="a/b", model="s4d", seed=3, protocol=Protocol(vary=vary))
+        for vary in ("init", "data", "both")
+    ]
+
+    assert [(run.init, run.draw) for run in made] == [(3, 0), (0, 3), (3, 3)]
+    assert len({run.run_id for run in made}) == 3
+
+
+def test_a_task_without_draws_refuses_another_one_in_a_sentence():
+    class Fixed(Double):
+        def train_batches(self, size):
+            return super().train_batches(size)
+
+    with pytest.raises(SpecError, match="train_batches takes no `draw`"):
+        fit(trainer(task=Fixed()), Fixed(), PROTOCOL, listen, draw=1)
+    assert fit(trainer(task=Fixed()), Fixed(), PROTOCOL, listen).curve
