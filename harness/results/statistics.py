@@ -1,4 +1,4 @@
-"""The statistics that tables and comparisons rest on: 95 % intervals and a paired test.
+"""The statistics that tables and comparisons rest on: 95 % intervals, and tests of pairs.
 
 What is drawn here is drawn from generators of fixed seed, so the same records give the same report.
 How often the intervals hold what they claim was simulated: `docs/decisions/0020`.
@@ -31,6 +31,10 @@ MANY = 20
 """Values from which a bootstrap covers a mean as often as Student's t does."""
 SOME = 5
 """Values from which a bootstrap covers a median as often as it claims."""
+FIRST_LOOK = 3
+"""Values at which a sequential test looks for the first time."""
+NARROW = 0.1
+"""Chosen for effects of about three spreads, as differences of models over seeds are."""
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -68,6 +72,46 @@ def t_interval(values: Sequence[float]) -> Interval:
     half = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
     half /= len(values) ** 0.5
     return mean(values) - half, mean(values) + half
+
+
+def sequential_interval(values: Sequence[float]) -> Interval:
+    """Return the 95 % interval of the mean of values that are looked at one by one.
+
+    Whoever looks after each value, from the third on, and stops when he likes, finds the mean
+    outside in one of twenty series at most, however long they are.
+    """
+    half = looked_at(len(values), float(np.std(values, ddof=1)))
+    return mean(values) - half, mean(values) + half
+
+
+def looked_at(count: int, spread: float) -> float:
+    """Return half the width of a sequential interval.
+
+    It holds the means that a sequential t-test has not refused: one refuses where the likelihood of
+    t, averaged over effects drawn from a normal distribution of variance 1 / `NARROW` (in squared
+    spreads), is 20 times that without an effect. Wang and Ramdas 2023, "Anytime-valid t-tests and
+    confidence sequences for Gaussian means with unknown variance", arXiv 2310.03722.
+
+    Args:
+        count: Values, `FIRST_LOOK` or more.
+        spread: Their standard deviation.
+    """
+    ratio = ((count + NARROW) / NARROW * 20**2) ** (1 / count)
+    squared_t = (count - 1) * (ratio - 1) / (1 - ratio * NARROW / (count + NARROW))
+    return float((squared_t / count) ** 0.5 * spread)
+
+
+def values_needed(spread: float, half: float, more_than: int, most: int) -> int | None:
+    """Return how many values a sequential interval takes to be narrow enough; None beyond `most`.
+
+    Args:
+        spread: The standard deviation that they are expected to have.
+        half: What half the interval must be below.
+        more_than: Values that are known not to be enough.
+        most: The most to be thought of.
+    """
+    counts = range(max(FIRST_LOOK, more_than + 1), most + 1)
+    return next((count for count in counts if looked_at(count, spread) < half), None)
 
 
 def resampled_medians(samples: Sequence[float], rng: np.random.Generator) -> Floats:
