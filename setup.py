@@ -12,20 +12,20 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 OPENMP = "-fopenmp"
-PUBLISHED = ("records", "costs", "published")
-"""Folders of `results/` that are read without a checkout too; `shipped` says where they are."""
+PUBLISHED = ("results/records", "results/costs", "results/published", "claims")
+"""Folders that are read without a checkout too; `shipped` says where they are."""
 
 
 class WithPublished(build_py):
-    """Puts published records beside the code that reads them."""
+    """Puts published records and claims beside the code that reads them."""
 
     def run(self) -> None:
         """Copy the packages, and what no package holds."""
         super().run()
         if not self.editable_mode:
-            for name in PUBLISHED:
-                target = Path(self.build_lib, "harness/results/packed", name)
-                copytree(Path("results", name), target, dirs_exist_ok=True)
+            for folder in map(Path, PUBLISHED):
+                target = Path(self.build_lib, "harness/results/packed", folder.name)
+                copytree(folder, target, dirs_exist_ok=True)
 
 
 class WithOrWithoutOpenMP(build_ext):

@@ -14,13 +14,14 @@ from harness.results.newest import newest
 from harness.results.store import Store
 
 PACKED = Path(__file__).with_name("packed")
-"""Where a wheel holds what lies in a checkout's `results/`."""
+"""Where a wheel holds what lies in a checkout's `claims/`, and in its `results/`."""
 
 
 def shipped(kind: str) -> Path:
-    """Return the folder of one kind of what the project ships, such as `records`."""
-    results = PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "results"
-    return results / kind
+    """Return the folder of one kind of what the project ships, such as `records` or `claims`."""
+    checkout = Path(__file__).parents[2]
+    within = PACKED if PACKED.is_dir() else checkout if kind == "claims" else checkout / "results"
+    return within / kind
 
 
 class Published(NamedTuple):
