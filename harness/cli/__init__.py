@@ -1,8 +1,8 @@
 """The command line: the only room that parses arguments, prints and exits.
 
 Nothing heavy is imported at the start: each verb imports what it needs. Exit codes: 0 all went
-well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 130 interrupted, 143
-ended by SIGTERM, 141 by a reader that has gone.
+well, 1 a run or a check failed, 2 the user's mistake, told in one sentence, 3 a claim is undecided,
+130 interrupted, 143 ended by SIGTERM, 141 by a reader that has gone.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import data, plugins, results, runs, store  # noqa: F401 - they add their verbs
+from harness.cli import claims, data, plugins, results, runs, store  # noqa: F401 - they add their verbs
 from harness.cli.app import app
 from harness.cli.process import prepare
 from harness.core.errors import SpecError

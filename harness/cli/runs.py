@@ -127,7 +127,7 @@ def parse_seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", text.strip())
     if match is None or not float(match[1]):
-        raise SpecError(f"{text!r} is no time to train for; write it like 90s, 10min or 2h.")
+        raise SpecError(f"{text!r} is no time; write it like 90s, 10min or 2h.")
     return float(match[1]) * {"min": 60, "h": 3600}.get(match[2], 1)
 
 

@@ -72,3 +72,9 @@ def test_a_wheel_knows_what_papers_report(installed: Path, tmp_path: Path) -> No
     found = ssm_bench(installed, tmp_path, "published", "lra/text", "-m", "lru")
 
     assert {"orvieto2023lru", "solozabal2025dfout"} == {row["source"] for row in found}
+
+
+def test_a_wheel_has_the_claims_of_the_papers(installed: Path, tmp_path: Path) -> None:
+    *runs, _ = ssm_bench(installed, tmp_path, "claim", "dlr-few-kernels", "--dry-run")
+
+    assert {row["model"] for row in runs} == {"dlr", "transformer[heads=1]"}
