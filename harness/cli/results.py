@@ -16,8 +16,14 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="RESULTS/report")
     ] = None,
+    forms: Annotated[
+        str, typer.Option("--format", help="What to write: md, csv, parquet, latex, html.")
+    ] = "md,csv,html",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Print the tables, and write them with figures and one HTML page."""
+    import webbrowser
+
     from harness.cli.terminal import Terminal
     from harness.report import print_tables, write
     from harness.results.destination import try_folder
@@ -29,10 +35,33 @@ def report(
         raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
     try_folder(folder, "--out")
     # First the files, for a reader of tables may go away.
-    paths = write(records, folder, list(map(str, store.faults())))
+    wanted = dict.fromkeys([*forms.split(","), *["html"] * show])
+    paths = write(records, folder, list(map(str, store.faults())), list(wanted))
+    if show:
+        webbrowser.open((folder / "report.html").resolve().as_uri())
     print_tables(records, Terminal())
-    typer.echo("\n".join(f"wrote {path}" for path in paths if path.suffix in {".html", ".md"}))
+    typer.echo("\n".join(f"wrote {path}" for path in paths if path.stem == "report"))
     sys.exit(1 if damaged else 0)
+
+
+@app.command()
+def view(
+    results: Results = LOCAL,
+    port: Annotated[int, typer.Option(help="Where; 0 for a port that is free.")] = 0,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Serve the page to this machine alone; it follows a running sweep until it is stopped."""
+    import webbrowser
+
+    from harness.report.live import server
+    from harness.results.store import Store
+
+    with server(Store(results), port) as serving:
+        address = f"http://127.0.0.1:{serving.server_port}/"
+        typer.echo(f"{address} shows {str(results)!r}; stop it with Ctrl+C.")
+        if show:
+            webbrowser.open(address)
+        serving.serve_forever()
 
 
 @app.command()

@@ -3,35 +3,62 @@
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from hashlib import sha256
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
+"""Told apart by the colour-blind, on paper too (Okabe and Ito 2008)."""
 MARKERS = "osD^vPXph*"
+DASHES = ("-", (0, (5, 2)), (0, (4, 1, 1, 1)), (0, (1, 1)))
+SLOTS = len(COLOURS) * len(MARKERS)
+STRIDE = 11
+"""From a taken look to the next: another colour and another marker."""
+SALT = 48106
+"""Of those tried, it spreads the models that are shipped best over colours and markers."""
 PANELS = 3
 """The most panels side by side."""
 PANEL = (4.2, 3.2)
 """Inches."""
 ALONE = 1.6
 """How many panels wide one is that stands alone."""
+ROWS = 12
+"""So many rows beside each other have room in a panel."""
 LINE = 0.2
-"""Inches of a line in a legend."""
+"""Inches of a line of text."""
+DPI = 160
 LETTERS = 44
 """The most that a panel's title has room for in a line."""
+
+
+Curve = tuple[str, str, list[float], list[float]]
+"""What a line shows: its panel, whose it is, and its places."""
 
 
 @dataclass(frozen=True)
 class Look:
     """How a model is drawn."""
 
-    colour: tuple[float, float, float]
+    colour: str
     marker: str
+    dash: str | tuple[int, tuple[int, ...]]
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """How a line of it is drawn."""
+        return {"color": self.colour, "marker": self.marker, "ls": self.dash}
 
 
 @dataclass(frozen=True)
@@ -42,29 +69,52 @@ class Picture:
     """Of its files, without the ending."""
     title: str
     alt: str
-    """What it shows, for those who do not see it."""
+    """What it shows and how to read it, also for those who do not see it."""
     png: bytes
     svg: bytes
+    series: list[Curve]
+    """The numbers behind its lines."""
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
-    """Give each model its colour, safe for the colour-blind, and its marker."""
-    colours = cycle(sns.color_palette("colorblind"))
-    return dict(zip(sorted(set(models)), map(Look, colours, cycle(MARKERS)), strict=False))
+    """Give each model its colour, marker and dash: by its name alone, so the same in every report.
+
+    Of two models with one colour and marker, the one that comes later by name takes the next that
+    are free: no two of a report look alike up to as many as there are.
+    """
+    found: dict[str, Look] = {}
+    taken: set[int] = set()
+    for model in sorted(set(models)):
+        digest = sha256(f"{SALT}:{model}".encode()).digest()
+        chosen = int.from_bytes(digest[:4], "big") % (SLOTS * len(DASHES))
+        free = ((chosen + n * STRIDE) % SLOTS for n in range(SLOTS))
+        slot = next((each for each in free if each not in taken), chosen % SLOTS)
+        taken.add(slot)
+        marker, colour = divmod(slot, len(COLOURS))
+        found[model] = Look(COLOURS[colour], MARKERS[marker], DASHES[chosen // SLOTS])
+    return found
+
+
+def rows_beyond(rows: int) -> int:
+    """Return how many rows are more than a panel has room for."""
+    return max(rows - ROWS, 0)
 
 
 @contextmanager
-def panels(count: int, legend: int = 0) -> Iterator[tuple[Figure, list[Axes]]]:
+def panels(count: int, lines: float = 0) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give a figure with so many panels, and the style that it must be drawn and saved in.
 
     Args:
         count: Panels.
-        legend: Lines of the legend below each panel, for which the figure grows.
+        lines: Of a legend below each panel or of what stands beside it, for which each grows.
     """
     across = min(max(count, 1), PANELS)
     down = -(-max(count, 1) // across)
     held = {
-        "font.family": "DejaVu Sans",
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        # Letters as text: a tenth of the bytes, and they can be searched and read aloud.
+        "svg.fonttype": "none",
         "svg.hashsalt": "ssm-bench",
         "axes.titleweight": "bold",
         "grid.color": "0.9",
@@ -72,8 +122,9 @@ def panels(count: int, legend: int = 0) -> Iterator[tuple[Figure, list[Axes]]]:
     style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
     with mpl.rc_context(style):
         figure = Figure(
-            figsize=(PANEL[0] * max(across, ALONE), (PANEL[1] + LINE * legend) * down),
+            figsize=(PANEL[0] * max(across, ALONE), (PANEL[1] + LINE * lines) * down),
             layout="constrained",
+            dpi=DPI,
         )
         axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
         yield figure, axes
@@ -102,9 +153,12 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | No
     for axis in figure.axes:
         axis.set_title(fitted(axis.get_title()))
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=svg.getvalue())
+    # Without `savefig`, which draws everything twice; and arranged once for both files.
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    figure.set_layout_engine("none")
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    curves, drawn = _curves(figure), _slim(svg.getvalue())
+    return Picture(name=name, title=title, alt=alt, png=png.getvalue(), svg=drawn, series=curves)
 
 
 def fitted(title: str) -> str:
@@ -115,6 +169,47 @@ def fitted(title: str) -> str:
     return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
 
 
+def log_ticks(axis: Axis, write: Callable[[float], str], base: int = 10) -> None:
+    """Label a log axis at a few places, however short it is.
+
+    Args:
+        axis: Of what is drawn already.
+        write: How a value is written.
+        base: Of what numbers round ones are powers.
+    """
+    low, high = axis.get_view_interval()
+    subs = (1, 2, 5) if base == 10 and high < 100 * low else (1,)
+    locator: Locator = LogLocator(base, subs, numticks=8)
+    axis.set_major_locator(locator if high > 6 * low else MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(write(value))))
+    axis.set_minor_locator(NullLocator())
+
+
 def tick(text: str) -> str:
     """Leave zeros behind the point out."""
     return re.sub(r"\.0+(?= )", "", text)
+
+
+def _curves(figure: Figure) -> list[Curve]:
+    """Return what the named lines of a figure show; a name that no legend tells begins with _."""
+    found = []
+    for axis in figure.axes:
+        panel = axis.get_title().replace("\n", "")
+        for line in axis.lines:
+            name = str(line.get_label())
+            places = np.array(line.get_data(orig=True), dtype=float)
+            x, y = places[:, np.isfinite(places).all(axis=0)]
+            if name.strip("_") and not name.startswith("_child"):
+                found.append((panel, name.lstrip("_"), _short(x, 8), _short(y, 5)))
+    return found
+
+
+def _short(values: Iterable[float], digits: int) -> list[float]:
+    return [float(f"{value:.{digits}g}") for value in values]
+
+
+def _slim(svg: bytes) -> bytes:
+    """Leave out what nobody sees: hundredths of a point, indents, names that nothing refers to."""
+    places = rb' (?:d|x|y)="[^"]*"'
+    svg = re.sub(places, lambda found: re.sub(rb"(\.\d)\d+", rb"\1", found.group()), svg)
+    return re.sub(rb' id="[A-Za-z0-9.]+_\d+"', b"", re.sub(rb"\n +", b"\n", svg))

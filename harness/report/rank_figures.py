@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.report import units
-from harness.report.canvas import Look, Picture, finished, legend_below, panels, tick
+from harness.report.canvas import (
+    Look,
+    Picture,
+    finished,
+    legend_below,
+    log_ticks,
+    panels,
+    rows_beyond,
+)
 from harness.report.ranks import train_s
 from harness.results.aggregate import Cell
 from harness.results.ranks import Ranking, Rows, front, headways, ranking
@@ -16,14 +23,16 @@ from harness.results.ranks import Ranking, Rows, front, headways, ranking
 def rank_picture(rows: Rows, look: Mapping[str, Look]) -> Picture | None:
     """Draw average ranks with half the critical difference to either side; None without ranks."""
     found = ranking(rows)
-    with panels(1 if found else 0) as (figure, axes):
+    count = len(found.models) if found else 0
+    with panels(int(count > 0), lines=rows_beyond(count)) as (figure, axes):
         if found:
             _ranks(axes[0], found, look)
         return finished(
             figure,
             name="ranks",
             title="Average ranks with the critical difference",
-            alt="Dots with bars: two models rank apart where their bars do not meet.",
+            alt="Marker: average rank; bar: half the critical difference to either side. Two "
+            "models rank apart where their bars do not meet.",
         )
 
 
@@ -32,7 +41,7 @@ def profile_picture(rows: Rows, look: Mapping[str, Look]) -> Picture | None:
     among = ranking(rows)
     reached = headways(rows, among) if among else {}
     drawn = any(reached.values())
-    with panels(int(drawn), legend=len(reached) // 2) as (figure, axes):
+    with panels(int(drawn), lines=len(reached) / 2) as (figure, axes):
         if drawn:
             _profiles(axes[0], reached, look)
             legend_below(figure, axes)
@@ -40,7 +49,8 @@ def profile_picture(rows: Rows, look: Mapping[str, Look]) -> Picture | None:
             figure,
             name="profiles",
             title="How far models get, on how many tasks",
-            alt="Falling lines: the share of tasks on which a model gets at least so far.",
+            alt="Line: the share of tasks on which a model gets at least so far from chance to the "
+            "best score of its row.",
         )
 
 
@@ -60,7 +70,8 @@ def front_picture(rows: Rows, look: Mapping[str, Look]) -> Picture | None:
             figure,
             name="fronts",
             title="Score against time of training",
-            alt="Dots: score and training time of each model; a line joins those that none beats.",
+            alt="Marker: score and training time of a model; the grey line joins those that no "
+            "other one beats in less time.",
         )
 
 
@@ -68,8 +79,9 @@ def _ranks(axis: Axes, found: Ranking, look: Mapping[str, Look]) -> None:
     places = range(len(found.models))
     for place, model, rank in zip(places, found.models, found.ranks, strict=True):
         style, half = look[model], found.critical / 2
-        axis.plot([rank - half, rank + half], [place, place], color=style.colour, lw=2)
-        axis.plot(rank, place, style.marker, color=style.colour, ms=7)
+        bar, name = [rank - half, rank + half], f"_{model}: critical difference"
+        axis.plot(bar, [place, place], color=style.colour, lw=2, label=name)
+        axis.plot(rank, place, style.marker, color=style.colour, ms=7, label=f"_{model}")
     axis.set(
         title=f"Over {len(found.tasks)} rows of scores",
         xlabel="average rank (1: the best of each row)",
@@ -83,7 +95,7 @@ def _profiles(axis: Axes, reached: Mapping[str, Sequence[float]], look: Mapping[
     for model, shares in reached.items():
         style = look[model]
         heights = (np.array(shares)[:, None] >= ways).mean(axis=0)
-        axis.plot(ways, heights, color=style.colour, marker=style.marker, markevery=20, label=model)
+        axis.plot(ways, heights, **style.line, markevery=20, label=model)
     rows = len(next(iter(reached.values())))
     axis.set(
         title=f"Over {rows} rows of scores",
@@ -95,14 +107,13 @@ def _profiles(axis: Axes, reached: Mapping[str, Sequence[float]], look: Mapping[
 
 def _front(axis: Axes, cells: Sequence[Cell], look: Mapping[str, Look]) -> None:
     best = front(cells, train_s)
-    axis.plot(*np.array([_place(each) for each in best]).T, color="0.6", lw=1)
+    places = np.array([_place(each) for each in best]).T
+    axis.plot(*places, color="0.6", lw=1, label="that none beats at less time")
     for each in cells:
         style = look[each.model]
         axis.plot(*_place(each), style.marker, color=style.colour, ms=7, ls="", label=each.model)
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(units.seconds(x))))
-    axis.xaxis.set_minor_locator(NullLocator())
+    log_ticks(axis.xaxis, units.seconds)
     axis.tick_params(axis="x", labelrotation=30)
 
 

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from harness.core.record import Record
 from harness.results.aggregate import AXIS, Group
-from harness.results.statistics import Interval
+from harness.results.statistics import Interval, median_interval
 
 TOP = 4
 """Longest lengths that a power law is fitted to: at short ones fixed costs hide it."""
@@ -52,6 +52,14 @@ class Point:
     def seconds(self) -> float | None:
         """Median seconds of a call; of several processes, the median of theirs."""
         return median(map(median, self.calls)) if self.calls else None
+
+    @property
+    def seconds_interval(self) -> Interval | None:
+        """95 % of that median over calls; of several processes, from the lowest to the highest."""
+        if len(self.calls) == 1:
+            return median_interval(self.calls[0])
+        middles = [median(calls) for calls in self.calls]
+        return (min(middles), max(middles)) if middles else None
 
     @property
     def quiet_seconds(self) -> float | None:

@@ -36,6 +36,8 @@ class Text:
     """Set in bold: better than every other in its row, intervals apart."""
     missing: bool = False
     """Set apart: why there is no number."""
+    runs: tuple[str, ...] = ()
+    """The names of the runs that it says something of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,16 +160,15 @@ def crossover_table(found: Iterable[Crossover]) -> Table:
 
 def missing_table(records: Sequence[Record]) -> Table:
     """Make the list of runs that left no result, with all of every reason."""
-    seeds: dict[tuple[str, ...], list[str]] = {}
+    runs: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record.outcome != "ok":
             key = (record.task, record.model, record.outcome, record.reason or "no reason given")
-            seeds.setdefault(key, []).append(str(record.spec.seed))
-    rows = [tuple(map(Text, (*key[:3], ", ".join(of), key[3]))) for key, of in seeds.items()]
+            runs.setdefault(key, []).append(record)
     return Table(
         title="Runs without a result",
         columns=("Task", "Model", "Outcome", "Seeds", "Reason"),
-        rows=tuple(rows),
+        rows=tuple(_missing_row(key, found) for key, found in runs.items()),
         note="Skipped: the model says it cannot do the task. Not-run: predicted to leave the "
         "budget. All others were started and lost.",
         labels=3,
@@ -240,21 +241,23 @@ def _score_text(cell: Cell | None, *, best: bool) -> Text:
     if cell.mean is None:
         outcomes = ", ".join(cell.missing)
         reason = shortened(cell.reasons[0]) if cell.reasons else ""
-        return Text(": ".join(filter(None, (outcomes, reason))), missing=True)
+        return Text(": ".join(filter(None, (outcomes, reason))), missing=True, runs=cell.runs)
     lost = f", {cell.lost} lost" if cell.lost else ""
-    return Text(f"{units.plus_minus(cell.mean, cell.interval)} (n={cell.n}{lost})", best=best)
+    text = f"{units.plus_minus(cell.mean, cell.interval)} (n={cell.n}{lost})"
+    return Text(text, best=best, runs=cell.runs)
 
 
 def _cost_row(cell: Cell) -> tuple[Text, ...]:
-    texts = (
-        f"{units.plus_minus(cell.mean or 0.0, cell.interval)} (n={cell.n})",
+    score = f"{units.plus_minus(cell.mean or 0.0, cell.interval)} (n={cell.n})"
+    numbers = (
         _parameters(cell),
         units.timed(units.seconds(cell.train_s), disturbed=cell.disturbed),
         units.timed(units.seconds(cell.step_s), disturbed=cell.disturbed),
         units.memory(cell.peak_bytes),
         _learned(cell),
     )
-    return tuple(map(Text, (cell.task, cell.model, *texts)))
+    named = Text(cell.task), Text(cell.model), Text(score, runs=cell.runs)
+    return (*named, *map(Text, numbers))
 
 
 def _parameters(cell: Cell) -> str:
@@ -279,9 +282,11 @@ def _learned(cell: Cell) -> str:
 def _point_row(point: Point, model: str) -> tuple[Text, ...]:
     record = point.record
     measured, memory = record.measured, record.memory
-    call = Text(_absence(record), missing=True)
+    runs = tuple(each.run_id for each in point.records)
+    call = Text(_absence(record), missing=True, runs=runs)
     if measured:
-        call = Text(units.timed(units.seconds(point.seconds), disturbed=point.disturbed))
+        time = units.timed(units.seconds(point.seconds), disturbed=point.disturbed)
+        call = Text(time, runs=runs)
     numbers = (
         units.timed(units.scaled(point.tokens_per_s), disturbed=point.disturbed),
         units.memory(memory.peak_bytes if memory else None),
@@ -290,6 +295,13 @@ def _point_row(point: Point, model: str) -> tuple[Text, ...]:
         units.scaled(measured.flops if measured else None),
     )
     return (Text(units.count(point.at)), Text(model), call, *map(Text, numbers))
+
+
+def _missing_row(key: tuple[str, ...], found: Sequence[Record]) -> tuple[Text, ...]:
+    task, model, outcome, reason = key
+    seeds = ", ".join(str(record.spec.seed) for record in found)
+    runs = tuple(record.run_id for record in found)
+    return (Text(task), Text(model), Text(outcome, runs=runs), Text(seeds), Text(reason))
 
 
 def _absence(record: Record) -> str:

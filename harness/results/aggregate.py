@@ -71,6 +71,8 @@ class Cell:
     disturbed: bool
     """Whether other work disturbed the times of all its runs; else only the others count."""
     parameters: int | None
+    runs: tuple[str, ...]
+    """The names of all its runs."""
     match: str = ""
     """What its width was chosen for."""
     swept: Swept | None = None
@@ -285,6 +287,7 @@ def _cell(task: str, model: str, members: Sequence[Record]) -> Cell:
         match=members[0].spec.protocol.match if members[0].spec.protocol else "",
         swept=next((record.swept for record in reversed(members) if record.swept), None),
         disturbed=bool(trained) and all(record.disturbed for record in quiet),
+        runs=tuple(record.run_id for record in members),
     )
 
 

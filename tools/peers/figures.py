@@ -33,7 +33,7 @@ def peers(lines: Sequence[Line]) -> Picture | None:
     """Draw ours and the peer's time, and memory, a row a comparison."""
     kinds = [("seconds", "_s", "times_faster", units.seconds, "median time of a call")]
     kinds += [("bytes", "_bytes", "times_lighter", units.memory, "memory that a call adds")]
-    with panels(2 if lines else 0, legend=max(0, len(lines) - SHORTEST) + 1) as (figure, axes):
+    with panels(2 if lines else 0, lines=max(0, len(lines) - SHORTEST) + 1) as (figure, axes):
         for axis, (_, ending, gain, write, label) in zip(axes, kinds, strict=False):
             names = [f"{each['ours']}, {each['call']} / {each['peer']}" for each in lines]
             for place, line in enumerate(lines):
@@ -58,7 +58,7 @@ def long(lines: Sequence[Line]) -> Picture | None:
     """Draw time and memory of every model of linear time at two lengths."""
     models = list(dict.fromkeys(line["model"] for line in lines))
     lengths = sorted({line["length"] for line in lines})
-    with panels(3 if lines else 0, legend=max(0, len(models) - SHORTEST) + 1) as (figure, axes):
+    with panels(3 if lines else 0, lines=max(0, len(models) - SHORTEST) + 1) as (figure, axes):
         shown: list[tuple[str, str, str, Callable[[float | None], str]]] = [
             ("forward", "seconds", "forward pass", units.seconds),
             ("train", "seconds", "training step", units.seconds),
@@ -91,7 +91,7 @@ def steps(lines: Sequence[Line]) -> Picture | None:
     """Draw a step's time as a multiple of its block's bare products, behind two contexts."""
     models = list(dict.fromkeys(line["model"] for line in lines))
     contexts = sorted({line["context"] for line in lines})
-    with panels(1 if lines else 0, legend=max(0, len(models) - SHORTEST) + 1) as (figure, axes):
+    with panels(1 if lines else 0, lines=max(0, len(models) - SHORTEST) + 1) as (figure, axes):
         for axis in axes:
             found = {(line["model"], line["context"]): line for line in lines}
             for place, model in enumerate(models):

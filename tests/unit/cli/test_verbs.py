@@ -2,7 +2,9 @@
 
 import json
 import sys
+import webbrowser
 from dataclasses import replace
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -76,6 +78,32 @@ def test_report_prints_its_tables_and_names_what_it_wrote(verb, two_models, tmp_
     assert "synthetic/shift" in out
     written = [line.removeprefix("wrote ") for line in out.splitlines() if "wrote " in line]
     assert {path.rpartition("/")[2] for path in written} == {"report.md", "report.html"}
+
+
+def test_report_writes_the_formats_that_are_asked_for_and_opens_the_page(
+    verb, two_models, tmp_path, monkeypatch
+):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    out = tmp_path / "report"
+    code, said = verb(
+        "report", "--results", two_models, "--out", out, "--format", "latex", "--open"
+    )
+    assert code == 0
+    assert {path.name for path in out.iterdir()} == {"report.tex", "report.html"}
+    assert "report.tex" in said
+    assert opened == [(out / "report.html").as_uri()]
+    assert verb("report", "--results", two_models, "--out", out, "--format", "docx")[0] == 2
+
+
+def test_view_says_where_it_serves_the_page_and_ends_with_ctrl_c(verb, two_models, monkeypatch):
+    def stopped(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", stopped)
+    code, out = verb("view", "--results", two_models)
+    assert code == 130
+    assert out.startswith("http://127.0.0.1:")
 
 
 def test_compare_exits_with_1_if_the_second_is_worse_and_with_0_if_it_is_not(verb, two_models):

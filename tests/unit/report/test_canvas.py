@@ -1,9 +1,12 @@
 """Tests of what all figures share."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.canvas import LETTERS, fitted
+from harness.plugins.registry import registry
+from harness.report import units
+from harness.report.canvas import LETTERS, fitted, log_ticks, looks, panels
 
 
 def test_a_title_that_fits_stays_as_it_is() -> None:
@@ -23,3 +26,32 @@ def test_no_line_of_a_title_is_longer_than_its_panel_and_no_letter_is_lost(title
     lines = fitted(title).splitlines()
     assert max(map(len, lines)) <= LETTERS
     assert "".join(lines).replace(" ", "") == title
+
+
+def test_models_that_are_shipped_look_different_and_the_same_in_every_report() -> None:
+    names = sorted(registry().of("model"))
+    every = looks(names)
+    assert len(names) > 20
+    assert len({(look.colour, look.marker) for look in every.values()}) == len(names)
+    for name in names:
+        assert looks([name, "another[state=3]"])[name] == every[name]
+
+
+def test_thirty_models_look_different_in_whatever_order_they_come() -> None:
+    names = [f"s4d[state={n}]" for n in range(30)]
+    found = looks([*names, *names])
+    assert len({(look.colour, look.marker) for look in found.values()}) == 30
+    assert looks(reversed(names)) == found
+    assert len(looks(map(str, range(500)))) == 500
+
+
+@pytest.mark.parametrize("ratio", [1.3, 4.0, 12.0, 1e3, 1e6])
+def test_a_log_axis_has_more_than_one_label(ratio: float) -> None:
+    with panels(1) as (figure, (axis,)):
+        axis.plot([1, 2], [3e-3, 3e-3 * ratio])
+        axis.set_yscale("log")
+        log_ticks(axis.yaxis, units.seconds)
+        figure.canvas.draw()
+        low, high = axis.get_ylim()
+        shown = [tick for tick in axis.get_yticks() if low <= tick <= high]
+    assert 2 <= len(shown) <= 9

@@ -82,7 +82,8 @@ def test_disturbed_times_are_marked_wherever_they_are_shown(tmp_path):
     records = [*learned, measured(64, [0.5], interference=busy), measured(128, [0.5])]
     write(records, tmp_path)
     markdown, page = ((tmp_path / f"report.{form}").read_text() for form in ("md", "html"))
-    for text in (markdown.replace("\\", ""), page, printed(lambda c: print_tables(records, c))):
+    tables = page.split("<dialog>")[0]  # what is known of single runs comes after them
+    for text in (markdown.replace("\\", ""), tables, printed(lambda c: print_tables(records, c))):
         assert "~21.0 ms" in text
         assert "~500 ms" in text
         assert text.count("21.0 ms") == 2
@@ -129,7 +130,7 @@ def test_each_device_has_a_section_with_tables_and_figures_and_each_precision_a_
             measured(n, [0.1], machine=card, device="cuda", protocol=held) for n in (64, 128)
         ]
     alone, both = Report(records[:2]), Report(records)
-    assert list(both.tables()) == ["Length", "Length on A card"]
+    assert list(both.tables()) == ["Protocol", "Length", "Length on A card"]
     assert both.tables()["Length"] == alone.tables()["Length"]
     titles = [table.title for table in both.tables()["Length on A card"]]
     assert titles[:2] == [

@@ -1,14 +1,18 @@
+import json
 import re
 import struct
 import subprocess
 import sys
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from harness.core.config import Protocol
-from harness.report import canvas, write
+from harness.core.record import Partial
+from harness.report import runs, write
 from tests.unit.report.made_records import blank, lost, measured, scored, sweep
 
 
@@ -44,7 +48,7 @@ def test_figures_are_pictures_of_a_readable_size(written):
 
 def test_the_same_records_give_the_same_bytes_in_another_process(written, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from harness.report import write;"
+        "import sys; from pathlib import Path; from harness.report import runs, write;"
         "from tests.unit.report.made_records import sweep; write(sweep(), Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
@@ -70,21 +74,57 @@ class Addresses(HTMLParser):
         self.found += [value for key, value in attributes if key in {"src", "href", "srcset"}]
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(written):
+def test_the_page_fetches_nothing_and_runs_one_script_that_its_policy_names(written):
+    text = written["report.html"].read_text()
     page = Addresses()
-    page.feed(written["report.html"].read_text())
+    page.feed(text)
     assert page.found
-    assert all(address.startswith("data:") for address in page.found)
-    assert "script" not in page.tags
+    assert all(address.startswith(("data:", "#")) for address in page.found)
     assert page.tags.count("img") == 7
+    assert page.tags.count("script") == 3
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    allowed = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src"
+    assert f"{allowed} 'sha256-{digest}'" in text
+    assert "connect-src" not in text
 
 
-def test_text_of_plugins_is_escaped_on_the_page(tmp_path):
-    reason = "<script>alert(1)</script> & more"
-    write([lost("synthetic/shift", "s4d", "failed", reason)], tmp_path)
-    page = (tmp_path / "report.html").read_text()
-    assert "<script>" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+def test_text_of_plugins_is_no_markup_on_the_page(tmp_path):
+    reason = "</script><script>alert(1)</script> & more"
+    partial = Partial(traceback=[reason])
+    write([lost("synthetic/shift", "s4d", "failed", reason, partial=partial)], tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    page = Addresses()
+    page.feed(text)
+    assert page.tags.count("script") == 3
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+
+
+def test_the_page_holds_what_is_known_of_each_run_and_points_to_it_from_its_cells(written):
+    text = written["report.html"].read_text()
+    (held,) = re.findall(r'id="runs-data">(.*?)</script>', text)
+    data = json.loads(held)
+    ids = {run["id"] for run in data["runs"]}
+    linked = {name for names in re.findall(r'data-runs="([^"]*)"', text) for name in names.split()}
+    assert ids == linked == {record.run_id for record in sweep()}
+    facts = [dict(zip(data["names"], (data["texts"][n] for n in run["facts"]), strict=True))
+             for run in data["runs"]]  # fmt: skip
+    killed = next(fact for fact in facts if fact["Outcome"] == "killed")
+    assert (killed["Model"], killed["Seed"]) == ("transformer", "2")
+    assert "signal 9" in killed["Reason"]
+    assert facts[0]["Commit"].endswith("with uncommitted changes")
+    assert max(len(run["loss"][0]) for run in data["runs"]) == runs.POINTS
+
+
+def test_the_page_holds_the_numbers_behind_its_figures(written):
+    (held,) = re.findall(r'id="figures-data">(.*?)</script>', written["report.html"].read_text())
+    data = json.loads(held)
+    assert len(data) == 7
+    series = {name for _, name, _, _ in data["scores"]}
+    assert {"s4d: mean", "s4d: interval", "s4d: seeds", "chance"} <= series
+    assert {panel for panel, *_ in data["time"]} == {"scaling/forward", "scaling/train"}
+    assert all(len(x) == len(y) > 0 for lines in data.values() for *_, x, y in lines)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +158,6 @@ def test_the_page_says_where_the_numbers_come_from(written):
     page = written["report.html"].read_text()
     for text in ("0123456789abcdef", "uncommitted changes", "torch 2.13.0", "8.00 GiB"):
         assert text in page
-
-
-def test_models_have_colours_and_markers_of_their_own():
-    names = [f"model-{n}" for n in range(10)]
-    look = canvas.looks([*names, *names])
-    assert len({style.colour for style in look.values()}) == 10
-    assert len({style.marker for style in look.values()}) == 10
-    assert canvas.looks(reversed(names)) == look
 
 
 def test_a_report_loads_no_torch():

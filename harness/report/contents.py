@@ -1,0 +1,188 @@
+"""What all forms of a report are made from: tables and figures by section, and sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.core.record import Record
+from harness.report import tables
+from harness.report.averages import average_table
+from harness.report.crossing import Crossover, crossovers
+from harness.report.evaluations import evaluation_table
+from harness.report.headlines import headlines
+from harness.report.literature import Beside, beside_published, literature_table
+from harness.report.protocol import protocol_tables
+from harness.report.ranks import front_table, rank_table
+from harness.report.rates import rate_table
+from harness.report.scaling import Series, series
+from harness.report.sizes import size_table
+from harness.report.tables import Table
+from harness.results.aggregate import Group, comparable_groups
+from harness.results.newest import Newest, newest
+from harness.results.published import published_figures
+from harness.results.ranks import Rows, learned_rows
+
+if TYPE_CHECKING:
+    from harness.report.canvas import Picture
+
+SECTION = "Length"
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Measurements over lengths on one device, which have a section of their own."""
+
+    section: str
+    by_task: Mapping[str, list[Series]]
+
+    @property
+    def where(self) -> str:
+        """The device, as a title goes on; empty for a CPU."""
+        return self.section.removeprefix(SECTION)
+
+    @property
+    def every(self) -> list[Series]:
+        """The series of all tasks."""
+        return list(chain.from_iterable(self.by_task.values()))
+
+    @cached_property
+    def pairs(self) -> list[Crossover]:
+        """Who is faster than whom from which length on."""
+        return list(chain.from_iterable(map(crossovers, self.by_task.values())))
+
+    def tables(self) -> list[Table]:
+        """Make a table for each task, and those of growth and crossovers over all of them."""
+        scaling = [tables.scaling_table(task, found) for task, found in self.by_task.items()]
+        return [*scaling, tables.growth_table(self.every), tables.crossover_table(self.pairs)]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all forms of a report are made from."""
+
+    every: Sequence[Record]
+
+    @cached_property
+    def newest(self) -> Newest:
+        """Records of the code that plugins have now, and the older ones, which are left out."""
+        return newest(self.every)
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """What is shown."""
+        return self.newest.records
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Records that may stand in one row or one sweep."""
+        return comparable_groups(self.records)
+
+    @cached_property
+    def beside(self) -> list[Beside]:
+        """Scores beside those that papers print."""
+        return beside_published(self.groups, published_figures())
+
+    @cached_property
+    def sweeps(self) -> dict[str, Sweeps]:
+        """Measurements over lengths, a section for each device."""
+        found: dict[str, dict[str, list[Series]]] = {}
+        for group in self.groups:
+            if group.sweep:
+                found.setdefault(_section(group), {})[group.title] = series(group)
+        return {name: Sweeps(name, found[name]) for name in sorted(found)}
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The cells of every learning task."""
+        return learned_rows(self.groups)
+
+    @property
+    def headlines(self) -> list[str]:
+        """What the tables show, in sentences."""
+        pairs = [pair for swept in self.sweeps.values() for pair in swept.pairs]
+        verdicts = [each.verdict.word for each in self.beside]
+        return headlines(self.rows, pairs, self.records, verdicts)
+
+    def tables(self) -> dict[str, list[Table]]:
+        """Make every table that has rows, by section."""
+        costs = comparable_groups(self.records, timed=True)
+        made = {
+            "Protocol": protocol_tables(self.groups),
+            "Scores": [
+                tables.score_table(self.groups),
+                average_table(self.groups),
+                evaluation_table(self.groups),
+            ],
+            "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
+            "Beside the literature": [literature_table(self.beside)],
+            "Training": [tables.cost_table(costs), rate_table(self.groups)],
+            **{name: swept.tables() for name, swept in self.sweeps.items()},
+            "Width and state": [size_table(self.records)],
+            "Missing": [tables.missing_table(self.records)],
+        }
+        older = self.newest.older
+        shown = {
+            name: [tables.without_older(table, older) for table in found if table.rows]
+            for name, found in made.items()
+        }
+        return {name: found for name, found in shown.items() if found}
+
+    def pictures(self) -> dict[str, list["Picture"]]:
+        """Draw every figure that shows something, by section."""
+        # Seconds of imports, not for printing.
+        from harness.report import canvas, figures, growth_figures, rank_figures  # noqa: PLC0415
+
+        look = canvas.looks([label for group in self.groups for label in group.members])
+        learned = [group for group in self.groups if not group.sweep]
+        costs = learned_rows(comparable_groups(self.records, timed=True))
+        made = {
+            "Scores": [figures.score_picture(learned, look)],
+            "Standings": [
+                rank_figures.rank_picture(self.rows, look),
+                rank_figures.profile_picture(self.rows, look),
+                rank_figures.front_picture(costs, look),
+            ],
+            "Training": [figures.loss_picture(learned, look)],
+            **{
+                name: [
+                    growth_figures.time_picture(swept.by_task, swept.pairs, look, swept.where),
+                    growth_figures.memory_picture(swept.by_task, look, swept.where),
+                ]
+                for name, swept in self.sweeps.items()
+            },
+        }
+        return {name: [each for each in found if each] for name, found in made.items()}
+
+
+def _section(group: Group) -> str:
+    """Name the section of a sweep by its device; most are of a CPU, which goes without saying."""
+    first = group.records[0]
+    if first.spec.device == "cpu":
+        return SECTION
+    return f"{SECTION} on {first.machine.get('accelerator', first.spec.device)}"
+
+
+class Shown(NamedTuple):
+    """A report as it is to be shown."""
+
+    report: Report
+    tables: Mapping[str, list[Table]]
+    """By section."""
+    pictures: Mapping[str, list["Picture"]]
+    """By section."""
+    warnings: Sequence[str]
+    """What of the results could not be read."""
+
+
+def shown(records: Sequence[Record], left_out: Sequence[str] = ()) -> Shown:
+    """Make all of a report.
+
+    Args:
+        records: What is reported.
+        left_out: Sentences on what of the results could not be read.
+    """
+    report = Report(records)
+    warnings = [f"Left out: {said}" for said in left_out]
+    return Shown(report, report.tables(), report.pictures(), warnings)
