@@ -70,7 +70,7 @@ def quadratic_ssd(
     repeats = x.shape[2] // B.shape[2]
     B, C = B.repeat_interleave(repeats, 2), C.repeat_interleave(repeats, 2)
     x, total = x * dt[..., None], log_a.cumsum(1)
-    y = torch.einsum("bthn,bshn,bhts,bshp->bthp", C, B, _decays(total.mT), x)
+    y = torch.einsum("bthn,bshn,bhts,bshp->bthp", C, B, decays_between(total.mT), x)
     y = y + torch.einsum("bthn,bth,bhnp->bthp", C, total.exp(), state)
     left = (total[:, -1:] - total).exp()
     last = torch.einsum("bshn,bsh,bshp->bhnp", B, left, x)
@@ -110,8 +110,8 @@ def ssd_step(
     return (C[:, :, None, None] @ groups).view_as(x), state
 
 
-def _decays(total: Tensor) -> Tensor:
-    """Return exp(total_t - total_s) for s <= t and zero above, from their sums."""
+def decays_between(total: Float[Tensor, "*n s"]) -> Float[Tensor, "*n s s"]:
+    """Return exp(total_t - total_s) for s <= t and zero above, from sums of logarithms."""
     size = total.shape[-1]
     future = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
     # Masked before the exponential: above the diagonal the exponents are positive.
@@ -136,7 +136,7 @@ def _segment(
     B, C = B.movedim(3, 2), C.movedim(3, 2)
     decays, left, reached = (
         part.to(x.dtype)
-        for part in (_decays(total), (total[..., -1:] - total).exp().mT, total.exp().mT)
+        for part in (decays_between(total), (total[..., -1:] - total).exp().mT, total.exp().mT)
     )
     within = ((C @ B.mT)[:, :, :, None] * decays) @ x.movedim(-2, 3)
     added = (B.mT @ (x * left[..., None]).flatten(-2)).unflatten(-1, x.shape[-2:])
