@@ -1,10 +1,13 @@
-"""Values as JSON and back: the one place that says how a selector stands in it, as its text."""
+"""Values as JSON and back: how a selector stands in it, and what cannot stand in it."""
 
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from harness.core.config import Selector
+from harness.core.errors import SpecError
 
 T = TypeVar("T")
 
@@ -19,13 +22,20 @@ def builtins(value: object) -> Any:
     return msgspec.to_builtins(value, enc_hook=_text)
 
 
-def decode(text: bytes, kind: type[T]) -> T:
+def decode(text: bytes, kind: Any) -> Any:
     """Read a value from JSON.
 
+    Args:
+        text: Bytes of whatever origin.
+        kind: The type of the value, or a union of some.
+
     Raises:
-        msgspec.MsgspecError: The text is no JSON, or no value of the kind.
+        ValueError: The text is no JSON, or no value of the kind.
     """
-    return msgspec.json.decode(text, type=kind, dec_hook=_selector)
+    try:
+        return msgspec.json.decode(text, type=kind, dec_hook=_selector)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
@@ -40,6 +50,37 @@ def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
         msgspec.MsgspecError: It is no value of the kind.
     """
     return msgspec.convert(value, kind, strict=strict, dec_hook=_selector)
+
+
+def checked(value: T) -> T:
+    """Return a value as whoever reads it later will have it.
+
+    Raises:
+        SpecError: A number in it is not finite, for which JSON has no word, or a field holds what
+            its type does not admit; the sentence names the field.
+    """
+    try:
+        plain = builtins(value)
+        for name in not_finite(plain):
+            raise SpecError(f"{name} is not finite")
+        return convert(plain, type(value))
+    except msgspec.MsgspecError as error:
+        what, _, place = str(error).partition(" - at ")
+        raise SpecError(f"{place.strip('`').removeprefix('$.') or 'it'}: {what}") from None
+    except (NotImplementedError, TypeError, RecursionError) as error:
+        raise SpecError(f"it has a field that is no value: {error}") from None
+
+
+def not_finite(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the names of the numbers in what JSON is made of that are not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield name
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from not_finite(inner, f"{name}.{key}".removeprefix("."))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from not_finite(inner, f"{name}[{place}]")
 
 
 def _text(value: object) -> str:

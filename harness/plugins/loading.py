@@ -101,6 +101,8 @@ def _not_a_value(recipe: type[Any]) -> str:
     parameters = vars(recipe).get("__dataclass_params__")
     if parameters is None or not parameters.frozen:
         return f"needs @dataclass(frozen=True, kw_only=True) above the class {recipe.__name__}"
+    if type(recipe.version) is not int or not 0 < recipe.version < 1 << 31:
+        return f"needs a whole number from 1 on as its version, not {recipe.version!r}"
     for each in dataclasses.fields(recipe):
         if not isinstance(each.default, Option):
             return (

@@ -10,7 +10,7 @@ import fcntl
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -77,7 +77,7 @@ class Store:
             SpecError: A number is not finite; JSON has no such number and would hold a null.
             OSError: It cannot be written; the file is left as it was.
         """
-        for name in _not_finite(codec.builtins(record), "record"):
+        for name in codec.not_finite(codec.builtins(record), "record"):
             raise SpecError(f"{name} of run {record.run_id} is not finite; leave it out instead.")
         path = self.path(record.spec)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -312,15 +312,3 @@ def _covers(stored: Limits, asked: Limits) -> bool:
     """Say whether no stored limit was smaller than the one asked now; 0 is no limit."""
     pairs = ((stored.timeout_s, asked.timeout_s), (stored.memory_bytes, asked.memory_bytes))
     return all((old or math.inf) >= (new or math.inf) for old, new in pairs)
-
-
-def _not_finite(value: Any, name: str) -> Iterator[str]:
-    """Yield the names of the numbers in a value that are not finite."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield name
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _not_finite(inner, f"{name}.{key}")
-    elif isinstance(value, list | tuple):
-        for place, inner in enumerate(value):
-            yield from _not_finite(inner, f"{name}[{place}]")

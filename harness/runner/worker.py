@@ -176,7 +176,7 @@ def run(job: Job, send: Send) -> Result:
             memory.limit(job.limits.memory_bytes)
         with redirect(child):
             task.perform(child)
-        result = child.result
+        result = storable(child.result)
     except UnsupportedError as error:
         result = Result(outcome="skipped", reason=str(error))
     except Exception as error:
@@ -190,6 +190,18 @@ def run(job: Job, send: Send) -> Result:
         "after": conditions(),
     }
     return replace(result, conditions=state)
+
+
+def storable(result: Result) -> Result:
+    """Return a result that can be kept as it is.
+
+    Raises:
+        SpecError: A task or a model gave it a number that is none, or a field of another type.
+    """
+    try:
+        return codec.checked(result)
+    except SpecError as error:
+        raise SpecError(f"What it gave cannot be kept: {error}.") from None
 
 
 def refuse_changed(job: Job) -> None:

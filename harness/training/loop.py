@@ -202,8 +202,7 @@ def fit(
         on_step(step, value)
         if trainer.pace.due():
             selection.consider(step, history)
-    if not history.validation or history.validation[-1][0] != len(history.step_s):
-        selection.consider(len(history.step_s), history)
+    selection.consider(len(history.step_s), history)
     history.interference = watch.stop()
     selection.restore()
     return history
@@ -256,17 +255,23 @@ class Selection:
     def __init__(self, trainer: Trainer, task: LearningTask, protocol: Protocol) -> None:
         self.trainer, self.outputs, self.batch = trainer, task.outputs, protocol.batch
         self.rows = task.rows("validation")
-        self.best = -math.inf
+        self.best, self.considered = -math.inf, -1
         self.kept: dict[str, Any] | None = None
 
     def consider(self, step: int, history: History) -> None:
-        """Score the network as it is, and keep it if none was better."""
-        start = now()
+        """Score the network after a step, unless that was done, and keep it if none was better.
+
+        A score that is not finite may follow a good one; it has no place among the numbers.
+        """
+        if step == self.considered:
+            return
+        self.considered, start = step, now()
         figures = evaluate(self.trainer.network, self.rows.batches(self.batch), self.outputs)
         score = self.outputs.score(figures, self.batch)[self.outputs.metric]
-        history.validation.append((step, score))
         signed = score if self.outputs.higher_is_better else -score
-        if signed > self.best:
+        if math.isfinite(score):
+            history.validation.append((step, score))
+        if math.isfinite(score) and signed > self.best:
             self.best, self.kept = signed, copy.deepcopy(self.trainer.network.state_dict())
         history.evaluate_s += now() - start
 

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable
 from typing import IO, final
 
-import msgspec
 from msgspec.structs import replace
 
 from harness.core import codec
@@ -35,8 +34,6 @@ SLACK = 1.1
 
 MOST_WORDS = 1 << 16
 """Bytes of a child's last words that are looked at."""
-
-decoder = msgspec.json.Decoder(Event)
 
 
 @final
@@ -109,11 +106,20 @@ def read_events(
         if not chunk:
             return None
         *lines, rest = (rest + chunk).split(b"\n")
-        for event in map(decoder.decode, lines):
+        for event in map(event_of, lines):
             if isinstance(event, Result):
                 return event
             deadline.hear(event)
             on_progress(event)
+
+
+def event_of(line: bytes) -> Event:
+    """Read a child's line; one that is no message ends the run, for nobody knows what was lost."""
+    try:
+        event: Event = codec.decode(line, Event)
+    except ValueError as error:
+        return Result(outcome="failed", reason=f"Its process sent no result: {error}.")
+    return event
 
 
 def poll_timeout(limits: Limits, left: float | None) -> float | None:

@@ -261,6 +261,15 @@ def test_a_training_whose_every_validation_is_no_number_has_diverged():
         fit(trainer(task=task), task, PROTOCOL, listen)
 
 
+def test_a_score_that_is_not_finite_is_no_point_of_the_curve(monkeypatch):
+    """It would end the sweep: JSON holds no such number."""
+    scores = iter([0.5, -math.inf, math.nan, 0.25])
+    monkeypatch.setattr(Values, "score", lambda self, figures, batch: {"r2": next(scores)})
+    history = fit(trainer(), Double(), PROTOCOL, listen)
+
+    assert history.validation == [(10, 0.5), (40, 0.25)]
+
+
 def test_a_training_says_what_else_used_the_processors():
     seen = fit(trainer(), Double(), PROTOCOL, listen).interference
 
