@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.results.schema import NewerError
+from harness.results.schema import NewerError, record_files
 from harness.results.store import decoded
 
 ASIDE = ".damaged"
@@ -33,7 +33,7 @@ def repair(folder: Path) -> Iterator[Repaired]:
     Raises:
         OSError: A file cannot be written; nothing is lost then.
     """
-    for path in sorted(folder.rglob("*.jsonl")):
+    for path in record_files(folder):
         if path.is_file() and (moved := _repair(path)):
             yield Repaired(path, moved, _beside(path, ASIDE))
 

@@ -16,6 +16,25 @@ from harness.core.record import SCHEMA, Record
 Raw = dict[str, Any]
 
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a line raises that is no record, whatever stands in it."""
+
+
+def record_files(folder: Path) -> list[Path]:
+    """Return what is called like a file of records below a folder, in the order of the paths.
+
+    A suite's folder may be a link to another disk; links that lead in circles are followed once.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(folders) if os.path.realpath(place) not in seen else []
+        names = [*folders, *files] if os.path.realpath(place) not in seen else []
+        seen.add(os.path.realpath(place))
+        found += [Path(place, name) for name in names if name.endswith(".jsonl")]
+    return sorted(found)
+
+
 class NewerError(ValueError):
     """A line that another version of this program wrote."""
 
@@ -49,7 +68,7 @@ def upgrade(folder: Path) -> int:
     Raises:
         SpecError: A line cannot be upgraded; its file stays as it was.
     """
-    return sum(_upgrade_file(path) for path in sorted(folder.rglob("*.jsonl")))
+    return sum(_upgrade_file(path) for path in record_files(folder) if path.is_file())
 
 
 def _upgrade_file(path: Path) -> int:
@@ -75,7 +94,7 @@ def _upgraded_line(line: bytes, place: str) -> tuple[bool, bytes]:
     try:
         raw = msgspec.json.decode(line, type=Raw)
         made = codec.encode(codec.convert(upgraded(raw), Record)) + b"\n"
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise SpecError(f"{place}: {error}; `ssm-bench store repair` sets it aside.") from error
     return raw.get("schema") != SCHEMA, made
 

@@ -6,13 +6,14 @@ the next writer; another line that cannot be read hides no other, and is a fault
 torch, and pandas only where a table is asked for.
 """
 
+import errno
 import fcntl
 import math
 import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from harness.core.config import Limits, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Planned
 from harness.core.record import Outcome, Record, digests
-from harness.results.schema import NewerError, Raw, upgraded
+from harness.results.schema import MALFORMED, NewerError, Raw, record_files, upgraded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,13 +140,13 @@ class Store:
         return found
 
     def _all(self) -> Iterator[Record]:
-        for path in sorted(self.folder.rglob("*.jsonl")):
+        for path in record_files(self.folder):
             yield from self._lines(path)
 
     def _lines(self, path: Path) -> list[Record]:
         """Read a file, unless it is as it was when it was last read."""
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
                 stat = os.fstat(file.fileno())
                 stamp = (stat.st_size, stat.st_mtime_ns)
@@ -248,6 +249,13 @@ def row(record: Record) -> dict[str, Any]:
     }
 
 
+def _opened(path: Path) -> BufferedReader:
+    """Open what is a file; a pipe would keep its reader waiting."""
+    if not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "Not a file")
+    return path.open("rb")
+
+
 def _code_key(record: Record) -> tuple[str, ...]:
     return record.run_id, *record.digests.values()
 
@@ -288,7 +296,7 @@ def _is_json(line: bytes) -> bool:
     """Tell a whole line from a torn one: no beginning of an object is an object."""
     try:
         msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -300,12 +308,14 @@ def decoded(line: bytes) -> Record:
         ValueError: It is no record; a `NewerError` if another version wrote it.
     """
     try:
-        return codec.convert(upgraded(msgspec.json.decode(line, type=Raw)), Record)
+        record = codec.convert(upgraded(msgspec.json.decode(line, type=Raw)), Record)
+        _ = record.place, record.disturbed  # of `machine`, which no type describes
     except NewerError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         why = f"not a record ({error}); `ssm-bench store repair` sets it aside."
         raise ValueError(why) from error
+    return record
 
 
 def _covers(stored: Limits, asked: Limits) -> bool:

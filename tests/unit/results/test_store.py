@@ -1,4 +1,5 @@
 import math
+import os
 import re
 import subprocess
 import sys
@@ -93,7 +94,15 @@ def test_a_last_line_that_only_lacks_its_end_is_kept(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"schema": 1', b"not ours", b"[1]", b'{"schema": [1]}', b'{"schema": 1}', b"\xff\x00"],
+    [
+        *(b'{"schema": 1', b"not ours", b"[1]", b'{"schema": [1]}', b'{"schema": 1}', b"\xff\x00"),
+        b'{"schema": 2, "task": "\xff"}',
+        b"[" * 100_000,
+        b'{"schema":' * 100_000,
+        codec.encode(blank(machine={"packages": [], "before": 3})),
+        codec.encode(blank(machine={"before": {"cpu_s": "x"}, "after": {"cpu_s": 1}})),
+    ],
+    ids=lambda line: line[:14].decode(errors="replace") + str(len(line)),
 )
 def test_a_damaged_line_hides_no_other_and_is_named_with_its_file_and_number(tmp_path, line):
     store = Store(tmp_path)
@@ -115,6 +124,50 @@ def test_a_folder_that_is_called_like_a_file_of_records_hides_none(tmp_path):
 
     assert Store(tmp_path).records() == [blank()]
     assert "Is a directory" in str(Store(tmp_path).faults()[0])
+
+
+@pytest.mark.parametrize("rest", [b'{"schema": "\xff', b"\xff", b'{"schema":' * 100_000])
+def test_a_torn_line_of_damaged_bytes_stops_neither_a_reader_nor_the_next_writer(tmp_path, rest):
+    store = Store(tmp_path)
+    store.append(blank(seed=0))
+    path = store.path(blank().spec)
+    path.write_bytes(path.read_bytes() + rest)
+
+    with pytest.warns(TornLineWarning):
+        assert store.records() == [blank(seed=0)]
+    store.append(blank(seed=1))
+    assert Store(tmp_path).records() == [blank(seed=0), blank(seed=1)]
+
+
+def test_damaged_bytes_and_folders_stop_neither_an_upgrade_nor_a_repair(tmp_path):
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "a.jsonl").write_bytes(b"[" * 100_000 + b"\n")
+
+    with pytest.raises(SpecError, match=r"a\.jsonl, line 1: .* store repair"):
+        schema.upgrade(tmp_path)
+    assert [done.lines for done in repair(tmp_path)] == [1]
+    assert schema.upgrade(tmp_path) == 0
+
+
+def test_what_lies_behind_a_link_is_read_once_though_links_lead_in_circles(tmp_path):
+    elsewhere, results = tmp_path / "disk", tmp_path / "results"
+    elsewhere.mkdir()
+    results.mkdir()
+    (results / "synthetic").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "round").symlink_to(results, target_is_directory=True)
+
+    Store(results).append(blank())
+
+    assert Store(results).records() == [blank()]
+    assert Store(results).finished(blank(), Limits()) == blank()
+
+
+def test_a_pipe_that_is_called_like_a_file_of_records_keeps_no_reader_waiting(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+
+    assert [str(fault) for fault in Store(tmp_path).faults()] == [
+        f"{tmp_path / 'a.jsonl'}: Not a file."
+    ]
 
 
 def test_a_last_line_of_someone_else_is_not_cut_off_by_the_next_writer(tmp_path):
