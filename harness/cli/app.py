@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness import __version__
-from harness.cli.process import answered
+from harness.cli.process import answered, inert
 from harness.core.errors import unknown
 from harness.results.store import Store
 
@@ -72,5 +72,5 @@ def tell_faults(*stores: Store) -> bool:
     """Name what of stored results cannot be read, and so is left out; return whether any is."""
     faults = [fault for store in stores for fault in store.faults()]
     for fault in faults:
-        typer.echo(f"Left out: {fault}", err=True)
+        typer.echo(inert(f"Left out: {fault}"), err=True)
     return bool(faults)

@@ -6,6 +6,7 @@ encoding lacks becomes `?`.
 
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -14,6 +15,10 @@ from types import FrameType
 from typing import NoReturn, TextIO, TypeVar
 
 T = TypeVar("T")
+
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What a terminal obeys instead of showing it."""
 
 
 class InterruptionError(KeyboardInterrupt):
@@ -41,6 +46,11 @@ def prepare() -> None:
             signal.signal(signum, interrupt)
 
 
+def inert(text: str) -> str:
+    """Return text of whatever origin that moves no cursor and changes no title."""
+    return CONTROL.sub("?", text)
+
+
 def say(
     message: Warning | str,
     category: type[Warning],  # noqa: ARG001 - what `warnings` calls it with
@@ -50,7 +60,7 @@ def say(
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """Write a warning as the sentence that it is."""
-    (file or sys.stderr).write(f"{message}\n")
+    (file or sys.stderr).write(inert(f"{message}\n"))
 
 
 def interrupt(signum: int, _: FrameType | None) -> NoReturn:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from harness.cli.app import LOCAL, Results, app
+from harness.cli.process import inert
 
 store = typer.Typer(
     help="Look after the files of records.",
@@ -29,7 +30,7 @@ def verify(results: Results = LOCAL) -> None:
 
     stored = Store(results)
     faults = stored.faults()
-    typer.echo("".join(f"{fault}\n" for fault in faults), nl=False)
+    typer.echo(inert("".join(f"{fault}\n" for fault in faults)), nl=False)
     typer.echo(f"Read {len(stored.records())} runs; {len(faults)} lines or files cannot be read.")
     sys.exit(1 if faults else 0)
 

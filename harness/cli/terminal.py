@@ -1,8 +1,12 @@
 """The console that verbs write to."""
 
+from collections.abc import Iterator
 from typing import NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from harness.cli.process import inert
 
 
 class Terminal(Console):
@@ -15,3 +19,10 @@ class Terminal(Console):
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to the verb's end, which knows the usual exit code."""
         raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is written: styles are rich's own, and text has no escape sequences."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=inert(segment.text))

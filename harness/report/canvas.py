@@ -118,6 +118,7 @@ def panels(count: int, lines: float = 0) -> Iterator[tuple[Figure, list[Axes]]]:
         "svg.hashsalt": "ssm-bench",
         "axes.titleweight": "bold",
         "grid.color": "0.9",
+        "text.parse_math": False,  # a name may hold dollar signs
     }
     style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
     with mpl.rc_context(style):

@@ -55,9 +55,9 @@ def _markdown(made: Shown) -> Files:
     """Write all as Markdown; the figures lie beside it."""
     report = made.report
     shared = [f"{name}: {text}." for name, text in protocol(report.groups)]
-    said = map(formats.escaped, [*report.headlines, *made.warnings, *shared])
+    said = [summary(report.records), *report.headlines, *made.warnings, *shared]
     parts = ["# State space models and attention, compared\n"]
-    parts += [f"{sentence}\n" for sentence in (summary(report.records), *said)]
+    parts += [f"{formats.escaped(sentence)}\n" for sentence in said]
     for name, found in made.tables.items():
         parts += [f"## {name}\n", *map(formats.markdown, found)]
         parts += [

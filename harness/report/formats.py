@@ -17,6 +17,7 @@ from harness.report.tables import Table, Text
 from harness.results.aggregate import Group, group_cells
 from harness.results.store import row as flat
 
+FORMULA = re.compile(r"[=+@\t]|-(?![\d.e +-]*$)")
 SCALING_COLUMNS = (
     "task", "model", "length", "outcome", "reason", "batch", "call_s_median", "precision",
     "tokens_per_s", "disturbed", "peak_bytes", "delta_bytes", "state_bytes", "flops", "parameters",
@@ -89,12 +90,20 @@ def scaling_csv(found: Iterable[Series]) -> str:
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Write some values of each row."""
+    """Write some values of each row; none is a formula to who opens them as a spreadsheet."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """Quote a text that a spreadsheet would compute; a list of numbers may begin with a minus."""
+    if not isinstance(value, str):
+        return value
+    line = value.replace("\r", " ")  # which `csv` does not quote, and no reader takes
+    return f"'{line}" if FORMULA.match(line) else line
 
 
 def _marked(text: Text) -> str:

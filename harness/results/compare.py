@@ -202,7 +202,7 @@ def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
     peaks = [
         (old.memory.peak_bytes, new.memory.peak_bytes)
         for old, new in together
-        if old.memory and new.memory
+        if old.memory and new.memory and old.memory.peak_bytes > 0 and new.memory.peak_bytes > 0
     ]
     return Change(
         task=first.task,
@@ -275,6 +275,7 @@ def _adjusted(changes: Sequence[Change]) -> list[Change]:
 
 
 def _time_ratio(times: Sequence[tuple[list[float], list[float]]]) -> Ratio | None:
+    times = [pair for pair in times if all(map(median, pair))]
     ratio = _ratio([median(new) / median(old) for old, new in times])
     if ratio is None or ratio.interval is not None:
         return ratio
