@@ -124,9 +124,9 @@ def stated(fact: EntryPoint) -> Finding:
     """Say what a package of plugins says of itself."""
     try:
         there, said = fact.load()()
-    except (ImportError, AttributeError) as error:
+        return Finding("ok" if there else "missing", fact.name, str(said))
+    except (Exception, SystemExit) as error:
         return Finding("wrong", fact.name, f"{type(error).__name__}: {error} ({fact.value})")
-    return Finding("ok" if there else "missing", fact.name, said)
 
 
 def presence(name: str, purpose: str, there: Callable[[str], bool]) -> Finding:

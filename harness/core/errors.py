@@ -4,6 +4,8 @@ from difflib import get_close_matches
 
 MANY = 20
 """Names that a sentence may list."""
+LONG = 80
+"""Letters of what a user wrote that a sentence quotes."""
 
 
 class SpecError(ValueError):
@@ -22,15 +24,21 @@ class DivergedError(Exception):
     """A training's loss is no longer a number. Becomes the outcome `diverged`."""
 
 
+def quoted(text: str) -> str:
+    """Quote what a user wrote; of a long text its beginning."""
+    return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}... ({len(text):,} characters)"
+
+
 def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
     """Build the error for a name nobody has: the near miss first, then what is known.
 
     Of many names, only those that are most like it are told.
     """
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    like = name[:LONG]
+    near = get_close_matches(like, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     told, which = known, "Known"
     if len(known) > MANY:
-        told, which = get_close_matches(name, known, n=MANY, cutoff=0), f"Nearest of {len(known)}"
+        told, which = get_close_matches(like, known, n=MANY, cutoff=0), f"Nearest of {len(known)}"
     listing = ", ".join(sorted(told)) or "none"
-    return UnknownNameError(f"No {kind} is called {name!r}.{hint} {which}: {listing}.")
+    return UnknownNameError(f"No {kind} is called {quoted(name)}.{hint} {which}: {listing}.")

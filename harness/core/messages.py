@@ -67,7 +67,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Only where it was asked for."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What planning gave: runs, sentences about what had to be left out, or the user's mistake."""
 
     runs: list[Planned] = []

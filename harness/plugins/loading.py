@@ -47,7 +47,7 @@ def imported(entry: Entry) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[entry.module] = module
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sys.modules.pop(entry.module, None)
         raise BrokenPluginError(
             f"The {entry.kind} {entry.name!r} from {entry.origin} cannot be imported: "

@@ -13,14 +13,15 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
 from harness.core.config import Selector
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError, quoted, unknown
 from harness.core.plugin_names import GROUPS, Kind, file_module, written
-from harness.plugins.source import constant, parsed, read
+from harness.plugins.source import UNREADABLE, constant, parsed, read
 
 BASES = {
     "Model": "model",
@@ -124,14 +125,9 @@ def registry(plugins: tuple[str, ...] = ()) -> Registry:
 
 def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
     """Return the entries of a package to walk or of a single module, importing neither."""
-    try:
-        spec = importlib.util.find_spec(value)
-    except (ImportError, ValueError) as error:
-        spec, reason = None, str(error)
-    else:
-        reason = f"no module named {value!r}"
+    spec = _located(value)
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):
-        name = written(value.rpartition(".")[2])
+        name, reason = written(value.rpartition(".")[2]), f"no module named {value!r}"
         return [Entry(name=name, kind=kind, module=value, path=Path(), origin=origin, error=reason)]
     if spec.submodule_search_locations:
         package = Entry(name="", kind=kind, module=value, path=Path(), origin=origin)
@@ -142,6 +138,19 @@ def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
         ]
     path = Path(cast("str", spec.origin))
     return [_entry(written(path.stem), kind, value, path, origin)]
+
+
+def _located(module: str) -> ModuleSpec | None:
+    """Find a module without importing the packages that it is in, as `find_spec` would."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+        for part in rest:
+            folders = spec and spec.submodule_search_locations
+            spec = PathFinder.find_spec(part, folders) if folders else None
+    except (ImportError, ValueError, OSError):
+        return None
+    return spec
 
 
 def _walk(folder: Path, package: Entry) -> Iterator[Entry]:
@@ -163,7 +172,9 @@ def _walk(folder: Path, package: Entry) -> Iterator[Entry]:
 
 def _from_file(path: Path) -> Entry:
     if not path.is_file():
-        raise SpecError(f"There is no plugin file {str(path)!r}; --plugin takes a Python file.")
+        raise SpecError(
+            f"There is no plugin file {quoted(str(path))}; --plugin takes a Python file."
+        )
     tree_bases = {
         getattr(base, "id", getattr(base, "attr", ""))
         for node in ast.walk(parsed(path))
@@ -184,8 +195,9 @@ def _entry(name: str, kind: Kind, module: str, path: Path, origin: str) -> Entry
     entry = Entry(name=name, kind=kind, module=module, path=path, origin=origin)
     try:
         text = ast.get_docstring(ast.parse(read(path))) or ""
-    except (OSError, SyntaxError, ValueError) as error:
-        return replace(entry, error=f"{type(error).__name__}: {error}")
+    except UNREADABLE as error:
+        why = str(error) or "it is nested too deeply"
+        return replace(entry, error=f"{type(error).__name__}: {why}")
     return replace(entry, summary=text.partition("\n")[0])
 
 

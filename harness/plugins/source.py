@@ -4,6 +4,9 @@ import ast
 import tokenize
 from pathlib import Path
 
+UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
+"""What reading and parsing source raises, whatever stands in it; the last two if it is nested."""
+
 
 def read(path: Path) -> str:
     """Read source as Python would: by its mark or its coding line, else as UTF-8.
@@ -21,7 +24,7 @@ def parsed(path: Path) -> ast.Module:
     """Parse a file; nothing is in one that is not there or no Python."""
     try:
         return ast.parse(read(path))
-    except (OSError, SyntaxError, ValueError):
+    except UNREADABLE:
         return ast.Module(body=[], type_ignores=[])
 
 

@@ -4,6 +4,7 @@ The plugins say their options, versions and ladders; networks are built to see t
 to match their sizes. What a sweep chooses is left open, after the trials that will say it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -13,6 +14,7 @@ from msgspec import structs
 
 from harness.contract.model import Recipe
 from harness.contract.task import Task
+from harness.core import codec
 from harness.core.config import Option, Protocol, RunSpec, checked_options
 from harness.core.errors import SpecError, UnsupportedError
 from harness.core.grid import FIELDS, parse_grid, parse_match, points, refuse_unknown, settled
@@ -30,24 +32,62 @@ FARTHEST = 0.1
 """Share of the parameters that are asked for by which a network may miss them and still be run."""
 
 
-def plan(request: PlanRequest) -> Plan:
-    """Fill in versions and protocols, drop defaults, and go up the ladders of bare names."""
+def ignore(_: int) -> None:
+    """Tell nobody."""
+
+
+def plan(request: PlanRequest, tell: Callable[[int], None] = ignore) -> Plan:
+    """Fill in versions and protocols, drop defaults, and go up the ladders of bare names.
+
+    Args:
+        request: Runs as they were written.
+        tell: Called with each run's place before it is planned.
+    """
     if absent := next(filter(None, map(device.absence, {run.device for run in request.runs})), ""):
         return Plan(error=absent)
     runs: list[Planned] = []
     problems: list[str] = []
     first: dict[RunSpec, int] = {}
     try:
-        for run in request.runs:
+        for place, run in enumerate(request.runs):
+            tell(place)
             seed = first.setdefault(replace(run, seed=0), run.seed)
             try:
-                runs += planned(run, request, seed)
+                runs += [storable(each) for each in blamed(run, request, seed)]
             except BrokenPluginError as error:
                 problems.append(str(error))
         refuse_unswept(runs)
     except SpecError as error:
         return Plan(error=str(error))
     return Plan(runs=runs, problems=list(dict.fromkeys(problems)))
+
+
+def blamed(run: RunSpec, request: PlanRequest, first_seed: int) -> list[Planned]:
+    """Resolve a run; what is raised that is no user's mistake is one of its plugins' own.
+
+    Raises:
+        BrokenPluginError: A plugin raises anything else, or would end the process.
+        SpecError: Something in the run is wrong.
+    """
+    try:
+        return planned(run, request, first_seed)
+    except SpecError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise BrokenPluginError(f"{run.model} on {run.task} cannot be planned: {why}") from error
+
+
+def storable(run: Planned) -> Planned:
+    """Return a planned run that its parent can read.
+
+    Raises:
+        BrokenPluginError: A plugin says something of itself of another form.
+    """
+    try:
+        return codec.checked(run)
+    except SpecError as error:
+        raise BrokenPluginError(f"{run.model} on {run.task} cannot be run: {error}.") from error
 
 
 def refuse_unswept(runs: list[Planned]) -> None:

@@ -6,18 +6,17 @@ memory is their own.
 
 import importlib
 import math
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import structs
 
-from harness.core import codec
 from harness.core.config import Limits, Option, Protocol, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
 from harness.core.record import FAILURES, Record, merged
+from harness.core.traces import trace
 from harness.costs.frontier import Frontier
 from harness.measure import control_group, machine
 from harness.measure.clock import today
@@ -25,6 +24,7 @@ from harness.measure.selftest import selftest
 from harness.plugins.registry import registry
 from harness.results.destination import keep, try_store
 from harness.results.store import Store
+from harness.runner import planner
 from harness.runner.executors import Executor, load_executor
 from harness.runner.trail import Trail
 from harness.runner.trials import decided, undecided
@@ -149,10 +149,14 @@ def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[Ru
     """Return the runs of a preset, each for other seeds if they are given.
 
     Raises:
-        SpecError: There is no such preset.
+        SpecError: There is no such preset, or it cannot say its runs.
     """
     entry = registry().find("preset", name)
-    runs: list[RunSpec] = importlib.import_module(entry.module).runs()
+    try:
+        runs: list[RunSpec] = importlib.import_module(entry.module).runs()
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise SpecError(f"The preset {name!r} from {entry.origin} is broken: {why}.") from error
     if seeds is not None:
         bare = dict.fromkeys(replace(run, seed=0) for run in runs)
         runs = [replace(run, seed=seed) for run in bare for seed in seeds]
@@ -234,16 +238,7 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
         changes=dict(sweep.changes),
         requirements=requirements,
     )
-    done = subprocess.run(
-        machine.python("-m", "harness.runner.worker", "plan"),
-        input=codec.encode(request),
-        capture_output=True,
-        check=False,
-        env=machine.pinned_environment(),
-    )
-    if done.returncode:
-        raise RuntimeError(f"Planning failed:\n{done.stderr.decode(errors='replace')}")
-    found = codec.decode(done.stdout, Plan)
+    found = planner.planned(request)
     if found.error:
         raise SpecError(found.error)
     unique = {planned.spec.run_id: planned for planned in found.runs}
@@ -308,7 +303,11 @@ def performed(
         result = Result(outcome="not-run", reason=refusal)
     else:
         job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.allowed)
-        result = executor.execute(job, trail)
+        try:
+            result = executor.execute(job, trail)
+        except Exception as error:
+            reason = f"Its executor failed: {type(error).__name__}: {error}"
+            result = Result(outcome="failed", reason=reason, traceback=trace(error))
     if result.outcome in FAILURES:
         result = structs.replace(result, partial=trail.partial(result.traceback))
     return recorded(sweep, planned, result, prediction, started)

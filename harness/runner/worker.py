@@ -282,7 +282,9 @@ def main(verb: str) -> NoReturn:
         out.flush()
 
     if verb == "plan":
-        send(plan(codec.decode(text, PlanRequest)))
+        request: PlanRequest = codec.decode(text, PlanRequest)
+        total = len(request.runs)
+        send(plan(request, lambda place: send(Progress(step=place, steps=total))))
     else:
         use_allowed_threads()
         send(run(codec.decode(text, Job), send))

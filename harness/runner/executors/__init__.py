@@ -4,7 +4,7 @@ import typing
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from harness.core.errors import unknown
+from harness.core.errors import SpecError, unknown
 from harness.core.messages import Job, Progress, Result
 
 
@@ -20,10 +20,14 @@ def load_executor(name: str) -> Executor:
     """Return the executor that an entry point of `ssm_bench.executors` names.
 
     Raises:
-        SpecError: Nobody has the name.
+        SpecError: Nobody has the name, or what has it cannot be loaded.
     """
     points = {point.name: point for point in entry_points(group="ssm_bench.executors")}
     if name not in points:
         raise unknown("executor", name, list(points))
-    found: Executor = points[name].load()()
+    try:
+        found: Executor = points[name].load()()
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise SpecError(f"The executor {name!r} cannot be loaded: {why}.") from error
     return found
