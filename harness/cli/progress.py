@@ -167,6 +167,7 @@ def show_sweep(sweep: Sweep, plan: Plan, json: bool) -> int:
                 if json:
                     typer.echo(codec.encode(record))
     except KeyboardInterrupt as stop:
+        console.show_cursor()  # if it came before the bars were whole, or while they ended
         errors.say(interrupted(display, plan, sweep.results))
         return exit_code(stop)
     console.say(closing_line(display, sweep.results))

@@ -1,6 +1,7 @@
 """What a plugin is called: its module's name, as its entry point's package or its file has it."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -15,7 +16,7 @@ FILE = re.compile(r"ssm_bench_plugin_(?P<stem>.+)_[0-9a-f]{8}")
 
 def file_module(path: Path) -> str:
     """Return the module that a file given by `--plugin` becomes; two of one name are two."""
-    return f"ssm_bench_plugin_{path.stem}_{crc32(bytes(path.resolve())):08x}"
+    return f"ssm_bench_plugin_{written(path.stem)}_{crc32(bytes(path.resolve())):08x}"
 
 
 def plugin_name(module: str, kind: Kind) -> str:
@@ -32,8 +33,9 @@ def plugin_name(module: str, kind: Kind) -> str:
 
 
 def written(stem: str) -> str:
-    """Return a module's name as people write it."""
-    return stem.lower().replace("_", "-")
+    """Return a module's name as people type it: small letters, digits and dashes."""
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9-]", "-", plain).lstrip("-") or "unnamed"
 
 
 @cache
