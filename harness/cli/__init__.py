@@ -12,18 +12,23 @@ import typer
 
 from harness.cli import claims, data, plugins, results, runs, store  # noqa: F401 - they add their verbs
 from harness.cli.app import app
-from harness.cli.process import prepare
-from harness.core.errors import SpecError
+from harness.cli.process import inert, prepare
+from harness.core.errors import SpecError, quoted
 
 __all__ = ["app", "main"]
 
 
 def main() -> NoReturn:
-    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    """Run the command line; a user's mistake, or a file's, is one sentence and exit code 2."""
     prepare()
     try:
         app()
     except SpecError as error:
-        typer.echo(f"ssm-bench: {error}", err=True)
+        typer.echo(inert(f"ssm-bench: {error}"), err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(inert(f"ssm-bench: {quoted(str(error.filename))}: {error.strerror}."), err=True)
         sys.exit(2)
     sys.exit(0)

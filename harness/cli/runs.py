@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import LOCAL, AsJson, Device, Plugins, Results, app, known_device
-from harness.core.config import Limits, Option, Protocol, RunSpec, parse_options, parse_seeds
-from harness.core.errors import SpecError
+from harness.core.config import (
+    MOST_BYTES,
+    Limits,
+    Option,
+    Protocol,
+    RunSpec,
+    parse_options,
+    parse_seeds,
+)
+from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
 
 TIMEOUT = (
@@ -127,7 +135,7 @@ def parse_seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", text.strip())
     if match is None or not float(match[1]):
-        raise SpecError(f"{text!r} is no time; write it like 90s, 10min or 2h.")
+        raise SpecError(f"{quoted(text)} is no time; write it like 90s, 10min or 2h.")
     return float(match[1]) * {"min": 60, "h": 3600}.get(match[2], 1)
 
 
@@ -136,7 +144,9 @@ def ab(
     a: Annotated[str, typer.Argument(help="A model, such as s4d.")],
     b: Annotated[str, typer.Argument(help="The model that is measured beside it.")],
     tasks: Annotated[list[str], typer.Argument(help="What is measured; trainings work, too.")],
-    rounds: Annotated[int, typer.Option(min=2, help="Processes of each model and length.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=2, max=1000, help="Processes of each model and length.")
+    ] = 5,
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'batch=16'.")] = "",
     device: Device = "cpu",
     results: Results = LOCAL / "ab",
@@ -171,6 +181,8 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise SpecError(f"{text!r} is not a size; write it like 6G, 512M or 1000000.")
-    power = " KMGT".index(match[2].upper() or " ")
-    return int(float(match[1]) * 1024**power)
+        raise SpecError(f"{quoted(text)} is not a size; write it like 6G, 512M or 1000000.")
+    size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    if size > MOST_BYTES:
+        raise SpecError(f"{quoted(text)} is more than any machine has; write it like 6G.")
+    return int(size)

@@ -15,15 +15,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar, final, get_args, get_origin, get_type_hints
 
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError, quoted, unknown
 
 Option = bool | int | float | str
 """What an option of a recipe may hold; anything richer could not be typed at a prompt."""
 
 N = TypeVar("N", int, float)
-NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d+))?(\[(?P<options>.*)\])?")
+NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d{1,9}))?(\[(?P<options>.*)\])?")
 
-SEEDS = re.compile(r"(?P<first>\d+)(\s*-\s*(?P<last>\d+))?")
+SEEDS = re.compile(r"(?P<first>\d{1,9})(\s*-\s*(?P<last>\d{1,9}))?")
+MOST_SEEDS = 10_000
+LARGEST = 1 << 64
+"""Whole numbers from here on, of either sign, cannot be read from JSON."""
+MOST_BYTES = 1 << 60
+LONGEST_S = 1e9
+"""Seconds of thirty years, beyond which the system does not wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +149,10 @@ class Selector(str):
         if isinstance(text, cls):
             return text
         match = NAME.fullmatch(text.strip())
-        if match is None:
+        if match is None or not text.isprintable():
             raise SpecError(
-                f"{text!r} is not a name; write it like 's4d' or 's4d[state=32]', in lower case."
+                f"{quoted(text)} is not a name; write it like 's4d' or 's4d[state=32]', "
+                "in lower case."
             )
         version = int(match["version"]) if match["version"] else None
         return cls.of(match["name"], parse_options(match["options"] or ""), version)
@@ -248,6 +255,19 @@ class Limits:
     memory_bytes: int = 0
     """Bytes that its process may hold."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no limit.
+
+        Raises:
+            SpecError: One is.
+        """
+        for name, most in (("timeout_s", LONGEST_S), ("memory_bytes", MOST_BYTES)):
+            if not 0 <= getattr(self, name) <= most:
+                given = quoted(str(getattr(self, name)))
+                raise SpecError(
+                    f"{name} must be from 0, which is no limit, to {most:.2g}, not {given}."
+                )
+
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read how many seeds, as in `3` for 0, 1 and 2, or which, as in `0,4-6` or `4-4`.
@@ -255,16 +275,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         SpecError: The text is neither.
     """
-    if text.isdecimal() and int(text) > 0:
-        return tuple(range(int(text)))
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = SEEDS.fullmatch(part.strip())
-        named = match and range(int(match["first"]), int(match["last"] or match["first"]) + 1)
-        if not named or text.isdecimal():
-            raise SpecError(f"{text!r} names no seeds; write 3 for 0, 1 and 2, or 0,4-6 to choose.")
-        seeds += named
-    return tuple(dict.fromkeys(seeds))
+    parts = [SEEDS.fullmatch(part.strip()) for part in text.split(",")]
+    ranges = [
+        part and range(int(part["first"]), int(part["last"] or part["first"]) + 1) for part in parts
+    ]
+    if text.isdecimal() and parts[0]:
+        ranges = [range(int(text))]
+    seeds = [each for each in ranges if each]
+    if len(seeds) < len(ranges):
+        raise SpecError(
+            f"{quoted(text)} names no seeds; write 3 for 0, 1 and 2, or 0,4-6 to choose."
+        )
+    if sum(map(len, seeds)) > MOST_SEEDS:
+        raise SpecError(f"{quoted(text)} names more than {MOST_SEEDS:,} seeds; name fewer.")
+    return tuple(dict.fromkeys(seed for each in seeds for seed in each))
 
 
 def parse_options(text: str) -> dict[str, Option]:
@@ -277,9 +301,9 @@ def parse_options(text: str) -> dict[str, Option]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not key or not value:
-            raise SpecError(f"{item!r} is not an option; write it as name=value.")
+            raise SpecError(f"{quoted(item)} is not an option; write it as name=value.")
         if key in options:
-            raise SpecError(f"The option {key!r} stands twice; give it once.")
+            raise SpecError(f"The option {quoted(key)} stands twice; give it once.")
         options[key] = parse_value(value)
     return options
 
@@ -317,16 +341,17 @@ def converted(value: Option, wanted: type[Option]) -> Option | None:
     if wanted is float or number is None:
         return number
     exact = _read(int, str(value))  # digits beyond a float's
-    return exact if exact is not None else int(number) if number.is_integer() else None
+    whole = exact if exact is not None else int(number) if number.is_integer() else None
+    return whole if whole is not None and abs(whole) < LARGEST else None
 
 
 def _read(kind: type[N], text: str) -> N | None:
-    """Read a number; `nan` is none, for it would not be equal to itself."""
+    """Read a number; what is not finite is none, for JSON has no word for it."""
     try:
         value = kind(text)
     except ValueError:
         return None
-    return None if value != value else value  # noqa: PLR0124
+    return value if -math.inf < value < math.inf else None
 
 
 def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Any]:
@@ -350,6 +375,6 @@ def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> 
         if checked[key] is None:
             raise SpecError(
                 f"The option {key!r} of {owner} takes a value like {show(defaults[key])!r} "
-                f"({wanted.__name__}), not {show(value)!r}."
+                f"({wanted.__name__}), not {quoted(show(value))}."
             )
     return checked

@@ -6,12 +6,12 @@ from dataclasses import fields
 from itertools import product
 
 from harness.core.config import Option, Protocol, checked_options, parse_value, show
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError, quoted, unknown
 
 Grid = dict[str, tuple[Option, ...]]
 """Values by the name of a protocol's field or of a model's option."""
 
-COUNT = re.compile(r"(\d+(?:\.\d+)?) ?([kMG]?)", re.IGNORECASE)
+COUNT = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kMG]?)", re.IGNORECASE)
 FIELDS = frozenset(each.name for each in fields(Protocol))
 NOT_SWEPT = {
     "seed": "scores are averaged over seeds, which --seeds names",
@@ -39,7 +39,7 @@ def parse_match(text: str) -> int:
     )
     if not parameters:
         raise SpecError(
-            f"{count!r} is no number of parameters; write it like 200k, 1.5M or 200000."
+            f"{quoted(count)} is no number of parameters; write it like 200k, 1.5M or 200000."
         )
     return parameters
 
@@ -54,7 +54,7 @@ def parse_grid(text: str) -> Grid:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, equals, values = (each.strip() for each in part.partition("="))
         if not equals:
-            raise SpecError(f"{part!r} is no sweep; write it like lr_scale=0.3,1,3,10.")
+            raise SpecError(f"{quoted(part)} is no sweep; write it like lr_scale=0.3,1,3,10.")
         if name in grid:
             raise SpecError(f"{name!r} is swept twice; give all of its values at once.")
         if name in NOT_SWEPT:

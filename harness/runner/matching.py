@@ -1,10 +1,17 @@
-"""The width at which a model's network has as many parameters as was asked for."""
+"""The width at which a model's network has as many parameters as was asked for.
 
+Networks are built without storage where that can be, and none for longer than a person would wait.
+"""
+
+import signal
+import threading
 from bisect import bisect_left
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from types import FrameType
+from typing import Any, NoReturn, cast
 
 import torch
 
@@ -12,12 +19,14 @@ from harness.contract.batch import Inputs
 from harness.contract.model import Model, Recipe
 from harness.contract.outputs import Outputs
 from harness.contract.task import Task
-from harness.core.errors import SpecError
+from harness.core.errors import SpecError, UnsupportedError
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 
 NARROWEST, WIDEST = 8, 1 << 15
 """Widths between which is looked; below the first a network is hardly the model any more."""
+LONGEST_S = 10.0
+"""Seconds after which a network is no longer built to be counted."""
 REFUSED = 128
 """Widths in a row that a model may refuse, for their heads do not divide them."""
 
@@ -39,9 +48,11 @@ class Face:
 
 @cache
 def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
-    """Count the trainable numbers of a network; None if the model does without the backbone.
+    """Count the trainable numbers of a network.
 
-    Such a model is not built: it may look at the task's data, which would be drawn or fetched.
+    Returns:
+        None if the model does without the backbone, or the network takes too long to build. The
+        first is not built: it may look at the task's data, which would be drawn or fetched.
 
     Raises:
         SpecError: The options do not fit each other, the width or the task.
@@ -49,11 +60,45 @@ def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
     """
     if not isinstance(model, Model):
         return None
-    # Numbers without storage are counted in less time; what needs their values fails, and is told
-    # from what is refused by the second try.
-    with suppress(Exception), torch.device("meta"):
+    try:
+        with at_most(LONGEST_S):
+            return _without_storage(face, model, width, depth)
+    except TimeoutError:
+        return None
+
+
+def _without_storage(face: Face, model: Model, width: int, depth: int) -> int:
+    """Count in little memory and time; what needs the values of its numbers fails, and has them."""
+    try:
+        with torch.device("meta"):
+            return _trainable(face, model, width, depth)
+    except (SpecError, UnsupportedError, TimeoutError):
+        raise
+    except Exception:
         return _trainable(face, model, width, depth)
-    return _trainable(face, model, width, depth)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Bound what is done here, if this is the main thread, which alone hears signals.
+
+    Raises:
+        TimeoutError: It is not done by then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_: int, __: FrameType | None) -> NoReturn:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _trainable(face: Face, model: Model, width: int, depth: int) -> int:
