@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PureWindowsPath
@@ -22,9 +23,16 @@ BROKEN = (
     zlib.error,
     EOFError,
     OSError,
+    ValueError,  # a number or a name in a header that is none
+    LookupError,
+    OverflowError,
     NotImplementedError,  # a zip file packed by a method that nobody here knows
     RuntimeError,  # a zip file that asks for a password
 )
+PACKED = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
+"""Methods of zip files whose unpacking takes little memory, whatever the file says."""
+SWELLING, ROOM = 200, 1 << 26
+"""By how much an archive may grow when it is unpacked, and bytes to which any may."""
 
 
 class ArchiveError(SpecError):
@@ -61,8 +69,9 @@ def members(path: Path, pattern: str = "*") -> Iterator[tuple[str, BinaryIO]]:
     with _one_sentence(path), path.open("rb") as file:
         opened = _zipped if zipfile.is_zipfile(file) else _tarred
         file.seek(0)
+        left = Allowance(max(ROOM, SWELLING * path.stat().st_size))
         for name, content in opened(file, wanted):
-            with BufferedReader(_Member(name, content, path), CHUNK) as member:
+            with BufferedReader(_Member(name, content, path, left), CHUNK) as member:
                 yield name.removeprefix("./"), member
 
 
@@ -72,6 +81,8 @@ def _zipped(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str
             # On Unix the upper half holds the mode; a link is a small file that names another.
             link = info.external_attr >> 28 == 0o12
             if wanted(info.filename) and not (info.is_dir() or link):
+                if info.compress_type not in PACKED:
+                    raise NotImplementedError("it is packed by a method that is not read here")
                 with archive.open(info) as content:
                     yield info.filename, content
 
@@ -86,6 +97,8 @@ def _tarred(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str
             # Millions of members would take gigabytes.
             archive.members.clear()  # type: ignore[attr-defined]
             if wanted(info.name) and info.isreg():
+                if info.issparse():
+                    raise NotImplementedError("it has holes, which may be of any size")
                 content = archive.extractfile(info)
                 assert content is not None
                 yield info.name, content
@@ -93,13 +106,30 @@ def _tarred(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str
         pass  # the sum stands at the end
 
 
+@dataclass
+class Allowance:
+    """How many bytes may still come out of an archive."""
+
+    left: int
+
+    def take(self, size: int) -> None:
+        """Count bytes.
+
+        Raises:
+            OSError: There are more than an archive of its size holds in earnest.
+        """
+        self.left -= size
+        if self.left < 0:
+            raise OSError(f"it holds more than {SWELLING} times its size")
+
+
 class _Member(RawIOBase):
     """The bytes of a member, whose reading fails in one sentence."""
 
     mode = "rb"
 
-    def __init__(self, name: str, content: IO[bytes], path: Path) -> None:
-        self.name, self.content, self.path = name, content, path
+    def __init__(self, name: str, content: IO[bytes], path: Path, allowed: Allowance) -> None:
+        self.name, self.content, self.path, self.allowed = name, content, path, allowed
 
     def readable(self) -> bool:
         return True
@@ -107,18 +137,17 @@ class _Member(RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         with _one_sentence(self.path):
             part = self.content.read(len(buffer))
+            self.allowed.take(len(part))
         buffer[: len(part)] = part
         return len(part)
-
-    def readall(self) -> bytes:
-        with _one_sentence(self.path):
-            return self.content.read()
 
 
 @contextmanager
 def _one_sentence(path: Path) -> Iterator[None]:
     try:
         yield
+    except SpecError:
+        raise
     except BROKEN as error:
         reason = str(error) or type(error).__name__
         raise ArchiveError(

@@ -24,7 +24,11 @@ class CacheError(SpecError):
 def data_dir() -> Path:
     """Return the folder for files that are fetched, and for shards; it need not exist yet."""
     chosen = os.environ.get(DATA)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("ssm-bench", appauthor=False)
+    return (
+        Path(chosen).expanduser()
+        if chosen
+        else platformdirs.user_cache_path("ssm-bench", appauthor=False)
+    )
 
 
 def shard_dir() -> Path:

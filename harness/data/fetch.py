@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -16,6 +18,9 @@ MIRROR = "SSM_BENCH_MIRROR"
 RECORD = ".sha256"
 """Ending of the file that holds the checksum of a file for which nobody published one."""
 CHUNK = 1 << 16
+LENGTH = re.compile(r"[0-9]{1,15}")
+MOST_BYTES = 1 << 38
+"""Bytes after which an answer of unknown length is taken for an endless one."""
 TIMEOUT_S = 30
 """How long a server may be silent."""
 
@@ -143,6 +148,8 @@ def _addresses(file: RemoteFile) -> tuple[str, ...]:
 
 def _attempt(url: str, part: Path, file: RemoteFile, checksum: str | None) -> str | None:
     """Download a file from an address; say in a clause what went wrong, None if nothing did."""
+    if part.is_symlink():
+        part.unlink()  # nothing is written where it leads
     begun = part.stat().st_size if part.is_file() else 0
     try:
         with writing(part):
@@ -153,7 +160,7 @@ def _attempt(url: str, part: Path, file: RemoteFile, checksum: str | None) -> st
             return None
         part.unlink()
         complaint = f"what came {complaint}"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the second of a header that cannot be sent
         first_line = str(error).strip().partition("\n")[0].rstrip(".")
         complaint = f"{type(error).__name__}: {first_line}"
     if begun and not part.exists():  # what an earlier download left is to blame
@@ -178,7 +185,7 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
     inform(f"Fetching {file.name} ({size}) from {url}")
     headers = {"Accept-Encoding": "identity"}  # the bytes themselves
     source, _, mark = (
-        _tag(part).read_text(encoding="utf-8") if _tag(part).is_file() else ""
+        _tag(part).read_text("utf-8", "replace") if _tag(part).is_file() else ""
     ).partition("\n")
     if begun and mark and source == url:
         headers |= {"Range": f"bytes={begun}-", "If-Range": mark}
@@ -189,20 +196,37 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
             part.unlink(missing_ok=True)
             raise OSError("the server answered with another range than it was asked for")
         answer.raise_for_status()
+        if answer.status_code not in {200, 206}:
+            raise OSError(f"the server answered {answer.status_code}, which is no file")
         if answer.status_code != 206:
             begun = 0
+            part.unlink(missing_ok=True)  # it may be a link
             part.write_bytes(b"")  # before its tag says where it comes from
             mark = said.get("ETag", "")
             # A weak tag does not promise the same bytes.
             mark = said.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
             _tag(part).write_text(f"{url}\n{mark}", encoding="utf-8")
-            if total is None and (length := said.get("Content-Length", "")).isdigit():
+            if total is None and LENGTH.fullmatch(length := said.get("Content-Length", "")):
                 total = int(length)
                 inform(f"It has {total:,} bytes.")
-        with part.open("ab") as out, progress(file.name, total, begun) as add:
-            for chunk in answer.iter_content(CHUNK):
-                out.write(chunk)
-                add(len(chunk))
+        _keep(answer.iter_content(CHUNK), part, file, total)
+
+
+def _keep(chunks: Iterator[bytes], part: Path, file: RemoteFile, total: int | None) -> None:
+    """Append what comes to the first part, up to more than the file has or any file may have.
+
+    Raises:
+        OSError: An answer of unknown length has no end.
+    """
+    begun = part.stat().st_size if part.exists() else 0
+    with part.open("ab") as out, progress(file.name, total, begun) as add:
+        for chunk in chunks:
+            out.write(chunk)
+            add(len(chunk))
+            if file.size is not None and out.tell() > file.size:
+                return  # it is not the file, as its size says
+            if out.tell() > MOST_BYTES:
+                raise OSError(f"the answer has more than {decimal(MOST_BYTES)}")
 
 
 def _tag(part: Path) -> Path:

@@ -6,6 +6,7 @@ import random
 import tarfile
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import SpecError, members
+from harness.data import archives
 from harness.data.archives import ArchiveError
 
 FILES = {"set/b.txt": b"second", "set/a.txt": b"first", "set/deep/c.bin": bytes(3000)}
@@ -195,3 +197,50 @@ def test_a_file_that_is_no_archive_or_is_not_there_is_one_sentence(tmp_path: Pat
     for name in ("page.html", "missing.zip"):
         with pytest.raises(ArchiveError, match="cannot be read"):
             list(members(tmp_path / name))
+
+
+def test_a_member_with_holes_is_refused_whatever_size_it_claims(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tar"
+    info = tarfile.TarInfo("set/hole")
+    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**15)}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+
+    with pytest.raises(ArchiveError, match="has holes"):
+        contents(path)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"GNU.sparse.map": "x"}, {"GNU.sparse.size": "x", "GNU.sparse.map": "0,0"}]
+)
+def test_a_header_that_is_no_number_is_one_sentence(
+    headers: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.tar"
+    info = tarfile.TarInfo("set/odd")
+    info.pax_headers = headers
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        contents(path)
+
+
+@pytest.mark.parametrize("make", [tar, packed])
+def test_an_archive_that_swells_beyond_measure_is_not_unpacked(
+    make: Callable[[Path, dict[str, bytes]], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "ROOM", 1 << 20)
+    path = make(tmp_path / "bomb", {"set/zeros": bytes(4 << 20)})
+
+    with pytest.raises(ArchiveError, match="more than 200 times its size"):
+        contents(path)
+
+
+def test_a_zip_whose_method_takes_memory_as_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lzma.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("set/a", b"first")
+
+    with pytest.raises(ArchiveError, match="packed by a method"):
+        contents(path)

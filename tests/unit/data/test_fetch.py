@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from harness.api import RemoteFile, SpecError
-from harness.data.cache import CacheError
+from harness.data.cache import CacheError, data_dir
 from harness.data.fetch import FetchError, fault, fetch, missing
 from tests.served import Site
 
@@ -405,3 +405,65 @@ def test_a_server_that_answers_with_another_range_is_not_believed(
 
     assert site.ranges == ["bytes=10-", ""]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "set//x", "set/./x", "..\\x", "a\0b", "set/" + "a" * 201]
+)
+def test_a_name_that_leaves_the_folder_or_fits_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match=r"no path in the data folder|too long"):
+        RemoteFile(name, (NOWHERE,), None, None)
+
+
+def test_an_answer_without_a_file_is_no_empty_file(
+    site: Site, folder: Path, file: RemoteFile
+) -> None:
+    site.refusals.append(204)
+
+    with pytest.raises(FetchError, match="answered 204"):
+        fetch((replace(file, checksum=None, size=None),))
+    assert "file.bin" not in files_in(folder)
+
+
+def test_a_first_part_that_is_a_link_is_not_written_through(
+    folder: Path, file: RemoteFile, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(CONTENT[:10])
+    (folder / "set").mkdir(parents=True)
+    (folder / "set" / "file.bin.part").symlink_to(victim)
+
+    fetch((file,))
+
+    assert victim.read_bytes() == CONTENT[:10]
+    assert (folder / "set" / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_damaged_tag_of_a_first_part_starts_the_download_again(
+    folder: Path, file: RemoteFile
+) -> None:
+    begun(folder, file)
+    tag = folder / "set" / "file.bin.part.tag"
+    tag.write_bytes(file.urls[0].encode() + b"\n\xff\x00\xe9")
+
+    fetch((file,))
+
+    assert (folder / "set" / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("size", [10, None])
+def test_an_answer_without_end_is_not_stored_whole(
+    site: Site, folder: Path, file: RemoteFile, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.files["set/file.bin"] = bytes(1 << 20)
+    monkeypatch.setattr("harness.data.fetch.MOST_BYTES", 1 << 17)
+
+    with pytest.raises(FetchError, match=r"more than 131|bytes, not 10"):
+        fetch((replace(file, checksum=None, size=size),))
+    assert sum(path.stat().st_size for path in folder.rglob("*.part")) <= 1 << 18
+
+
+def test_a_home_folder_is_written_as_people_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSM_BENCH_DATA", "~/data-of-mine")
+
+    assert data_dir() == Path.home() / "data-of-mine"
