@@ -1,13 +1,18 @@
 """Where an error arose, in words that name no folder of this machine: records are published."""
 
+import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 LAST = 20
 """Lines of a traceback that are kept."""
+MOST_WORDS = 1 << 16
+"""Bytes of a process's last words that are looked at."""
 QUOTED = re.compile(r'File "([^"\n]+)"')
 
 
@@ -27,6 +32,21 @@ def last_lines(text: str) -> list[str]:
     _, reversed_, calls = text.rstrip().rpartition("(most recent call first):\n")
     lines = calls.splitlines()[:LAST] if reversed_ else calls.splitlines()[-LAST:]
     return [QUOTED.sub(lambda match: f'File "{shortened(match[1])}"', line) for line in lines]
+
+
+def last_words(said: IO[bytes]) -> list[str]:
+    """Return the last lines of what a process wrote to a file, however much that was."""
+    size = said.seek(0, os.SEEK_END)
+    said.seek(max(0, size - MOST_WORDS))
+    return last_lines(said.read(MOST_WORDS).decode(errors="replace"))
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called; those for real time have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def trace(error: BaseException) -> list[str]:

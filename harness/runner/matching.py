@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 
@@ -89,16 +89,22 @@ def at_most(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def stop(_: int, __: FrameType | None) -> NoReturn:
-        raise TimeoutError
+    running = [True]
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    def stop(_: int, __: FrameType | None) -> None:
+        if running:
+            raise TimeoutError
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    # More than once, for what is interrupted may swallow an exception.
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 20)
     try:
         yield
     finally:
+        running.clear()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _trainable(face: Face, model: Model, width: int, depth: int) -> int:

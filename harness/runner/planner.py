@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from harness.core import codec
 from harness.core.config import RunSpec
 from harness.core.messages import Plan, PlanRequest, Progress
-from harness.core.traces import last_lines
+from harness.core.traces import last_words, signal_name
 from harness.measure import machine
 
 PATIENCE_S = 120.0
@@ -96,8 +96,7 @@ def attempted(request: PlanRequest) -> Plan | Lost:
             place = said.step
         else:
             why = ended(child)
-        errors.seek(0)
-        words = last_lines(errors.read().decode(errors="replace"))
+        words = last_words(errors)
     if place < 0:
         raise RuntimeError(f"Planning failed: {why}\n" + "\n".join(words))
     return Lost(place, why + (f" Its last words: {words[-1].strip()[:300]}" if words else ""))
@@ -107,7 +106,7 @@ def attempted(request: PlanRequest) -> Plan | Lost:
 def child_of(request: PlanRequest, errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child on a request; nothing of it is left afterwards."""
     child = subprocess.Popen(
-        machine.python("-m", "harness.runner.worker", "plan"),
+        machine.python("-m", "harness.runner.child", "harness.runner.worker", "plan"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -149,4 +148,4 @@ def ended(child: subprocess.Popen[bytes]) -> str:
         code = child.wait(1.0)
     except subprocess.TimeoutExpired:
         return f"it took longer than {PATIENCE_S:g} s."
-    return f"it ended its process with {f'code {code}' if code >= 0 else f'signal {-code}'}."
+    return f"its process was ended by {f'code {code}' if code >= 0 else signal_name(-code)}."

@@ -1,16 +1,14 @@
 """The child process: plans runs, or does one. JSON lines in and out; the only importer of plugins.
 
-`python -m harness.runner.worker plan` reads a `PlanRequest` from standard input and writes a
-`Plan`; `python -m harness.runner.worker run` reads a `Job` and writes `Progress` lines and one
-`Result`. What plugins print goes to standard error, so it cannot garble the lines.
+`harness.runner.child` starts it. Told to `plan`, it reads a `PlanRequest` from standard input and
+writes `Progress` lines and a `Plan`; told to `run`, it reads a `Job` and writes `Progress` lines
+and one `Result`. What plugins print goes to standard error, so it cannot garble the lines.
 """
 
 import faulthandler
 import os
-import select
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -253,27 +251,9 @@ def private_output() -> BinaryIO:
     return ours
 
 
-def end_with_the_reader(pipe: int) -> None:
-    """End this process, and all of its group if it leads one, once nobody reads our lines.
-
-    A parent that was killed could not end us, and a run that nobody stores may take hours.
-    """
-
-    def watch() -> None:
-        watched = select.poll()
-        watched.register(pipe, 0)
-        watched.poll()
-        if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
     out = private_output()
-    end_with_the_reader(out.fileno())
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)  # says what hung
     text = sys.stdin.buffer.read()
 

@@ -117,8 +117,8 @@ def test_a_plugin_that_ends_or_keeps_its_planner_is_told_of_and_the_others_are_p
     *problems, good, fine = planner.planned(PlanRequest(runs=runs, plugins=[])).problems
 
     assert (good, fine) == ("good", "fine")
-    assert problems[0].startswith(f"dies on {TASK} cannot be planned: it ended its process with")
-    assert problems[0].endswith("signal 9. Its last words: Oh no")
+    assert problems[0].startswith(f"dies on {TASK} cannot be planned: its process was ended by")
+    assert problems[0].endswith("SIGKILL. Its last words: Oh no")
     assert problems[1].endswith("cannot be planned: it took longer than 2 s.")
     assert "sent no plan" in problems[2]
 

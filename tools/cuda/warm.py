@@ -16,9 +16,10 @@ import msgspec
 from harness.core import codec
 from harness.core.messages import Job, Progress, Result
 from harness.core.record import FAILURES
+from harness.core.traces import last_words
 from harness.measure.machine import pinned_environment, python
 from harness.runner.deadline import Deadline
-from harness.runner.executors.local import exit_result, last_words, read_events, terminate
+from harness.runner.executors.local import exit_result, read_events, terminate
 
 
 class WarmExecutor:
@@ -43,7 +44,7 @@ class WarmExecutor:
     def started(self) -> subprocess.Popen[bytes]:
         """Start the child."""
         return subprocess.Popen(
-            python("-m", __name__),
+            python("-m", "harness.runner.child", __name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -63,7 +64,6 @@ def serve() -> None:
     from harness.runner import worker  # noqa: PLC0415 - torch is the child's
 
     out = worker.private_output()
-    worker.end_with_the_reader(out.fileno())
     worker.use_allowed_threads()
 
     def send(message: msgspec.Struct) -> None:

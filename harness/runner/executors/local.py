@@ -13,14 +13,14 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
-from typing import IO, final
+from typing import final
 
 from msgspec.structs import replace
 
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
-from harness.core.traces import last_lines
+from harness.core.traces import last_words, signal_name
 from harness.measure import allocator, control_group, memory
 from harness.measure.machine import pinned_environment, python
 from harness.runner.deadline import Deadline
@@ -31,9 +31,6 @@ GRACE_S = 5.0
 """How long a child may take to end after it was asked to."""
 SLACK = 1.1
 """How far above the limit the parent lets memory go: the child's own limit should act first."""
-
-MOST_WORDS = 1 << 16
-"""Bytes of a child's last words that are looked at."""
 
 
 @final
@@ -56,7 +53,7 @@ class LocalExecutor:
         killed = control_group.killed()
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
-                python("-m", "harness.runner.worker", "run"),
+                python("-m", "harness.runner.child", "harness.runner.worker", "run"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -154,13 +151,6 @@ def terminate(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def last_words(errors: IO[bytes]) -> list[str]:
-    """Return the last lines that a child wrote to standard error."""
-    size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - MOST_WORDS))
-    return last_lines(errors.read().decode(errors="replace"))
-
-
 def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:
     """Say what ended a child that left no result.
 
@@ -171,7 +161,7 @@ def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -
     """
     said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
     if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
+        name = signal_name(-child.returncode)
         if name == "SIGKILL" and killed:
             reason = f"The kernel ended it for the memory of its control group.{said}"
             return Result(outcome="out-of-memory", reason=reason, traceback=words)
