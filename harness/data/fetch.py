@@ -187,7 +187,7 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
     source, _, mark = (
         _tag(part).read_text("utf-8", "replace") if _tag(part).is_file() else ""
     ).partition("\n")
-    if begun and mark and source == url:
+    if begun and source == url and mark and mark.isascii() and mark.isprintable():
         headers |= {"Range": f"bytes={begun}-", "If-Range": mark}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
         total, said = file.size, answer.headers
