@@ -1,6 +1,5 @@
 """Fetches the files that a task's data come from, once, and checks every byte of them."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from harness.contract.remote_file import CHECKSUM, RemoteFile
 from harness.core.errors import SpecError
 from harness.core.notify import inform, progress
 from harness.data.cache import data_dir, lock, writing
+from harness.data.checksums import checksum_of, mismatch
 
 MIRROR = "SSM_BENCH_MIRROR"
 """Environment variable: an address that stands in for all others, laid out like the data folder."""
@@ -61,30 +61,11 @@ def fault(file: RemoteFile) -> str | None:
     path = _path(file)
     if path.is_dir():
         return "is a folder, not a file"
-    return _mismatch(path, file.size, _checksum(file)) if path.is_file() else "is not there"
+    return mismatch(path, file.size, _checksum(file)) if path.is_file() else "is not there"
 
 
 def _path(file: RemoteFile) -> Path:
     return data_dir() / file.name
-
-
-def _mismatch(path: Path, size: int | None, checksum: str | None) -> str | None:
-    """Say in a clause how a file differs from what it should be; None if it does not."""
-    if size is not None and (found := path.stat().st_size) != size:
-        return f"has {found:,} bytes, not {size:,}"
-    if checksum is None:
-        return None
-    method, _, wanted = checksum.partition(":")
-    try:
-        digest = _digest(path, method)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if digest == wanted.lower() else f"has the {method} {digest}, not {wanted}"
-
-
-def _digest(path: Path, method: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, method).hexdigest()
 
 
 def _checksum(file: RemoteFile) -> str | None:
@@ -102,7 +83,7 @@ def _checksum(file: RemoteFile) -> str | None:
 
 def _record(path: Path) -> None:
     """Write the checksum of a file beside it, whole or not at all, and tell it."""
-    digest, record = _digest(path, "sha256"), path.with_name(path.name + RECORD)
+    digest, record = checksum_of(path, "sha256"), path.with_name(path.name + RECORD)
     part = record.with_name(record.name + ".part")
     with writing(record):
         part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
@@ -156,7 +137,7 @@ def _attempt(url: str, part: Path, file: RemoteFile, checksum: str | None) -> st
             if file.size is None or begun < file.size:
                 _get(url, part, begun, file)
             _tag(part).unlink(missing_ok=True)
-        if (complaint := _mismatch(part, file.size, checksum)) is None:
+        if (complaint := mismatch(part, file.size, checksum)) is None:
             return None
         part.unlink()
         complaint = f"what came {complaint}"
