@@ -28,8 +28,8 @@ MOST_SEEDS = 10_000
 LARGEST = 1 << 64
 """Whole numbers from here on, of either sign, cannot be read from JSON."""
 MOST_BYTES = 1 << 60
-LONGEST_S = 1e9
-"""Seconds of thirty years, beyond which the system does not wait."""
+LONGEST_S = 9e9
+"""Seconds beyond which no system waits: centuries."""
 
 
 @dataclass(frozen=True, kw_only=True)

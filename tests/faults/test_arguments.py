@@ -49,7 +49,7 @@ def test_an_argument_beyond_all_measure_is_answered_by_one_sentence(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("most", [0, 1.5, 1e9])
+@pytest.mark.parametrize("most", [0, 1.5, 9e9])
 def test_limits_that_a_machine_can_keep_are_kept(most):
     assert Limits(timeout_s=most).timeout_s == most
 
