@@ -75,14 +75,14 @@ class Teller:
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self.path, self.clock, self.start = path, clock, clock()
-        path.write_text("# The check of a GPU\n\n")
+        path.write_text("# The check of a GPU\n\n", encoding="utf-8")
 
     def __call__(self, sentence: str) -> None:
         """Say it."""
         line = f"{self.clock() - self.start:3.0f} s, {sentence}\n"
         sys.stdout.write(line)
         sys.stdout.flush()
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(f"- {line}")
 
 

@@ -48,7 +48,7 @@ def conformance(given: Given, until: float) -> Iterator[str]:
         for found in pool.map(checked, names):
             failed += bool(found.complaints)
             unfinished += bool(found.unchecked)
-            with verdicts.open("a") as file:
+            with verdicts.open("a", encoding="utf-8") as file:
                 file.write(f"{found}\n")
     yield f"{len(names)} models: {failed} break the contract, {unfinished} were not finished."
 
