@@ -53,7 +53,7 @@ def attend(
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
     grouped = q.shape[2] != k.shape[2]
-    if grouped and q.is_cuda and (mask is not None or q.dtype == torch.float32):
+    if grouped and q.is_cuda and (mask is not None or q.dtype.itemsize > 2):
         # On CUDA only torch's flash kernel takes groups; for others it would hold all scores.
         k, v = (x.repeat_interleave(q.shape[2] // x.shape[2], 2) for x in (k, v))
         grouped = False
