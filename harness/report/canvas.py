@@ -80,10 +80,12 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
     """Give each model its colour, marker and dash: by its name alone, so the same in every report.
 
     Of two models with one colour and marker, the one that comes later by name takes the next that
-    are free: no two of a report look alike up to as many as there are.
+    are free: no two of a report look alike up to as many as there are. Of two with one colour it
+    takes the next dash, so that lines are told apart without their markers.
     """
     found: dict[str, Look] = {}
     taken: set[int] = set()
+    lines: set[tuple[int, int]] = set()
     for model in sorted(set(models)):
         digest = sha256(f"{SALT}:{model}".encode()).digest()
         chosen = int.from_bytes(digest[:4], "big") % (SLOTS * len(DASHES))
@@ -91,7 +93,11 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
         slot = next((each for each in free if each not in taken), chosen % SLOTS)
         taken.add(slot)
         marker, colour = divmod(slot, len(COLOURS))
-        found[model] = Look(COLOURS[colour], MARKERS[marker], DASHES[chosen // SLOTS])
+        first = chosen // SLOTS
+        others = ((colour, (first + n) % len(DASHES)) for n in range(len(DASHES)))
+        line = next((each for each in others if each not in lines), (colour, first))
+        lines.add(line)
+        found[model] = Look(COLOURS[colour], MARKERS[marker], DASHES[line[1]])
     return found
 
 

@@ -34,7 +34,14 @@ def test_models_that_are_shipped_look_different_and_the_same_in_every_report() -
     assert len(names) > 20
     assert len({(look.colour, look.marker) for look in every.values()}) == len(names)
     for name in names:
-        assert looks([name, "another[state=3]"])[name] == every[name]
+        alone = looks([name, "another[state=3]"])[name]
+        assert (alone.colour, alone.marker) == (every[name].colour, every[name].marker)
+
+
+def test_lines_of_one_colour_have_dashes_of_their_own() -> None:
+    found = looks(["dlr", "s4d", "transformer[heads=1]"])
+    assert len({(look.colour, look.dash) for look in found.values()}) == 3
+    assert len({look.colour for look in found.values()}) < 3, "or it says nothing"
 
 
 def test_thirty_models_look_different_in_whatever_order_they_come() -> None:
