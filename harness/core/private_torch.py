@@ -28,6 +28,7 @@ PRIVATE: Mapping[str, str] = {
     "torch.lstm_cell": "to advance an LSTM by one token",
     "torch.gru_cell": "to advance a GRU by one token",
     "torch.ops.aten.silu_backward": "to take SiLU's derivative in one pass over memory",
+    "torch.ops.mkldnn._linear_pointwise": "to multiply matrices by oneDNN in float32",
     "torch.utils._python_dispatch.TorchDispatchMode": "to see each operator that runs",
     "torch.utils._python_dispatch.TorchDispatchMode._should_skip_dynamo": (
         "to count operations without loading the compiler, its seconds and its 70 MB"

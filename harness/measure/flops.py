@@ -5,7 +5,7 @@ Matrix products, convolutions and attention are counted by torch's own formulas;
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -87,7 +87,12 @@ def attention_backward(
     return int(count(grad, query, key, value))
 
 
-FORMULAS: Mapping[str, Callable[..., int]] = {
+def linear(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Count a linear map of each vector."""
+    return 2 * math.prod(x) * weight[0]
+
+
+FORMULAS: dict[str, Callable[..., int]] = {
     "torch.ops.aten._fft_r2c": transform,
     "torch.ops.aten._fft_c2r": transform,
     "torch.ops.aten._fft_c2c": transform,
@@ -95,3 +100,5 @@ FORMULAS: Mapping[str, Callable[..., int]] = {
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
 }
 """Operators of torch's that have no formula of its own."""
+if torch.backends.mkldnn.is_available():
+    FORMULAS |= {"torch.ops.mkldnn._linear_pointwise": linear}

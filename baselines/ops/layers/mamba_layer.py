@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.layers.bidirectional import reverse_valid
+from baselines.ops.linear import linear
 from baselines.ops.scans import native
 from baselines.ops.scans.selective_scan import Form, Selective, scan_form, selective_scan
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
@@ -123,12 +124,11 @@ class MambaLayer(Mixer):
     def _projected(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return the halves of the projection apart, so that neither is a view with gaps."""
         to_x, to_z = self.in_proj.weight.chunk(2)
-        return F.linear(u, to_x), F.linear(u, to_z)
+        return linear(u, to_x), linear(u, to_z)
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         # Half precision scans in single.
-        mapped: Tensor = self.out_proj(gated(y, z).to(self.out_proj.weight.dtype))
-        return mapped
+        return linear(gated(y, z).to(self.out_proj.weight.dtype), self.out_proj.weight)
 
 
 @final
@@ -191,7 +191,7 @@ class Selection(nn.Module):
 
     def selected(self, x: Float[Tensor, "... c"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return what softplus makes dt of, B and C; ones for what stands in the gain instead."""
-        projected = x.new_empty(0) if self.x_proj is None else F.linear(x, self.x_proj.weight)
+        projected = x.new_empty(0) if self.x_proj is None else linear(x, self.x_proj.weight)
         parts = projected.split(self.sizes, -1) if any(self.sizes) else [projected] * 3
         # Norms work in their weights' precision; autocast would leave them to a slow path.
         delta, B, C = (part.to(self.D.dtype) for part in parts)
@@ -200,7 +200,7 @@ class Selection(nn.Module):
         # The bias is added in its own precision: in eight bits it would lose its even spread.
         logit: Tensor = self.dt_bias
         if self.dt_proj is not None:
-            logit = F.linear(delta, self.dt_proj).to(self.dt_bias.dtype) + self.dt_bias
+            logit = linear(delta, self.dt_proj).to(self.dt_bias.dtype) + self.dt_bias
         states = self.A_log.shape[1]
         B, C = (
             part if own is None else x.new_ones(states) for own, part in ((self.B, B), (self.C, C))
