@@ -237,6 +237,14 @@ def _in_chunks(x: Float[Tensor, "b l d"], size: int) -> Float[Tensor, "c br m"]:
 
 
 def _join_chunks(chunks: Float[Tensor, "c br m"], whole: Float[Tensor, "b l d"]) -> None:
-    """Undo `_in_chunks`, into a tensor that is there."""
-    batch, length, channels = whole.shape
-    whole.copy_(chunks.reshape(channels, batch, -1)[..., :length].permute(1, 2, 0))
+    """Undo `_in_chunks`, into a tensor that is there.
+
+    Channels are first brought together chunk by chunk: as far apart as whole sequences, they share
+    a few lines of the cache, and to read one number of each takes three times as long as both.
+    """
+    (batch, length, _), size = whole.shape, chunks.shape[-1]
+    rows = chunks.transpose(0, 1).contiguous().mT.unflatten(0, (batch, -(-length // size)))
+    full = length // size
+    whole[:, : full * size].unflatten(1, (full, size)).copy_(rows[:, :full])
+    if rest := length % size:
+        whole[:, full * size :] = rows[:, full, :rest]
