@@ -1,4 +1,4 @@
-"""Builds the one compiled operator where there is a compiler, and packs what was published.
+"""Builds the compiled operators of Mamba where there is a compiler, and packs what was published.
 
 The rest is in pyproject.toml.
 """
@@ -12,6 +12,7 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 OPENMP = "-fopenmp"
+SOURCES = "selective_scan", "causal_conv", "activations"
 PUBLISHED = ("results/records", "results/costs", "results/published", "claims")
 """Folders that are read without a checkout too; `shipped` says where they are."""
 
@@ -45,7 +46,8 @@ setup(
     ext_modules=[
         Extension(
             "baselines.ops.scans._native",
-            ["baselines/ops/csrc/selective_scan.cpp"],
+            [f"baselines/ops/csrc/{name}.cpp" for name in SOURCES],
+            depends=["baselines/ops/csrc/lanes.h"],
             language="c++",
             extra_compile_args=[
                 "-std=c++17",

@@ -1,23 +1,40 @@
 """The short causal convolution: blocks, states and gradients equal torch's own convolution."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from baselines.ops.convolution import causal_conv as ops
+from baselines.ops.scans import native
 from harness.core.seeding import stream
 
 CHANNELS = 3
+needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler built it")
+LEVELS = native.LEVELS[: native.library().scan_level() + 1] if native.library() else ()
 
 
-def drawn(length: int, taps: int, batch: int = 2) -> tuple[Tensor, ...]:
+def drawn(length: int, taps: int, batch: int = 2, channels: int = CHANNELS) -> tuple[Tensor, ...]:
     """Draw inputs, taps, biases and the inputs before the first one, in float64."""
-    rng = stream("conv", length, taps)
-    shapes = (batch, length, CHANNELS), (CHANNELS, taps), (CHANNELS,), (batch, taps - 1, CHANNELS)
+    rng, rows = stream("conv", length, taps), (batch, length, channels)
+    shapes = rows, (channels, taps), (channels,), (batch, taps - 1, channels)
     return tuple(
         torch.randn(shape, generator=rng, dtype=torch.float64).requires_grad_() for shape in shapes
+    )
+
+
+def is_torchs(form: Callable[..., Tensor], leaves: tuple[Tensor, ...], silu: bool) -> None:
+    """Compare a form's outputs and gradients with those of torch's own convolution."""
+    fast, slow = form(*leaves, silu=silu), ops.naive_causal_conv(*leaves, silu=silu)
+    direction = torch.randn(fast.shape, generator=stream("direction"), dtype=torch.float64)
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(
+        torch.autograd.grad((fast * direction).sum(), leaves),
+        torch.autograd.grad((slow * direction).sum(), leaves),
     )
 
 
@@ -27,15 +44,31 @@ def drawn(length: int, taps: int, batch: int = 2) -> tuple[Tensor, ...]:
 def test_the_blocks_equal_torchs_convolution_in_value_and_gradients(
     length: int, taps: int, silu: bool, rows: int
 ) -> None:
-    leaves = drawn(length, taps)
-    direction = torch.randn(2, length, CHANNELS, generator=stream("direction"), dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ops, "BLOCK", rows * 2 * CHANNELS)
-        fast = ops.causal_conv(*leaves, silu=silu)
-        gradients = torch.autograd.grad((fast * direction).sum(), leaves)
-    slow = ops.naive_causal_conv(*leaves, silu=silu)
-    torch.testing.assert_close(fast, slow)
-    torch.testing.assert_close(gradients, torch.autograd.grad((slow * direction).sum(), leaves))
+        is_torchs(ops.blocked_causal_conv, drawn(length, taps), silu)
+
+
+@needs_library
+@given(
+    length=st.integers(1, 300), taps=st.integers(1, 6), batch=st.integers(1, 3),
+    channels=st.integers(1, 40), silu=st.booleans(), level=st.sampled_from(LEVELS or ("",)),
+)  # fmt: skip
+def test_the_compiled_convolution_equals_torchs_in_value_and_gradients(
+    *, length: int, taps: int, batch: int, channels: int, silu: bool, level: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSM_BENCH_NATIVE", level)
+        is_torchs(ops.native_causal_conv, drawn(length, taps, batch, channels), silu)
+
+
+@needs_library
+def test_the_compiled_convolution_keeps_single_precision_where_silu_fades() -> None:
+    x = torch.linspace(-80, 80, 3001)[None, :, None]
+    one, zero = torch.ones(1, 1), torch.zeros(1)
+    y = ops.native_causal_conv(x, one, zero, x[:, :0], silu=True)
+    exact = F.silu(x.double())
+    torch.testing.assert_close(y.double(), exact, rtol=1e-5, atol=0)
 
 
 def test_an_output_is_the_sum_that_the_formula_says() -> None:

@@ -14,11 +14,12 @@ from harness.measure.flops import flops
 
 
 def drawn(rows: int, inputs: int, outputs: int, gaps: int = 0) -> list[Tensor]:
-    """Draw vectors with gaps between them, a matrix and a slope, all of small whole numbers."""
+    """Draw vectors with gaps, a matrix, a bias and a slope, all of small whole numbers."""
     rng = stream("linear", rows, inputs, outputs)
-    shapes = (2, rows, inputs + gaps), (outputs, inputs), (2, rows, outputs)
-    x, weight, slope = (torch.randint(-4, 5, shape, generator=rng).float() for shape in shapes)
-    return [x[..., gaps:].detach().requires_grad_(), weight.requires_grad_(), slope]
+    shapes = (2, rows, inputs + gaps), (outputs, inputs), (outputs,), (2, rows, outputs)
+    x, *rest = (torch.randint(-4, 5, shape, generator=rng).float() for shape in shapes)
+    *leaves, slope = x[..., gaps:].detach(), *rest
+    return [*(leaf.requires_grad_() for leaf in leaves), slope]
 
 
 @given(
@@ -28,14 +29,15 @@ def drawn(rows: int, inputs: int, outputs: int, gaps: int = 0) -> list[Tensor]:
 def test_both_libraries_give_the_same_to_the_last_digit_where_sums_are_exact(
     rows: int, inputs: int, outputs: int, gaps: int
 ) -> None:
-    x, weight, slope = drawn(rows, inputs, outputs, gaps)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ops, "ROWS", 1)
-        y = linear(x, weight)
-        gradients = torch.autograd.grad(y, [x, weight], slope)
-    assert torch.equal(y, F.linear(x, weight))
-    expected = torch.autograd.grad(F.linear(x, weight), [x, weight], slope)
-    assert all(map(torch.equal, gradients, expected))
+    *leaves, slope = drawn(rows, inputs, outputs, gaps)
+    for arguments in (leaves, leaves[:2]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ops, "ROWS", 1)
+            y = linear(*arguments)
+            gradients = torch.autograd.grad(y, arguments, slope)
+        expected = F.linear(*arguments)
+        assert torch.equal(y, expected)
+        assert all(map(torch.equal, gradients, torch.autograd.grad(expected, arguments, slope)))
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
@@ -45,18 +47,19 @@ def test_only_many_vectors_in_single_precision_leave_torchs_own_map(
     calls = []
     product = ops._product
     monkeypatch.setattr(ops, "_product", lambda *given: calls.append(1) or product(*given))
-    x, weight, _ = drawn(ops.ROWS, 3, 5)
+    x, weight, bias, _ = drawn(ops.ROWS, 3, 5)
     for few in (x[:, : ops.ROWS // 2 - 1], x.double()):
         torch.testing.assert_close(linear(few, weight.to(few.dtype)), F.linear(few, weight.to(few)))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(x, weight).dtype == torch.bfloat16
+        assert linear(x, weight, bias).dtype == torch.float32
     assert not calls
     linear(x, weight)
     assert calls == [1]
 
 
 def test_its_operations_are_counted_as_those_of_torchs_own_map() -> None:
-    x, weight, slope = drawn(ops.ROWS, 3, 5)
+    x, weight, _, slope = drawn(ops.ROWS, 3, 5)
 
     def trained(form: object) -> int | None:
         return flops(lambda: torch.autograd.grad(form(x, weight), [x, weight], slope))

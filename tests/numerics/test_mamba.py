@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.mamba import Mamba
-from baselines.ops.layers.mamba_layer import MambaLayer, Selection, gated, softplus
+from baselines.ops.layers.mamba_layer import MambaLayer, Selection
 from harness.core.seeding import scope, stream
 
 
@@ -58,38 +58,6 @@ def test_the_backward_direction_starts_at_the_last_valid_position() -> None:
     padded = layer(u, torch.tensor([5, 2, 1]))
     for row, length in enumerate((5, 2, 1)):
         torch.testing.assert_close(padded[row, :length], layer(u[row : row + 1, :length])[0])
-
-
-@pytest.mark.parametrize("scale", [1, 30])
-def test_gate_and_softplus_have_torchs_values_and_gradients(scale: float) -> None:
-    y, z = (scale * drawn(2, 7, 3).roll(turn) for turn in (0, 1))
-    for ours, torchs in (
-        (lambda: gated(y, z), lambda: y * z * z.sigmoid()),
-        (lambda: softplus(z) * y, lambda: torch.logaddexp(z, torch.zeros_like(z)) * y),
-    ):
-        leaves = [y.requires_grad_(), z.requires_grad_()]
-        values = [form() for form in (ours, torchs)]
-        torch.testing.assert_close(*values)
-        grads = [torch.autograd.grad((value * drawn(2, 7, 3)).sum(), leaves) for value in values]
-        torch.testing.assert_close(*grads)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_gate_and_its_gradients_are_those_of_the_formula(turned: bool) -> None:
-    rng = stream("gates")
-    leaves = [torch.randn(2, 5, 7, generator=rng, dtype=torch.float64) for _ in range(2)]
-    leaves = [(x.mT.contiguous().mT if turned else x).requires_grad_() for x in leaves]
-    y, z = leaves
-    weight = torch.randn(2, 5, 7, generator=rng, dtype=torch.float64)
-    weight = weight.mT.contiguous().mT if turned else weight
-
-    for made, wanted in ((gated(y, z), y * F.silu(z)), (softplus(z), F.softplus(z, threshold=40))):
-        torch.testing.assert_close(made, wanted)
-        pairs = [
-            torch.autograd.grad(x, leaves, weight, retain_graph=True, allow_unused=True)
-            for x in (made, wanted)
-        ]
-        torch.testing.assert_close(*pairs)
 
 
 def test_float32_follows_float64_over_262144_positions() -> None:

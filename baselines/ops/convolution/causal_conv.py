@@ -2,9 +2,13 @@
 
 y_t = bias + sum_j weight_j x_{t-k+1+j}, then SiLU where asked for; the last tap meets the present.
 
+Three forms: compiled for processors, the CUDA kernel of Mamba's authors where that is installed,
+and torch.
+
 Axes: b batch, l length, d channels, k taps.
 """
 
+import ctypes
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.scans import native
 from harness.api import private_torch
 
 BLOCK = 1 << 17
@@ -52,7 +57,33 @@ def causal_conv(
         state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
     if bias is None:
         bias = weight.new_zeros(len(weight))
-    return cast("Tensor", _CausalConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
+    known = x.is_cpu and x.dtype in (torch.float32, torch.float64)
+    form = native_causal_conv if known and native.level() else blocked_causal_conv
+    return form(x, weight, bias, state.to(x.dtype), silu=silu)
+
+
+def native_causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"],
+    state: Float[Tensor, "b k-1 d"],
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve by the compiled operator, in float32 or float64 on the CPU, the same for all."""
+    return cast("Tensor", _NativeConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
+
+
+def blocked_causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"],
+    state: Float[Tensor, "b k-1 d"],
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve in torch, a block of time after the other, the twin of the compiled form."""
+    return cast("Tensor", _BlockedConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
 
 
 def naive_causal_conv(
@@ -63,7 +94,7 @@ def naive_causal_conv(
     *,
     silu: bool = False,
 ) -> Float[Tensor, "b l d"]:
-    """Convolve by torch's grouped convolution, the twin of `causal_conv`."""
+    """Convolve by torch's grouped convolution, the twin of the other forms."""
     if state is None:
         state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
     past = torch.cat([state, x], 1).mT
@@ -96,7 +127,65 @@ def _authors_kernel_fits(x: Tensor, taps: int) -> bool:
     return fits and find_spec("causal_conv1d") is not None
 
 
-class _CausalConv(torch.autograd.Function):
+class _NativeConv(torch.autograd.Function):
+    """Keeps its arguments only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, state: Tensor, silu: bool
+    ) -> Tensor:
+        arrays = {
+            "x": x.contiguous(),
+            "weight": _padded(weight.T),
+            "bias": _padded(bias),
+            "state": state.contiguous(),
+        }
+        ctx.names, ctx.silu = tuple(arrays), silu
+        ctx.save_for_backward(*arrays.values())
+        y = torch.empty_like(arrays["x"])
+        _call("forward", arrays | {"y": y}, silu)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        x, weight = arrays["x"], arrays["weight"]
+        library = native.library()
+        assert library is not None
+        parts = len(x), -(-x.shape[1] // library.conv_segment())
+        grads = {
+            "grad_y": grad.contiguous(),
+            "grad_x": torch.empty_like(x),
+            "grad_state": torch.zeros_like(arrays["state"]),
+            "grad_weight": weight.new_zeros(*parts, *weight.shape),
+            "grad_bias": weight.new_zeros(*parts, weight.shape[1]),
+        }
+        _call("backward", arrays | grads, ctx.silu)
+        by_weight, by_bias = (
+            grads[name].sum((0, 1))[..., : x.shape[2]] for name in ("grad_weight", "grad_bias")
+        )
+        return grads["grad_x"], by_weight.mT, by_bias, grads["grad_state"], None
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """Fill rows of channels up to whole vectors."""
+    library = native.library()
+    assert library is not None
+    return F.pad(rows, (0, -rows.shape[-1] % library.scan_padded())).contiguous()
+
+
+def _call(direction: str, arrays: dict[str, Tensor], silu: bool) -> None:
+    """Call the library with the addresses of all arrays that there are."""
+    x, taps = arrays["x"], len(arrays["weight"])
+    sizes = native.LEVELS.index(native.level()), torch.get_num_threads(), *x.shape, taps, silu
+    addresses = {name: array.data_ptr() for name, array in arrays.items()}
+    precision = str(x.dtype).removeprefix("torch.")
+    function = getattr(native.library(), f"conv_{direction}_{precision}")
+    function(ctypes.byref(native.Convolution(*sizes, **addresses)))
+
+
+class _BlockedConv(torch.autograd.Function):
     """Sums of shifted products over blocks of time, and the same backwards."""
 
     @staticmethod

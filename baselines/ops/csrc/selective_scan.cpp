@@ -7,20 +7,10 @@
 // keeps the states at the chunks' beginnings only; backward recomputes those inside a chunk, walks
 // it from its end, and so needs memory of order (b, l, d) like the arguments.
 //
-// A plain C interface, so that it needs no headers and fits every version of torch. Kernels are
-// templates over the width of a vector, instantiated for each instruction set behind a `target`
-// attribute; the caller picks one at run time. 2^z is the only function they need, since A comes
-// multiplied by log2(e).
+// A plain C interface, so that it needs no header of torch and fits every version. 2^z is the only
+// function it needs, since A comes multiplied by log2(e).
 
-#include <cstdint>
-#include <cstring>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-#define PUBLIC extern "C" __attribute__((visibility("default")))
+#include "lanes.h"
 
 // The arguments; `native.py` mirrors this. "D" is the number of channels rounded up such that rows
 // are whole vectors. All arrays are contiguous and of one precision, those of kind "in" unchanged.
@@ -47,67 +37,9 @@ namespace {
 
 constexpr int64_t CHUNK = 64;    // positions between two states that are kept
 constexpr int64_t GROUP = 64;    // channels whose gradients of B and C are summed at once
-constexpr int64_t PADDED = 16;   // rows are padded to a multiple of this
 constexpr int64_t TILE = 4;      // states that are walked together, in registers
 constexpr int64_t STRIPS = 8;    // vectors of channels, at most, whose chunks follow one another
 constexpr double LN2 = 0.693147180559945309417;
-
-template <class Real> struct Format;
-
-template <> struct Format<float> {
-    using Bits = uint32_t;
-    static constexpr int mantissa = 23, terms = 6;
-    static constexpr float rounder = 0x1.8p23f, least = -126;
-    // (2^r - 1) / r on [-1/2, 1/2], interpolated at Chebyshev points: relative error 5.1e-9.
-    static constexpr float series[terms] = {
-        0x1.62e4302fc626ep-1f, 0x1.ebfbe00e63baep-3f, 0x1.c6af6cdbbdcc7p-5f,
-        0x1.3b2a53045179ap-7f, 0x1.5f0890162a90ap-10f, 0x1.4413896e1ad27p-13f};
-};
-
-template <> struct Format<double> {
-    using Bits = uint64_t;
-    static constexpr int mantissa = 52, terms = 11;
-    static constexpr double rounder = 0x1.8p52, least = -1022;
-    // The same with relative error 8.4e-18.
-    static constexpr double series[terms] = {
-        0x1.62e42fefa39efp-1, 0x1.ebfbdff82c598p-3, 0x1.c6b08d704a0c2p-5, 0x1.3b2ab6fba1ddap-7,
-        0x1.5d87fe78a5276p-10, 0x1.430913096fd9fp-13, 0x1.ffcbfc670dcd4p-17,
-        0x1.62bfd47773353p-20, 0x1.b524fae627834p-24, 0x1.e6063f7217bc6p-28,
-        0x1.e9d3fe3952179p-32};
-};
-
-template <class Real, int Bytes> struct Lanes {
-    static constexpr int64_t count = Bytes / int64_t(sizeof(Real));
-    typedef Real Vec __attribute__((vector_size(Bytes)));
-    typedef typename Format<Real>::Bits Bits __attribute__((vector_size(Bytes)));
-};
-
-// 2^(a b) for a b up to 127 (1023): nearest integer, which the addition of `rounder` leaves in the
-// low bits, a polynomial for the rest, and the integer added to the exponent. Exactly 1 at 0; at
-// least the smallest normal number; NaN of NaN. Bounded, it takes what is no further from 0 than
-// `least` and spares a product and a comparison.
-template <class Real, int Bytes, bool Bounded>
-INLINE void exp2(
-    typename Lanes<Real, Bytes>::Vec &value, const typename Lanes<Real, Bytes>::Vec &a,
-    const typename Lanes<Real, Bytes>::Vec &b) {
-    using F = Format<Real>;
-    using Vec = typename Lanes<Real, Bytes>::Vec;
-    using Bits = typename Lanes<Real, Bytes>::Bits;
-    Vec shifted, rest;
-    if (Bounded) {
-        shifted = a * b + F::rounder;
-        rest = a * b - (shifted - F::rounder);
-    } else {
-        const Vec least = Vec{} + F::least, product = a * b;
-        const Vec z = product < least ? least : product;
-        shifted = z + F::rounder;
-        rest = z - (shifted - F::rounder);
-    }
-    value = Vec{} + F::series[F::terms - 1];
-    for (int term = F::terms - 2; term >= 0; --term) value = value * rest + F::series[term];
-    value = value * rest + Real(1);
-    value = (Vec)((Bits)value + ((Bits)shifted << F::mantissa));
-}
 
 // Whether no product with A of what is no further from 0 than `most` leaves the bounds of `exp2`.
 template <class Real, int Bytes, int K>
@@ -134,34 +66,6 @@ template <class Vec> INLINE void largest(Vec &most, const Vec *values, int64_t c
     }
 }
 
-template <class Vec, class Real>
-INLINE void load(Vec &into, const Real *from, int64_t count) {
-    if (count * int64_t(sizeof(Real)) >= int64_t(sizeof(Vec))) {
-        std::memcpy(&into, from, sizeof(Vec));
-    } else {
-        into = Vec{};
-        std::memcpy(&into, from, count * sizeof(Real));
-    }
-}
-
-template <class Vec, class Real>
-INLINE void store(Real *into, const Vec &from, int64_t count) {
-    if (count * int64_t(sizeof(Real)) >= int64_t(sizeof(Vec)))
-        std::memcpy(into, &from, sizeof(Vec));
-    else
-        std::memcpy(into, &from, count * sizeof(Real));
-}
-
-template <class Vec, class Real>
-INLINE void accumulate(Real *into, const Vec &more) {
-    Vec sum;
-    std::memcpy(&sum, into, sizeof(Vec));
-    sum += more;
-    std::memcpy(into, &sum, sizeof(Vec));
-}
-
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-INLINE int64_t pieces(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 INLINE int64_t padded(const Scan &s) { return pieces(s.channels, PADDED) * PADDED; }
 
 // K states of one vector of channels, through one chunk.
@@ -411,28 +315,6 @@ INLINE void backward(const Scan &s, int64_t task) {
     }
 }
 
-// Decaying states end in subnormal numbers, which processors multiply a hundred times slower; they
-// count as zero while a kernel runs.
-class FlushSubnormals {
-#if defined(__x86_64__)
-    const unsigned before = _mm_getcsr();
-public:
-    FlushSubnormals() { _mm_setcsr(before | 0x8040); }
-    ~FlushSubnormals() { _mm_setcsr(before); }
-#elif defined(__aarch64__)
-    uint64_t before;
-public:
-    FlushSubnormals() {
-        asm volatile("mrs %0, fpcr" : "=r"(before));
-        asm volatile("msr fpcr, %0" : : "r"(before | (uint64_t(1) << 24)));
-    }
-    ~FlushSubnormals() { asm volatile("msr fpcr, %0" : : "r"(before)); }
-#else
-public:
-    FlushSubnormals() {}
-#endif
-};
-
 using Kernel = void (*)(const Scan &, int64_t);
 
 #define KERNELS(NAME, TARGET, BYTES)                                                               \
@@ -445,21 +327,13 @@ using Kernel = void (*)(const Scan &, int64_t);
 
 KERNELS(baseline, , 16)
 #if defined(__x86_64__)
-KERNELS(avx2, __attribute__((target("avx2,fma"))), 32)
-KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx2,fma"))), 64)
+KERNELS(avx2, AVX2, 32)
+KERNELS(avx512, AVX512, 64)
 #define CHOICES(DIRECTION)                                                                         \
     {DIRECTION##_baseline<Real, Gain>, DIRECTION##_avx2<Real, Gain>, DIRECTION##_avx512<Real, Gain>}
 #else
 #define CHOICES(DIRECTION) {DIRECTION##_baseline<Real, Gain>}
 #endif
-
-void run(const Scan &s, Kernel kernel, int64_t tasks) {
-#pragma omp parallel for schedule(dynamic) num_threads(int(s.threads))
-    for (int64_t task = 0; task < tasks; ++task) {
-        FlushSubnormals flush;
-        kernel(s, task);
-    }
-}
 
 template <class Real, bool Gain> void run_forward(const Scan &s) {
     static constexpr Kernel kernels[] = CHOICES(forward);

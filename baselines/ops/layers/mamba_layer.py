@@ -9,32 +9,28 @@ Axes: b batch, l length, d width, c channels, p past inputs (taps but one), n st
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.activations import gated, softplus
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.linear import linear
 from baselines.ops.scans import native
 from baselines.ops.scans.selective_scan import Form, Selective, scan_form, selective_scan
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
-from harness.api import Mixer, UnsupportedError, private_torch
+from harness.api import Mixer, UnsupportedError
 
 SelectionState = tuple[Float[Tensor, "b p c"], Float[Tensor, "b c n"]]
 """The last inputs of the convolution, and the state of the scan."""
 
 DT_FLOOR = 1e-4
 """Least initial step size, as in the authors' code."""
-BLOCK = 1 << 17
-"""Numbers that are mapped together by `gated` and `softplus`: what they make on the way stays in
-the cache."""
 
 
 @final
@@ -197,10 +193,10 @@ class Selection(nn.Module):
         delta, B, C = (part.to(self.D.dtype) for part in parts)
         if self.norms:
             delta, B, C = (n(part) for n, part in zip(self.norms, (delta, B, C), strict=True))
-        # The bias is added in its own precision: in eight bits it would lose its even spread.
+        # In eight bits the bias would lose its even spread.
         logit: Tensor = self.dt_bias
         if self.dt_proj is not None:
-            logit = linear(delta, self.dt_proj).to(self.dt_bias.dtype) + self.dt_bias
+            logit = linear(delta, self.dt_proj, self.dt_bias)
         states = self.A_log.shape[1]
         B, C = (
             part if own is None else x.new_ones(states) for own, part in ((self.B, B), (self.C, C))
@@ -221,64 +217,3 @@ class Selection(nn.Module):
     def scan_form(self) -> Form:
         """Say which form scans a whole sequence."""
         return scan_form(self.D, plain=self.gain() is None)
-
-
-def gated(y: Float[Tensor, "..."], z: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return y SiLU(z) in the precision of y; the gate's value is recomputed for the gradient."""
-    product: Tensor = _Gated.apply(y, z.to(y.dtype))  # type: ignore[no-untyped-call]
-    return product
-
-
-def softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return log(1 + e^x), whose derivative 1 - e^-y it takes from its result y."""
-    y: Tensor = _Softplus.apply(x)  # type: ignore[no-untyped-call]
-    return y
-
-
-class _Gated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, z: Tensor) -> Tensor:
-        ctx.save_for_backward(y, z)
-        product = _empty(y)
-        for out, a, b in _blocks(product, y, z):
-            torch.mul(a, F.silu(b), out=out)
-        return product
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        y, z = ctx.saved_tensors
-        grad_y, grad_z = _empty(y), _empty(z)
-        silu_backward = private_torch("torch.ops.aten.silu_backward")
-        for out_y, out_z, g, a, b in _blocks(grad_y, grad_z, grad, y, z):
-            torch.mul(g, F.silu(b), out=out_y)
-            out_z.copy_(silu_backward(g * a, b))
-        return grad_y, grad_z
-
-
-class _Softplus(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        # torch's own turns linear at 20, where float64 would still see the difference.
-        y = F.softplus(x, threshold=40)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        grad_x = _empty(y)
-        for out, g, a in _blocks(grad_x, grad, y):
-            torch.mul(g, a.neg().expm1_().neg_(), out=out)
-        return grad_x
-
-
-def _empty(like: Tensor) -> Tensor:
-    """Return room for as many numbers, end to end whatever the order of the others."""
-    return torch.empty_like(like, memory_format=torch.contiguous_format)
-
-
-def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same piece of all tensors, the outputs first, which are contiguous."""
-    return zip(*(tensor.reshape(-1).split(BLOCK) for tensor in tensors), strict=True)

@@ -1,9 +1,9 @@
-"""Finds the compiled selective scan, `csrc/selective_scan.cpp`, and its instruction set.
+"""Finds what is compiled for Mamba, from `csrc`, and its instruction set.
 
-It imports no torch, so that `ssm-bench doctor` may ask. The operator is optional: without a
-compiler at installation there is none, and with the environment variable SSM_BENCH_NATIVE=0 none is
-used. SSM_BENCH_NATIVE=baseline or avx2 keeps it from using a better instruction set; avx512, like
-nothing at all, leaves it the best there is.
+It imports no torch, so that `ssm-bench doctor` may ask. The library is optional: without a compiler
+at installation there is none, and with the environment variable SSM_BENCH_NATIVE=0 none is used.
+SSM_BENCH_NATIVE=baseline or avx2 keeps it from using a better instruction set; avx512, like nothing
+at all, leaves it the best there is.
 """
 
 import ctypes
@@ -23,11 +23,30 @@ ARRAYS = (
 
 
 class Arguments(ctypes.Structure):
-    """The arguments of the library's functions: sizes, then addresses."""
+    """The arguments of the scan's functions: sizes, then addresses."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in SIZES),
         *((name, ctypes.c_void_p) for name in ARRAYS),
+    )
+
+
+class Convolution(ctypes.Structure):
+    """The same of the short convolution's functions."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in (*SIZES[:5], "taps", "silu")),
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "state", "y", "grad_y")),
+        *((f"grad_{name}", ctypes.c_void_p) for name in ("x", "state", "weight", "bias")),
+    )
+
+
+class Map(ctypes.Structure):
+    """The same of the functions that map number by number."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("level", "threads", "count")),
+        *((name, ctypes.c_void_p) for name in ("a", "b", "grad", "out", "second")),
     )
 
 
@@ -45,7 +64,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def level() -> str:
-    """Name the instruction set that the compiled operator uses; empty if there is no operator.
+    """Name the instruction set that the library uses; empty if there is none.
 
     Raises:
         SpecError: SSM_BENCH_NATIVE has a value without a meaning.

@@ -118,7 +118,7 @@ def pytest_collection_modifyitems():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
-def test_the_compiled_scan_stays_inside_its_memory(root: Path, tmp_path: Path) -> None:
+def test_what_is_compiled_stays_inside_its_memory(root: Path, tmp_path: Path) -> None:
     """Run its tests under AddressSanitizer and UBSan, shapes drawn by hypothesis among them."""
     runtimes = [
         subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
@@ -127,10 +127,10 @@ def test_the_compiled_scan_stays_inside_its_memory(root: Path, tmp_path: Path) -
     if not all(Path(runtime).is_absolute() for runtime in runtimes):
         pytest.skip("the compiler has no sanitizers")
     library = tmp_path / ("_native" + native.EXTENSION_SUFFIXES[0])
-    source = root / "baselines/ops/csrc/selective_scan.cpp"
+    sources = list((root / "baselines/ops/csrc").glob("*.cpp"))
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fopenmp", "-O1", "-g1"]
     subprocess.run(
-        ["g++", "-std=c++17", *flags, "-shared", "-fPIC", source, "-o", library],
+        ["g++", "-std=c++17", *flags, "-shared", "-fPIC", *sources, "-o", library],
         check=True,
     )
     (tmp_path / "sanitised.py").write_text(SANITISED)
@@ -138,8 +138,8 @@ def test_the_compiled_scan_stays_inside_its_memory(root: Path, tmp_path: Path) -
         "-p",
         "sanitised",
         "-k",
-        "compiled_scan",
-        root / "tests/numerics/test_selective_scan.py",
+        "compiled_scan or compiled_convolution",
+        *(root / f"tests/numerics/test_{name}.py" for name in ("selective_scan", "causal_conv")),
     ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *asked],
