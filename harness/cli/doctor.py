@@ -112,7 +112,7 @@ def attention_findings() -> Iterator[Finding]:
         return
     for device in dict.fromkeys(each["device"] for each in trials):
         tried = [each for each in trials if each["device"] == device]
-        kernels = "; ".join(f"{', '.join(each['kernels'])} in {each['dtype']}" for each in tried)
+        kernels = "; ".join(f"{', '.join(each['ran'])} in {each['dtype']}" for each in tried)
         broken = next((each["fused"] for each in tried if each["fused"]), "")
         yield Finding("wrong" if broken else "ok", FUSED, f"{device}: {broken or kernels}")
         runs = [each["dtype"] for each in tried if not each["xformers"]]

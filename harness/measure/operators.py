@@ -62,7 +62,7 @@ def trials() -> list[dict[str, Any]]:
             "device": device,
             "dtype": str(dtype).removeprefix("torch."),
             "fused": trial(fused, device, dtype),
-            "kernels": list(kernels(device, dtype)),
+            "ran": list(kernels(device, dtype)),
             "xformers": trial(xformers, device, dtype),
         }
         for device in devices

@@ -1,6 +1,11 @@
-"""The table of further evaluations: one trained network on longer, coarser or fuller sets."""
+"""The table of further evaluations: one trained network on longer, coarser or fuller sets.
 
+Where they are longer, the effective length stands below them: how far a score holds.
+"""
+
+import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from statistics import mean
 
 from harness.core.record import Learned
@@ -10,6 +15,9 @@ from harness.results.aggregate import Group
 from harness.results.statistics import t_interval
 
 OWN = {"train", "validation", "test"}
+LONGER = re.compile(r"length-(\d+)")
+HELD = 0.85
+"""Share of what is scored above chance at the training length that a longer set must keep."""
 
 
 def evaluation_table(groups: Iterable[Group]) -> Table:
@@ -21,17 +29,53 @@ def evaluation_table(groups: Iterable[Group]) -> Table:
         for name in _names(group)
     }
     models = sorted({model for found in rows.values() for model in found})
+    shown = [
+        (Text(task), Text(name), *_row(name, found, models)) for (task, name), found in rows.items()
+    ]
+    lengths = {
+        task: [name for of, name in rows if of == task and LONGER.fullmatch(name)]
+        for task, _ in rows
+    }
+    for task, names in lengths.items():
+        if len(names) > 1:
+            last = max(place for place, row in enumerate(shown) if row[0].text == task)
+            held = (_effective(names, rows[task, names[0]].get(model, [])) for model in models)
+            shown.insert(last + 1, (Text(task), Text("effective length"), Text("positions"), *held))
     return Table(
         title="Further evaluations",
         columns=("Task", "Evaluation", "Metric", *models),
-        rows=tuple(
-            (Text(task), Text(name), *_row(name, found, models))
-            for (task, name), found in rows.items()
-        ),
+        rows=tuple(shown),
         note="The trained networks of the scores above on further sets, without more training: "
-        "mean over n seeds ± half its 95 % interval (Student's t).",
+        "mean over n seeds ± half its 95 % interval (Student's t). The effective length is the "
+        f"longest up to which the mean keeps {HELD:.0%} of what it has above chance at the "
+        "length of the training.".replace("%", " %"),
         labels=3,
     )
+
+
+def _effective(names: Sequence[str], runs: Sequence[Learned]) -> Text:
+    """Say up to which length a model's score holds."""
+    if not runs or not all(run.higher_is_better for run in runs):
+        return Text(units.DASH, missing=True)
+    chance = runs[0].chance
+    own = mean(run.score for run in runs) - chance
+    if own <= 0 or not any(run.beats_chance for run in runs):
+        return Text("no better than chance", missing=True)
+
+    def holds(name: str) -> bool:
+        found = [run.scores[name][run.metric] for run in runs if name in run.scores]
+        return bool(found) and mean(found) - chance >= HELD * own
+
+    ordered = sorted(names, key=_length)
+    held = [*takewhile(holds, ordered)]
+    if not held:
+        return Text("as trained")
+    return Text(f"{_length(held[-1]):,}" + (" or more" if held == ordered else ""))
+
+
+def _length(name: str) -> int:
+    """Return the positions that a set of longer examples is named after."""
+    return int(name.removeprefix("length-"))
 
 
 def _names(group: Group) -> list[str]:

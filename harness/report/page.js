@@ -126,7 +126,7 @@
         label(`step ${xs[0]}`, 46, 127, "start"), label(`step ${xs.at(-1)}`, 310, 127, "end")));
   };
   const described = ({ names, texts }, run) => {
-    const facts = run.facts.flatMap((at, place) =>
+    const facts = run.details.flatMap((at, place) =>
       texts[at] ? [make("dt", {}, names[place]), make("dd", {}, texts[at])] : []);
     const charts = [["Training loss", run.loss], ["Validation score", run.validation]].filter(([, found]) => found[0].length > 1);
     return make("section", {}, make("dl", {}, ...facts),

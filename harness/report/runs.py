@@ -82,7 +82,7 @@ def run_details(records: Sequence[Record]) -> dict[str, Any]:
     runs = [
         {
             "id": record.run_id,
-            "facts": [places.setdefault(tell(record), len(places)) for tell in FACTS.values()],
+            "details": [places.setdefault(tell(record), len(places)) for tell in FACTS.values()],
             "loss": thinned(_losses(record)),
             "validation": thinned(record.learned.validation if record.learned else []),
             "log": "\n".join(record.partial.traceback[-LOG:]) if record.partial else "",

@@ -46,8 +46,8 @@ def test_a_torch_that_cannot_be_imported_is_wrong_and_says_why(monkeypatch):
 def test_attention_is_told_of_by_what_ran_and_not_by_what_is_installed(monkeypatch):
     """The answer of a machine whose xformers was built for another CUDA."""
     refused = "No operator found for `memory_efficient_attention_forward`"
-    cpu = {"device": "cpu", "fused": "", "kernels": ["flash", "unfused"], "xformers": refused}
-    cuda = {"device": "cuda", "fused": "", "kernels": ["flash", "cuDNN"], "xformers": refused}
+    cpu = {"device": "cpu", "fused": "", "ran": ["flash", "unfused"], "xformers": refused}
+    cuda = {"device": "cuda", "fused": "", "ran": ["flash", "cuDNN"], "xformers": refused}
     trials = [{**where, "dtype": dtype} for where in (cpu, cuda) for dtype in ("float32", "half")]
     monkeypatch.setattr(doctor, "OPERATORS", ("-c", f"print({json.dumps(json.dumps(trials))})"))
 

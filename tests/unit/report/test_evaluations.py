@@ -40,3 +40,33 @@ def test_a_further_evaluation_has_a_row_and_a_reason_where_no_figure_is():
 def test_tasks_without_further_evaluations_make_no_table():
     assert evaluation_table(comparable_groups([scored()])).rows == ()
     assert [table.title for table in Report([scored()]).tables()["Scores"]] == ["Test scores"]
+
+
+def test_the_effective_length_is_the_longest_up_to_which_a_score_holds():
+    def further(model, *scores):
+        return with_further(
+            model, 0, dict(zip(("length-64", "length-256", "length-1024"), scores, strict=True))
+        )
+
+    records = [
+        further("s4d", 0.9, 0.88, 0.85),
+        further("lstm", 0.9, 0.3, 0.9),
+        further("dlr", 0.2, 0.2, 0.2),
+    ]
+
+    [*_, last] = rows(evaluation_table(comparable_groups(records)))
+
+    assert last == [
+        "synthetic/shift",
+        "effective length",
+        "positions",
+        "as trained",
+        "64",
+        "1,024 or more",
+    ]
+
+
+def test_one_longer_set_makes_no_effective_length():
+    table = evaluation_table(comparable_groups([with_further("s4d", 0, {"length-64": 0.9})]))
+
+    assert [row[1] for row in rows(table)] == ["length-64"]

@@ -108,7 +108,7 @@ def test_the_page_holds_what_is_known_of_each_run_and_points_to_it_from_its_cell
     ids = {run["id"] for run in data["runs"]}
     linked = {name for names in re.findall(r'data-runs="([^"]*)"', text) for name in names.split()}
     assert ids == linked == {record.run_id for record in sweep()}
-    facts = [dict(zip(data["names"], (data["texts"][n] for n in run["facts"]), strict=True))
+    facts = [dict(zip(data["names"], (data["texts"][n] for n in run["details"]), strict=True))
              for run in data["runs"]]  # fmt: skip
     killed = next(fact for fact in facts if fact["Outcome"] == "killed")
     assert (killed["Model"], killed["Seed"]) == ("transformer", "2")

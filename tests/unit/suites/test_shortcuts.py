@@ -19,12 +19,16 @@ DRAWN = [
 THE_QUESTION = {
     "mad/recall": {LOOKUP},
     "mad/noisy-recall": {LOOKUP},
+    "languages/even-pairs": {"boosted trees"},
+    "recall/frequent-words": {"commonest value", "linear model", "boosted trees"},
+    "recall/needle": {LOOKUP},
     "retrieval/mqar": {LOOKUP},
     "retrieval/induction-heads": {LOOKUP},
     "synthetic/cummax": {"linear model", "boosted trees"},
     "synthetic/cumsum": {"mean so far", "linear model", "boosted trees"},
 }
-"""Predictors that are no way around: what is asked is the look-up, the maximum, the sum itself."""
+"""Predictors that are no way around: what is asked is the look-up, the maximum, the sum, the count
+itself, or whether both ends are alike."""
 SMALL = 0.003
 """What the mean of a long input explains of any of its values, and more; nobody would notice it."""
 FEW = {

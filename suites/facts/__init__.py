@@ -1,0 +1,1 @@
+"""Facts among noise that have to be put together."""

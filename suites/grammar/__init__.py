@@ -1,0 +1,1 @@
+"""Strings of an artificial grammar, not all of which is text."""

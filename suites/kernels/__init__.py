@@ -1,0 +1,1 @@
+"""Known kernels to be learnt: which shapes of the past can a model take?"""

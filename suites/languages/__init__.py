@@ -1,0 +1,1 @@
+"""The Chomsky ladder: languages that need no memory but a state, then a stack, then a tape."""

@@ -1,0 +1,66 @@
+"""Expressions modulo five: digits, signs and brackets, drawn with their values and read again."""
+
+import torch
+
+MODULUS = 5
+PLUS, MINUS, TIMES, OPEN, CLOSE, UNKNOWN, EQUALS = range(MODULUS, MODULUS + 7)
+"""Digits come first."""
+
+
+def expression(length: int, signs: int, rng: torch.Generator) -> tuple[list[int], int]:
+    """Draw an expression of so many symbols, and work it out.
+
+    Args:
+        length: Symbols, at least one.
+        signs: How many of plus, minus and times may stand between two parts.
+        rng: A CPU generator.
+    """
+
+    def drawn(least: int, most: int) -> int:
+        return int(torch.randint(least, most + 1, (), generator=rng))
+
+    def part(size: int) -> tuple[list[int], int]:
+        if size == 1:
+            digit = drawn(0, MODULUS - 1)
+            return [digit], digit
+        if size == 2:
+            symbols, value = part(1)
+            return [MINUS, *symbols], -value % MODULUS
+        if size < 5:
+            symbols, value = part(size - 2)
+            return [OPEN, *symbols, CLOSE], value
+        cut, sign = drawn(1, size - 4), PLUS + drawn(0, signs - 1)
+        (left, a), (right, b) = part(cut), part(size - 3 - cut)
+        value = {PLUS: a + b, MINUS: a - b, TIMES: a * b}[sign] % MODULUS
+        return [OPEN, *left, sign, *right, CLOSE], value
+
+    return part(length)
+
+
+def reduced(symbols: list[int]) -> int:
+    """Read an expression from the left to the right, with a stack for its brackets."""
+    stack: list[list[int]] = [[]]
+    for symbol in symbols:
+        if symbol == OPEN:
+            stack.append([])
+        elif symbol == CLOSE:
+            value = flat(stack.pop())
+            stack[-1].append(value)
+        else:
+            stack[-1].append(symbol)
+    return flat(stack.pop())
+
+
+def flat(symbols: list[int]) -> int:
+    """Work out an expression without brackets: products before sums, signs before digits."""
+    total, term, complete = 0, 1, False
+    for symbol in symbols:
+        if symbol < MODULUS:
+            term, complete = term * symbol, True
+        elif symbol == TIMES:
+            complete = False
+        elif not complete:
+            term = -term if symbol == MINUS else term
+        else:
+            total, term, complete = total + term, 1 if symbol == PLUS else -1, False
+    return (total + term) % MODULUS

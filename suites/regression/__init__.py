@@ -1,0 +1,1 @@
+"""Learning from the examples in the context, without any change of weights."""

@@ -1,0 +1,1 @@
+"""Long series with something in them."""
