@@ -21,7 +21,11 @@ Option = bool | int | float | str
 """What an option of a recipe may hold; anything richer could not be typed at a prompt."""
 
 N = TypeVar("N", int, float)
-NAME = re.compile(r"(?P<name>[a-z0-9][a-z0-9_/-]*)(@(?P<version>\d{1,9}))?(\[(?P<options>.*)\])?")
+NAME = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9_/-]*|[A-Za-z_][\w.]*:[A-Za-z_][\w.-]*)"
+    r"(@(?P<version>\d{1,9}))?(\[(?P<options>.*)\])?"
+)
+"""A plugin's name, or the import path of an installed class: `torch.nn:GRU`."""
 
 SEEDS = re.compile(r"(?P<first>\d{1,9})(\s*-\s*(?P<last>\d{1,9}))?")
 MOST_SEEDS = 10_000

@@ -17,7 +17,7 @@ OURS = "ssm-bench"
 def source_of(entry: Entry) -> Source:
     """Return what a record says of a plugin's code."""
     released = _released(entry.origin)
-    if entry.origin == OURS:
+    if entry.origin == OURS or (entry.installed and released):
         return Source(origin=entry.origin, version=released)
     return Source(
         origin=entry.origin,

@@ -62,6 +62,10 @@ def recipe_class(entry: Entry) -> type[Any]:
     Raises:
         BrokenPluginError: The import fails, or there is not exactly one recipe that is a value.
     """
+    if entry.installed:
+        from harness.plugins.installed import recipe as installed  # noqa: PLC0415 - with torch
+
+        return installed(entry)
     module = imported(entry)
     found = [
         value

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 from typing import cast
 
@@ -35,6 +35,10 @@ BASES = {
 """How a file given by `--plugin` shows, unimported, what it holds: the base of its recipe."""
 
 
+ALIASES = {"fla": "fla.layers", "hf": "transformers"}
+"""Short names of packages whose classes are models: `fla:GatedDeltaNet`, `hf:mamba2`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A plugin that was found, not yet imported."""
@@ -47,6 +51,8 @@ class Entry:
     """The distribution or the file that it came from."""
     error: str = ""
     """Why it cannot be used; empty if nothing speaks against it yet."""
+    installed: bool = False
+    """Whether it is no plugin, but a class of an installed package by its import path."""
     summary: str = field(default="", compare=False)
 
 
@@ -74,6 +80,8 @@ class Registry:
         known = self.of(kind)
         if name in known:
             return known[name]
+        if kind == "model" and ":" in name:
+            return _installed(name)
         for entry in self.broken():
             if (entry.kind, entry.name) == (kind, name):
                 raise SpecError(f"The {kind} {name!r} from {entry.origin} is broken: {entry.error}")
@@ -91,8 +99,10 @@ class Registry:
             if names:
                 return [Selector(name) for name in names]
         selector = Selector(text)
-        if selector.name not in self.of(kind) and not any(
-            e.name == selector.name for e in self.broken()
+        if (
+            ":" not in selector.name
+            and selector.name not in self.of(kind)
+            and not any(e.name == selector.name for e in self.broken())
         ):
             raise unknown(kind, selector.name, [*self.of(kind), *self.folders(kind)])
         self.find(kind, selector.name)
@@ -138,6 +148,26 @@ def _from_entry_point(value: str, kind: Kind, origin: str) -> list[Entry]:
         ]
     path = Path(cast("str", spec.origin))
     return [_entry(written(path.stem), kind, value, path, origin)]
+
+
+def _installed(name: str) -> Entry:
+    """Return the entry of what an import path names, unimported.
+
+    Raises:
+        SpecError: Its package is not installed.
+    """
+    package, _, _ = name.partition(":")
+    module = ALIASES.get(package, package)
+    spec = _located(module)
+    if spec is None or spec.origin is None:
+        raise SpecError(
+            f"{quoted(name)} is in no installed package: there is no module {quoted(module)}; "
+            "install the package, or write module:Class as it is imported."
+        )
+    top = module.partition(".")[0]
+    origin = next(iter(packages_distributions().get(top, ())), top)
+    path = Path(spec.origin)
+    return Entry(name=name, kind="model", module=module, path=path, origin=origin, installed=True)
 
 
 def _located(module: str) -> ModuleSpec | None:

@@ -40,6 +40,8 @@ def kind_of(text: str, plugins: tuple[str, ...] = ()) -> Kind:
         SpecError: It is nobody's, or both have it.
     """
     name = Selector(text).name
+    if ":" in name:
+        return "model"  # of an installed package, which holds no tasks
     found = {entry.kind for entry in registry(plugins).entries if entry.name == name}
     kinds = [kind for kind in KINDS if kind in found]
     if len(kinds) == 1:
