@@ -11,6 +11,7 @@ from harness.costs.forecast import Expected, Forecast, forecasts
 from harness.report import units
 from harness.report.layout import Fitted
 from harness.results.store import Store
+from harness.runner.executors import load_executor
 from harness.runner.sweep import Sweep
 
 STYLES: dict[Expected, str] = {
@@ -34,7 +35,10 @@ def show_dry_run(sweep: Sweep, plan: Plan, json: bool) -> int:
     Returns:
         The exit code: 1 if a run cannot be made or a plugin is broken, 0 otherwise.
     """
-    runs = forecasts(plan, sweep.results, sweep.allowed, again=sweep.again)
+    executor = load_executor(sweep.executor)
+    runs = forecasts(
+        plan, sweep.results, lambda run: executor.limits(run, sweep.limits), again=sweep.again
+    )
     damaged = tell_faults(Store(sweep.results))
     for problem in plan.problems:
         Terminal(stderr=True).say(f"Left out: {problem}")

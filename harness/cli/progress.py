@@ -31,7 +31,8 @@ from harness.core.messages import Plan, Progress
 from harness.core.notify import inform
 from harness.core.record import FAILURES, Record
 from harness.results.store import Store
-from harness.runner.sweep import Sweep, Update, perform
+from harness.runner.course import Update
+from harness.runner.sweep import Sweep, perform
 
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
 

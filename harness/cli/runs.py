@@ -14,6 +14,7 @@ from harness.core.config import (
     Option,
     Protocol,
     RunSpec,
+    Selector,
     parse_options,
     parse_seeds,
 )
@@ -56,7 +57,12 @@ def run(
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
-    executor: Annotated[str, typer.Option(help="Where runs are executed.")] = "local",
+    executor: Annotated[
+        str, typer.Option(help="Where runs are executed: 'local[jobs=4]'.", show_default="local")
+    ] = "",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trainings side by side: the executor's option jobs.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
     ] = False,
@@ -78,7 +84,7 @@ def run(
         results=str(results),
         plugins=tuple(plugin),
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
-        executor=executor,
+        executor=chosen_executor(executor, jobs),
         changes=changes,
         again=again,
     )
@@ -87,6 +93,22 @@ def run(
 
         sys.exit(show_dry_run(asked, plan(asked, requirements=True), json))
     sys.exit(show_sweep(asked, plan(asked), json))
+
+
+def chosen_executor(text: str, jobs: int | None) -> str:
+    """Return an executor with its options, of which `--jobs` is one.
+
+    Raises:
+        SpecError: It has the option already.
+    """
+    from harness.runner.executors import DEFAULT
+
+    chosen = Selector(text or DEFAULT)
+    if jobs is None:
+        return chosen
+    if "jobs" in chosen.options:
+        raise SpecError(f"{chosen!r} says how many jobs there are; leave --jobs out beside it.")
+    return Selector.of(chosen.name, {**chosen.options, "jobs": jobs}, chosen.version)
 
 
 def requested(

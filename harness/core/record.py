@@ -218,7 +218,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """The machine and the torch that it was made with, in a few words.
 
         What is timed or weighed is compared on one place only. The allocator belongs to it; records
-        that do not name theirs are of glibc's as it comes, and so are those that say `glibc`.
+        that do not name theirs are of glibc's as it comes, and so are those that say `glibc`. So do
+        the jobs that might go on at once, each on cores of its own: they share caches and memory.
         """
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
@@ -226,6 +227,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         accelerator = self.machine.get("accelerator")
         card = f"{accelerator}, " if accelerator else ""
         known = f"{card}{processor}, {cores} cores, {threads} threads, torch {torch}"
+        jobs = self.machine.get("jobs", 1)
+        known += f", {jobs} jobs side by side" if jobs != 1 else ""
         allocator = self.machine.get("allocator", "glibc")
         return known if allocator == "glibc" else f"{known}, allocator {allocator}"
 

@@ -6,7 +6,7 @@ processes are not in the figures.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -55,7 +55,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 def forecasts(
     plan: Plan,
     results: str,
-    limits: Limits,
+    limits: Callable[[Planned], Limits],
     published: Sequence[str] = PUBLISHED,
     *,
     again: bool = False,
@@ -65,20 +65,22 @@ def forecasts(
     Args:
         plan: Planned with requirements.
         results: The folder in which finished runs are looked for, and scaling records first.
-        limits: Decide whether a stored failure stands, and what is too much memory.
+        limits: Those of a run decide whether a stored failure of it stands, and what is too much
+            memory.
         published: Folders of further scaling records.
         again: Whether what is stored is repeated.
     """
     store = Store(results)
+
+    def stored(run: Planned) -> Record | None:
+        return None if again else store.finished(run, limits(run))
+
     curves = CostCurves(
         record
         for each in (store, *map(Store, published))
         for record in newest(each.records()).records
     )
-    return [
-        forecast(planned, None if again else store.finished(planned, limits), curves, limits)
-        for planned in plan.runs
-    ]
+    return [forecast(run, stored(run), curves, limits(run)) for run in plan.runs]
 
 
 def forecast(

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from harness.core.interference import Interference
 from harness.measure import control_group
 from harness.measure.clock import now
+from harness.measure.machine import allowed
 
 T = TypeVar("T")
 SYSTEM = Path("/")
@@ -116,13 +117,6 @@ def quiet_again(patience_s: float) -> bool:
         if not watched(lambda: time.sleep(PROBE_S))[1].disturbed:
             return True
     return False
-
-
-def allowed() -> set[int]:
-    """Return the numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def processor_s() -> float:

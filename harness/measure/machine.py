@@ -20,6 +20,8 @@ SPINS = "1000"
 
 Its own 300,000 keep a core busy while a neighbour could use it; see docs/decisions/0019.
 """
+SHARE = 0.8
+"""Share of the memory of a machine, a group or a moment that runs may need."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """What says how OpenMP's threads wait, in the environment in which it is loaded."""
 
@@ -28,7 +30,6 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 def facts() -> dict[str, Any]:
     """Return what does not change during a sweep: code, packages, processor, memory."""
     import cpuinfo  # noqa: PLC0415 - takes a second, and only a record needs it
-    import psutil  # noqa: PLC0415 - the same
 
     return {
         **code(),
@@ -39,8 +40,15 @@ def facts() -> dict[str, Any]:
         "cores": cores(),
         "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
         "allocator": allocator.expected(),
-        "ram_bytes": int(min(psutil.virtual_memory().total, control_group.memory_bytes())),
+        "ram_bytes": ram_bytes(),
     }
+
+
+def ram_bytes() -> int:
+    """Return the memory of this machine, or of the group that it lets us have."""
+    import psutil  # noqa: PLC0415 - keeps the start of the command short
+
+    return int(min(psutil.virtual_memory().total, control_group.memory_bytes()))
 
 
 def conditions() -> dict[str, float]:
@@ -59,9 +67,14 @@ def cores() -> int:
 
     Of a quota that is no whole number the rest is left out: one thread more would be made to wait.
     """
-    has_affinity = hasattr(os, "sched_getaffinity")
-    allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return int(max(1, min(allowed, control_group.processors())))
+    return int(max(1, min(len(allowed()), control_group.processors())))
+
+
+def allowed() -> set[int]:
+    """Return the numbers of the cores that this thread, and what it starts, may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def python(*words: str) -> list[str]:
@@ -73,13 +86,16 @@ def python(*words: str) -> list[str]:
     return [sys.executable, "-P", *words]
 
 
-def pinned_environment() -> dict[str, str]:
-    """Return the environment of a child whose numerical libraries use every allowed core.
+def pinned_environment(threads: int = 0) -> dict[str, str]:
+    """Return the environment of a child whose numerical libraries use some threads.
+
+    Args:
+        threads: How many, unless the environment says so; 0: one for every allowed core.
 
     Its threads spin only for a moment when they wait, unless the environment says how they wait.
     What it writes is UTF-8 in every locale, so no word that a plugin prints can end a run.
     """
-    pins = {name: os.environ.get(name, str(cores())) for name in THREADS}
+    pins = {name: os.environ.get(name, str(threads or cores())) for name in THREADS}
     if not waiting():
         pins["GOMP_SPINCOUNT"] = SPINS
     return {**os.environ, **pins, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}

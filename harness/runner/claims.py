@@ -11,7 +11,8 @@ from harness.measure.clock import now
 from harness.plugins.registry import registry
 from harness.results.claims import Claim
 from harness.results.decisions import Decision, Question, is_trial
-from harness.runner.sweep import Observer, Sweep, Update, perform, plan, requests
+from harness.runner.course import Observer, Update
+from harness.runner.sweep import Sweep, perform, plan, requests
 
 
 def claimed(claim: Claim, seeds: int, sweep: Sweep, device: str = "cpu") -> Sweep:

@@ -20,9 +20,12 @@ from harness.core.config import RunSpec
 from harness.core.messages import Plan, PlanRequest, Progress
 from harness.core.traces import last_words, signal_name
 from harness.measure import machine
+from harness.runner.lines import Lines
 
 PATIENCE_S = 120.0
 """Seconds in which a child may be silent: those of importing torch, or of planning one run."""
+MOST = 2 << 30
+"""Bytes that a plan may have, which is one line; a run takes one or two thousand."""
 
 
 class Lost(NamedTuple):
@@ -85,17 +88,15 @@ def attempted(request: PlanRequest) -> Plan | Lost:
     """Let one child plan; return what it says, or the run that ended it."""
     with tempfile.TemporaryFile() as errors, child_of(request, errors) as child:
         place, why = -1, ""
-        for line in lines(child):
-            try:
+        try:
+            for line in lines(child):
                 said: Plan | Progress = codec.decode(line, Plan | Progress)
-            except ValueError as error:
-                why = f"its planner sent no plan ({error})."
-                break
-            if isinstance(said, Plan):
-                return said
-            place = said.step
-        else:
+                if isinstance(said, Plan):
+                    return said
+                place = said.step
             why = ended(child)
+        except ValueError as error:
+            why = f"its planner sent no plan ({error})."
         words = last_words(errors)
     if place < 0:
         raise RuntimeError(f"Planning failed: {why}\n" + "\n".join(words))
@@ -128,18 +129,18 @@ def child_of(request: PlanRequest, errors: IO[bytes]) -> Iterator[subprocess.Pop
 
 
 def lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield a child's lines until it ends, or is silent for too long."""
+    """Yield a child's lines until it ends, or is silent for too long.
+
+    Raises:
+        TooLongError: A line is longer than any plan.
+    """
     assert child.stdout is not None
-    parts: list[bytes] = []
+    lines = Lines(MOST)
     while select.select([child.stdout], [], [], PATIENCE_S)[0]:
         chunk = os.read(child.stdout.fileno(), 1 << 20)
         if not chunk:
             return
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join([*parts, line])
-            parts.clear()
-        parts.append(rest)
+        yield from lines.cut(chunk)
 
 
 def ended(child: subprocess.Popen[bytes]) -> str:

@@ -5,50 +5,24 @@ memory is their own.
 """
 
 import importlib
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msgspec import structs
-
 from harness.core.config import Limits, Option, Protocol, RunSpec
 from harness.core.errors import SpecError
-from harness.core.messages import Job, Plan, Planned, PlanRequest, Progress, Result
-from harness.core.record import FAILURES, Record, merged
-from harness.core.traces import trace
+from harness.core.messages import Job, Plan, Planned, PlanRequest
+from harness.core.record import Record
 from harness.costs.frontier import Frontier
-from harness.measure import control_group, machine
-from harness.measure.clock import today
-from harness.measure.selftest import selftest
+from harness.measure import machine
 from harness.plugins.registry import registry
-from harness.results.destination import keep, try_store
+from harness.results.destination import try_store
 from harness.results.store import Store
 from harness.runner import planner
-from harness.runner.executors import Executor, load_executor
-from harness.runner.trail import Trail
-from harness.runner.trials import decided, undecided
+from harness.runner.course import Course, Observer, Update
+from harness.runner.executors import DEFAULT, load_executor
 
 RESULTS = "results/local"
-SHARE = 0.8
-"""Share of the memory now available that a run may be predicted to need, if no limit is set."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """What a sweep tells its observer: a run's beginning, its progress, or its end."""
-
-    number: int
-    """Which run, counted from 1."""
-    total: int
-    planned: Planned
-    progress: Progress | None = None
-    record: Record | None = None
-    stored: bool = False
-    """The record was there before: nothing was run."""
-
-
-Observer = Callable[[Update], None]
 
 
 def ignore(_: Update) -> None:
@@ -63,22 +37,12 @@ class Sweep:
     results: str = RESULTS
     plugins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    executor: str = "local"
+    executor: str = DEFAULT
+    """Where it is run: `local[jobs=4]`."""
     changes: Mapping[str, Option] = field(default_factory=dict)
     """What is changed in every run's protocol, its task's own."""
     again: bool = False
     """Whether what is stored is repeated; the new records take the place of the old ones."""
-
-    @property
-    def allowed(self) -> Limits:
-        """The limits that are asked for, and a control group's share where that is less.
-
-        The kernel would end a run that passes the group's, and nothing would say why.
-        """
-        group = SHARE * control_group.memory_bytes()
-        if group >= (self.limits.memory_bytes or math.inf):
-            return self.limits
-        return replace(self.limits, memory_bytes=int(group))
 
 
 def requests(
@@ -173,7 +137,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     plugins: str | Sequence[str] = (),
     results: str = RESULTS,
     limits: Limits | None = None,
-    executor: str = "local",
+    executor: str = DEFAULT,
     again: bool = False,
 ) -> list[Record]:
     """Run every model on every task, and return the records: the Python face of `ssm-bench run`.
@@ -188,7 +152,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         plugins: A file or several that hold further models and tasks, such as `leaky.py`.
         results: The folder of records; what it holds is not run again.
         limits: What each run may use: `Limits(timeout_s=600, memory_bytes=2**31)`.
-        executor: Where runs are executed: an entry point of `ssm_bench.executors`.
+        executor: Where runs are executed, such as `local[jobs=4]`.
         again: Whether what is stored is repeated; the new records take the place of the old ones.
 
     Returns:
@@ -214,7 +178,9 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     planned = plan(sweep)
     if planned.problems:
         raise SpecError(planned.problems[0])
-    return [record for record in perform(sweep, planned.runs) if not record.trial]
+    found = {record.run_id: record for record in perform(sweep, planned.runs)}
+    records = (found[run.spec.run_id] for run in planned.runs)
+    return [record for record in records if not record.trial]
 
 
 def listed(names: str | Sequence[str]) -> Sequence[str]:
@@ -230,8 +196,9 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
         requirements: Whether it shall also say what each run will need.
 
     Raises:
-        SpecError: An option is wrong.
+        SpecError: An option is wrong, also one of the executor.
     """
+    load_executor(sweep.executor)  # its mistakes cost nobody a planning
     request = PlanRequest(
         runs=list(sweep.runs),
         plugins=list(sweep.plugins),
@@ -246,86 +213,31 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
 
 
 def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> Iterator[Record]:
-    """Do what is not stored yet, in order, and yield every run's record.
+    """Do what is not stored yet, and yield every run's record as it comes.
 
     Raises:
         SpecError: Records cannot be stored, which is tried before anything is run, or no longer.
     """
     store, executor = Store(Path(sweep.results)), load_executor(sweep.executor)
-    limits = sweep.allowed
-    try_store(store, [p.spec for p in runs if sweep.again or not store.finished(p, limits)])
-    memory_bytes = limits.memory_bytes or int(SHARE * machine.available_bytes())
-    frontier, done = Frontier(memory_bytes), dict[str, tuple[Planned, Record]]()
-    for number, asked in enumerate(runs, 1):
-        planned = decided(asked, [done[name] for name in asked.trials])
-        update = Update(number, len(runs), planned)
-        record = None if sweep.again else store.finished(planned, limits)
-        stored = record is not None
-        if record is None:
-            observer(update)
-            record = performed(sweep, planned, frontier, executor, forwarding(observer, update))
-            if says_something_new(record, store):
-                keep(store, record)
-        frontier.note(planned, record)
-        done[record.run_id] = planned, record
-        observer(replace(update, record=record, stored=stored))
-        yield record
-
-
-def says_something_new(record: Record, store: Store) -> bool:
-    """Say whether a record is worth a line: a run that was not made hides none that was."""
-    known = store.get(record.run_id)
-    if record.outcome != "not-run" or known is None or known.digests != record.digests:
-        return True
-    return known.outcome == "not-run" and known.reason != record.reason
-
-
-def forwarding(observer: Observer, update: Update) -> Callable[[Progress], None]:
-    """Return what tells an observer of one run's progress."""
-    return lambda progress: observer(replace(update, progress=progress))
-
-
-def performed(
-    sweep: Sweep,
-    planned: Planned,
-    frontier: Frontier,
-    executor: Executor,
-    on_progress: Callable[[Progress], None],
-) -> Record:
-    """Do one run, or say why it is not done."""
-    trail = Trail(on_progress)
-    started, prediction = today(), frontier.predict(planned)
-    if nothing := undecided(planned):
-        result = nothing
-    elif planned.skip:
-        result = Result(outcome="skipped", reason=planned.skip)
-    elif refusal := frontier.refusal(planned, prediction):
-        result = Result(outcome="not-run", reason=refusal)
-    else:
-        job = Job(planned=planned, plugins=list(sweep.plugins), limits=sweep.allowed)
-        try:
-            result = executor.execute(job, trail)
-        except Exception as error:
-            reason = f"Its executor failed: {type(error).__name__}: {error}"
-            result = Result(outcome="failed", reason=reason, traceback=trace(error))
-    if result.outcome in FAILURES:
-        result = structs.replace(result, partial=trail.partial(result.traceback))
-    return recorded(sweep, planned, result, prediction, started)
-
-
-def recorded(
-    sweep: Sweep, planned: Planned, result: Result, prediction: dict[str, float], started: str
-) -> Record:
-    """Put a run and its result together."""
-    card = {"accelerator": planned.accelerator} if planned.accelerator else {}
-    return merged(
-        Record,
-        planned,
-        result,
-        run_id=planned.spec.run_id,
-        limits=sweep.allowed,
-        prediction=prediction,
-        machine={**machine.facts(), **card, **result.conditions, "selftest": selftest()},
-        started=started,
-        ended=today(),
-    )
+    jobs = [
+        Job(planned=run, plugins=list(sweep.plugins), limits=executor.limits(run, sweep.limits))
+        for run in runs
+    ]
+    missing = [
+        job.planned.spec
+        for job in jobs
+        if sweep.again or not store.finished(job.planned, job.limits)
+    ]
+    try_store(store, missing)
+    bounds = (job.limits.memory_bytes for job in jobs if not job.planned.learns)
+    memory_bytes = max(bounds, default=0) or int(machine.SHARE * machine.available_bytes())
+    with executor.open() as pool:
+        course = Course(
+            pool=pool,
+            store=store,
+            frontier=Frontier(memory_bytes),
+            observer=observer,
+            jobs=jobs,
+            again=sweep.again,
+        )
+        yield from course.records()

@@ -1,6 +1,7 @@
 """One bad plugin hides nobody: it is reported with its sentence, and all else is planned."""
 
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -14,8 +15,10 @@ from harness.plugins.loading import BrokenPluginError, build, imported
 from harness.results.store import Store
 from harness.runner import executors, planner, planning
 from harness.runner import sweep as sweeps
+from harness.runner.executors import Executor
 from harness.runner.matching import Face, counted
 from tests.unit.report.made_records import planned
+from tests.unit.runner.one_by_one import OneByOne
 
 TASK = "synthetic/shift[length=16]"
 MODEL = """
@@ -137,17 +140,51 @@ def test_a_model_or_a_task_that_ends_two_planners_is_asked_no_more():
     assert len(known) == len(tasks)
 
 
-def test_an_executor_that_raises_leaves_the_outcome_of_its_run(tmp_path, monkeypatch):
-    class Raises:
-        def execute(self, job, on_progress):
-            if job.planned.model == "s4d":
-                raise KeyError("node")
-            return Result(outcome="skipped", reason="Done.")
+@dataclass(frozen=True, kw_only=True)
+class Raises(Executor):
+    """Opens a pool that breaks at a stage."""
 
-    monkeypatch.setattr(sweeps, "load_executor", lambda name: Raises())
+    stage: str = "collect"
+
+    def open(self):
+        return RaisingPool(self.stage)
+
+
+class RaisingPool(OneByOne):
+    """Breaks at one stage, once: where it does jobs of s4d."""
+
+    def __init__(self, stage):
+        super().__init__()
+        self.stage = stage
+
+    def refuse(self, stage, job):
+        if stage == self.stage and job.planned.model == "s4d":
+            self.stage = ""
+            self.job = None
+            raise KeyError("node")
+
+    def submit(self, job):
+        super().submit(job)
+        self.refuse("submit", job)
+
+    def events(self):
+        self.refuse("events", self.job)
+        yield from super().events()
+
+    def execute(self, job, on_progress):
+        self.refuse("collect", job)
+        return Result(outcome="skipped", reason="Done.")
+
+
+@pytest.mark.parametrize("stage", ["submit", "events", "collect"])
+def test_an_executor_that_raises_leaves_the_outcome_of_its_run(tmp_path, monkeypatch, stage):
+    point = EntryPoint("odd", f"{__name__}:Raises", executors.GROUP)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr(executors, "entry_points", lambda group: [point])
     runs = [planned(model="s4d"), planned(model="dlr")]
 
-    records = list(sweeps.perform(sweeps.Sweep(runs=(), results=str(tmp_path)), runs))
+    sweep = sweeps.Sweep(runs=(), results=str(tmp_path), executor=f"odd[stage={stage}]")
+    records = list(sweeps.perform(sweep, runs))
 
     assert [record.outcome for record in records] == ["failed", "skipped"]
     assert records[0].reason == "Its executor failed: KeyError: 'node'"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.core.traces import MOST_WORDS, last_words
-from harness.runner.executors.local import exit_result
+from harness.runner.executors.process import exit_result
 
 
 class Counting(io.BytesIO):

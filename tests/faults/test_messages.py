@@ -14,7 +14,7 @@ from harness.core.record import Learned
 from harness.plugins.loading import BrokenPluginError, recipe_class
 from harness.plugins.registry import registry
 from harness.runner.deadline import Deadline
-from harness.runner.executors.local import read_events
+from harness.runner.executors.process import read_events
 from harness.runner.worker import storable
 from tests.unit.report.made_records import planned, scored
 

@@ -137,7 +137,7 @@ def test_a_run_that_takes_all_memory_is_refused_it_and_the_next_run_has_enough(p
 
 
 def test_an_address_space_that_is_evaded_is_bounded_by_the_parent(planned, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.runner.executors.local.SLACK", 0.3)
+    monkeypatch.setattr("harness.runner.executors.process.SLACK", 0.3)
 
     ends = perform_all(tmp_path, [planned["hog", 0]], memory_bytes=300 * MIB)
 

@@ -10,7 +10,9 @@ import pytest
 from harness.core.config import Limits, Protocol, RunSpec
 from harness.measure import control_group
 from harness.measure.machine import code, python
+from harness.runner.executors.local import LocalExecutor
 from harness.runner.sweep import Sweep, perform, plan
+from tests.unit.report.made_records import planned
 
 MEMORY = Path("/sys/fs/cgroup/memory")
 FAULTY = str(Path(__file__).parent / "faulty.py")
@@ -128,6 +130,9 @@ def test_what_a_control_group_forbids_is_out_of_memory_and_stands(tmp_path):
 def test_a_limit_that_is_asked_for_counts_if_it_is_stricter_than_the_groups(monkeypatch):
     monkeypatch.setattr(control_group, "memory_bytes", lambda: 1e9)
 
-    assert Sweep(runs=(), limits=Limits(memory_bytes=10**8)).allowed.memory_bytes == 10**8
-    assert Sweep(runs=(), limits=Limits(memory_bytes=10**10)).allowed.memory_bytes < 10**9
-    assert Sweep(runs=()).allowed.memory_bytes < 10**9
+    def bound(memory_bytes):
+        return LocalExecutor().limits(planned(), Limits(memory_bytes=memory_bytes)).memory_bytes
+
+    assert bound(10**8) == 10**8
+    assert bound(10**10) < 10**9
+    assert bound(0) < 10**9

@@ -10,6 +10,7 @@ from harness.results.aggregate import cells
 from harness.results.store import Store
 from harness.runner import sweep as module
 from harness.runner.sweep import Sweep, perform, plan
+from tests.unit.runner.one_by_one import OneByOne
 
 LEAKY = Path(__file__).parents[2] / "docs/examples/leaky.py"
 TINY = Protocol(steps=2, batch=2, width=4, depth=1, evaluations=1)
@@ -46,10 +47,11 @@ def test_an_edited_plugin_is_run_again_and_no_row_mixes(tmp_path):
     assert all(record.sources["model"].packages["torch"] for record in records)
 
 
-class Scripted:
+class Scripted(OneByOne):
     """Ends runs as told, without a child."""
 
     def __init__(self, *outcomes):
+        super().__init__()
         self.outcomes = iter(outcomes)
 
     def execute(self, job, on_progress):

@@ -9,14 +9,15 @@ from math import inf
 from pathlib import Path
 
 from harness.core.config import Limits, Protocol, RunSpec
-from harness.core.messages import Planned, Result
+from harness.core.messages import Job, Planned, Result
 from harness.core.record import Record
 from harness.costs.frontier import Frontier
 from harness.measure.clock import now, today
 from harness.plugins.registry import registry
 from harness.results.destination import keep
 from harness.results.store import Store
-from harness.runner.sweep import Sweep, performed, plan, recorded, requests, says_something_new
+from harness.runner.course import at_once, recorded, says_something_new
+from harness.runner.sweep import Sweep, plan, requests
 
 from .warm import WarmExecutor
 
@@ -100,12 +101,13 @@ def measured(
     if known := given.store.finished(planned, limits):
         frontier.note(planned, known)
         return known
-    sweep = Sweep(runs=(), plugins=(PEER,), limits=limits)
-    if left > 0:
-        record = performed(sweep, planned, frontier, executor, lambda _: None)
+    started, prediction = today(), frontier.predict(planned)
+    if left <= 0:
+        result = Result(outcome="not-run", reason="The time of the check was up.")
     else:
-        late = Result(outcome="not-run", reason="The time of the check was up.")
-        record = recorded(sweep, planned, late, {}, today())
+        job = Job(planned=planned, plugins=[PEER], limits=limits)
+        result = at_once(planned, frontier, prediction) or executor.execute(job, lambda _: None)
+    record = recorded(planned, result, limits, prediction, started)
     if says_something_new(record, given.store):
         keep(given.store, record)
     frontier.note(planned, record)

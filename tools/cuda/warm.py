@@ -19,7 +19,7 @@ from harness.core.record import FAILURES
 from harness.core.traces import last_words
 from harness.measure.machine import pinned_environment, python
 from harness.runner.deadline import Deadline
-from harness.runner.executors.local import exit_result, read_events, terminate
+from harness.runner.executors.process import exit_result, read_events, terminate
 
 
 class WarmExecutor:

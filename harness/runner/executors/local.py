@@ -1,172 +1,201 @@
-"""Runs jobs one after the other on this machine, each in a fresh child process.
+"""Does jobs on this machine: one after the other, or some side by side on cores of their own.
 
-The parent enforces the limits: it waits for the child's lines without spinning, looks at its memory
-a few times a second, and ends its whole process group when a limit is passed. The child's own limit
-on address space makes most large allocations fail before that, with a better story to tell. A run
-that finds too little memory is done once more by a child that keeps none of what it frees.
+Only what trains has company, for its score does not mind. What is timed or weighed is alone, with
+all cores, and nothing joins it. A thread waits for each job's child; it is pinned to the job's
+cores, which the child inherits.
 """
 
-import contextlib
+import math
 import os
-import select
-import signal
-import subprocess
-import tempfile
-from collections.abc import Callable
-from typing import final
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from queue import SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Self, final
 
-from msgspec.structs import replace
+from msgspec import structs
 
-from harness.core import codec
 from harness.core.config import Limits
-from harness.core.messages import Event, Job, Progress, Result
-from harness.core.traces import last_words, signal_name
-from harness.measure import allocator, control_group, memory
-from harness.measure.machine import pinned_environment, python
-from harness.runner.deadline import Deadline
-
-POLL_S = 0.25
-"""How often the child's memory is read while it is silent."""
-GRACE_S = 5.0
-"""How long a child may take to end after it was asked to."""
-SLACK = 1.1
-"""How far above the limit the parent lets memory go: the child's own limit should act first."""
+from harness.core.errors import SpecError
+from harness.core.messages import Job, Planned, Progress, Result
+from harness.measure import control_group, machine
+from harness.runner.executors import Executor
+from harness.runner.executors.process import execute
 
 
 @final
-class LocalExecutor:
-    """One process a run, on this machine."""
+@dataclass(frozen=True, kw_only=True)
+class LocalExecutor(Executor):
+    """Child processes of this one."""
 
-    def execute(self, job: Job, on_progress: Callable[[Progress], None]) -> Result:
-        """Do a job and return what became of it, whatever that was."""
-        deadline = Deadline(job.limits.timeout_s)
-        result = self.attempt(job, on_progress, deadline)
-        if result.outcome == "out-of-memory" and keeps(job):
-            again = self.attempt(replace(job, keeps_memory=False), on_progress, deadline)
-            return again if again.outcome not in {"out-of-memory", "timed-out"} else result
-        return result
+    jobs: int = 1
+    """Trainings that may go on side by side; each has its share of the cores and of the memory."""
 
-    def attempt(
-        self, job: Job, on_progress: Callable[[Progress], None], deadline: Deadline
-    ) -> Result:
-        """Do a job once; its time counts from when the first attempt began."""
-        killed = control_group.killed()
-        with tempfile.TemporaryFile() as errors:
-            child = subprocess.Popen(
-                python("-m", "harness.runner.child", "harness.runner.worker", "run"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=pinned_environment(),
-                start_new_session=True,
+    def __post_init__(self) -> None:
+        if not 1 <= self.jobs <= machine.cores():
+            raise SpecError(
+                f"Each of {self.jobs} jobs side by side needs a core of its own, and this machine "
+                f"lets us have {machine.cores()}; choose from 1 to {machine.cores()} jobs."
             )
-            try:
-                with contextlib.suppress(BrokenPipeError):
-                    assert child.stdin is not None
-                    child.stdin.write(codec.encode(job))
-                    child.stdin.close()
-                result = read_events(child, job, on_progress, deadline)
-            finally:
-                terminate(child)
-            said = last_words(errors)
-            if result is None:
-                return exit_result(child, said, control_group.killed() - killed)
-            stopped = result.outcome in {"timed-out", "out-of-memory"} and not result.traceback
-            return replace(result, traceback=said) if stopped else result
+
+    def open(self) -> "LocalPool":
+        """Return a pool, which has nothing to do yet."""
+        return LocalPool(self.jobs)
+
+    def limits(self, planned: Planned, asked: Limits) -> Limits:
+        """Bound a run by its control group's limit, and by its share if it may have company.
+
+        The kernel would end a run that passes the group's, and nothing would say why.
+        """
+        most = self._group_bytes
+        if planned.learns and self.jobs > 1 and not asked.memory_bytes:
+            most = self._share_bytes
+        if most >= (asked.memory_bytes or math.inf):
+            return asked
+        return replace(asked, memory_bytes=int(most))
+
+    @cached_property
+    def _group_bytes(self) -> float:
+        return machine.SHARE * control_group.memory_bytes()
+
+    @cached_property
+    def _share_bytes(self) -> float:
+        return machine.SHARE * machine.ram_bytes() / self.jobs
 
 
-def keeps(job: Job) -> bool:
-    """Say whether a job's child keeps memory that another would give back."""
-    return job.keeps_memory and allocator.expected() != allocator.allocator()
+class Stop:
+    """A pipe whose end can be read once `pull` has closed the other."""
+
+    def __init__(self) -> None:
+        end, other = os.pipe()
+        self.end, self.other = os.fdopen(end, "rb"), os.fdopen(other, "wb")
+
+    def pull(self) -> None:
+        """Ask for a job's end."""
+        self.other.close()
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self.other.close()
+        self.end.close()
 
 
-def read_events(
-    child: subprocess.Popen[bytes],
-    job: Job,
-    on_progress: Callable[[Progress], None],
-    deadline: Deadline,
-) -> Result | None:
-    """Read the child's lines until its result, its end, or a limit; None if it died silently."""
-    assert child.stdout is not None
-    deadline.listen()
-    rest = b""
-    while True:
-        left = deadline.left()
-        if left is not None and left <= 0:
-            return Result(outcome="timed-out", reason=deadline.reason())
-        exceeded = exceeded_limit(child.pid, job.limits)
-        if exceeded:
-            return exceeded
-        if not select.select([child.stdout], [], [], poll_timeout(job.limits, left))[0]:
-            continue
-        chunk = os.read(child.stdout.fileno(), 1 << 16)
-        if not chunk:
-            return None
-        *lines, rest = (rest + chunk).split(b"\n")
-        for event in map(event_of, lines):
-            if isinstance(event, Result):
-                return event
-            deadline.hear(event)
-            on_progress(event)
+@dataclass(kw_only=True)
+class Running:
+    """A job in progress."""
+
+    job: Job
+    cores: frozenset[int]
+    """Those of its own; none where it may have them all."""
+    stop: Stop = field(default_factory=Stop)
+    thread: Thread = field(init=False)
+    beside: int = 0
+    """The most other jobs at any moment."""
+    ended: Result | Exception = field(init=False)
 
 
-def event_of(line: bytes) -> Event:
-    """Read a child's line; one that is no message ends the run, for nobody knows what was lost."""
-    try:
-        event: Event = codec.decode(line, Event)
-    except ValueError as error:
-        return Result(outcome="failed", reason=f"Its process sent no result: {error}.")
-    return event
-
-
-def poll_timeout(limits: Limits, left: float | None) -> float | None:
-    """Return how long to wait for a line before the limits are looked at; None for ever."""
-    waits = [left, POLL_S if limits.memory_bytes else None]
-    return min((wait for wait in waits if wait is not None), default=None)
-
-
-def exceeded_limit(pid: int, limits: Limits) -> Result | None:
-    """Return the result of a child that holds more than it may, None of one that does not."""
-    allowed = limits.memory_bytes
-    held = memory.status_bytes("VmRSS", str(pid)) if allowed else 0
-    if held > SLACK * allowed:
-        reason = f"Stopped at {held / 2**30:.3g} GiB resident of {allowed / 2**30:.3g} GiB allowed."
-        return Result(outcome="out-of-memory", reason=reason)
-    return None
-
-
-def terminate(child: subprocess.Popen[bytes]) -> None:
-    """Make sure that the child and all that it started are gone."""
-    for signum, wait in ((0, 0.5), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            if signum:
-                os.killpg(child.pid, signum)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(wait)
-            break
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            pipe.close()
-
-
-def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:
-    """Say what ended a child that left no result.
+@final
+class LocalPool:
+    """Children of this process, each watched by a thread.
 
     Args:
-        child: The process, which has ended.
-        words: The last lines that it wrote to standard error.
-        killed: Processes of our control group that the kernel ended for memory meanwhile.
+        jobs: How many may go on side by side.
     """
-    said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
-    if child.returncode < 0:
-        name = signal_name(-child.returncode)
-        if name == "SIGKILL" and killed:
-            reason = f"The kernel ended it for the memory of its control group.{said}"
-            return Result(outcome="out-of-memory", reason=reason, traceback=words)
-        hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
-        reason = f"The process was ended by {name}{hint}.{said}"
-        return Result(outcome="killed", reason=reason, traceback=words)
-    reason = f"The process ended with code {child.returncode}.{said}"
-    return Result(outcome="failed", reason=reason, traceback=words)
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.free = shares(jobs)
+        self.running: dict[str, Running] = {}
+        self.over: dict[str, Running] = {}
+        self.told: SimpleQueue[tuple[str, Progress | None]] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for run_id in self.running:
+            self.cancel(run_id)
+        for running in self.running.values():
+            running.thread.join()
+            running.stop.close()
+
+    def has_room(self, job: Job) -> bool:
+        """Say whether a job may begin: an idle pool has room for any, others only for company."""
+        company = [job, *(each.job for each in self.running.values())]
+        alone = any(not each.planned.learns for each in company)
+        return not self.running or (not alone and len(self.running) < self.jobs)
+
+    def submit(self, job: Job) -> None:
+        """Start a thread that starts the job's child and waits for it."""
+        shared = self.jobs > 1 and job.planned.learns
+        running = Running(job=job, cores=self.free.pop() if shared else frozenset())
+        name = job.planned.spec.run_id
+        self.running[name] = running
+        for each in self.running.values():
+            each.beside = max(each.beside, len(self.running) - 1)
+        running.thread = Thread(target=self._execute, args=(name, running), daemon=True)
+        running.thread.start()
+
+    def _execute(self, name: str, running: Running) -> None:
+        """Do a job, in a thread of its own: what that is pinned to is nobody else's."""
+        try:
+            if running.cores and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(0, running.cores)
+            running.ended = execute(
+                running.job,
+                lambda progress: self.told.put((name, progress)),
+                threads=len(running.cores),
+                stop=running.stop.end.fileno(),
+            )
+        except Exception as error:
+            running.ended = error
+        self.told.put((name, None))
+
+    def events(self) -> Iterator[tuple[str, Progress | None]]:
+        """Yield what jobs say, until none is in progress."""
+        while self.running:
+            name, progress = self.told.get()
+            if progress is None:
+                self._retire(name)
+            yield name, progress
+
+    def _retire(self, name: str) -> None:
+        """Give back what a job had that has ended."""
+        self.over[name] = running = self.running.pop(name)
+        running.thread.join()
+        if running.cores:
+            self.free.append(running.cores)
+        running.stop.close()
+
+    def collect(self, run_id: str) -> Result:
+        """Return the result of a job that has ended; one beside others says beside how many.
+
+        Raises:
+            Exception: Whatever kept the job from being done.
+        """
+        running = self.over.pop(run_id)
+        if isinstance(running.ended, Exception):
+            raise running.ended
+        if not running.cores:
+            return running.ended
+        share = {"threads": len(running.cores), **running.ended.conditions}
+        company = {"jobs": self.jobs, "beside": running.beside}
+        return structs.replace(running.ended, conditions={**share, **company})
+
+    def cancel(self, run_id: str) -> None:
+        """Have a job's child ended."""
+        self.running[run_id].stop.pull()
+
+
+def shares(jobs: int) -> list[frozenset[int]]:
+    """Deal the cores that may be used to jobs, each as many; what is left over rests."""
+    cores = sorted(machine.allowed())[: machine.cores()]
+    each = len(cores) // jobs
+    return [frozenset(cores[job * each : (job + 1) * each]) for job in range(jobs)]

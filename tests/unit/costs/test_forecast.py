@@ -163,7 +163,7 @@ def test_what_is_stored_skipped_impossible_or_not_fetched_is_kept_apart(tmp_path
     done = blank("t", "m", outcome="diverged", reason="A loss.")
     Store(tmp_path).append(replace(done, spec=asked.spec, run_id=asked.spec.run_id))
 
-    found = forecasts(Plan(runs=runs), str(tmp_path), Limits(), ())
+    found = forecasts(Plan(runs=runs), str(tmp_path), lambda _: Limits(), ())
 
     assert [run.expected for run in found] == ["stored", "skipped", "cannot run", "needs files"]
     assert [run.reason for run in found] == ["diverged. A loss.", "Too long.", "No.", ""]
@@ -184,8 +184,8 @@ def test_published_folders_serve_forecasts_after_ones_own(tmp_path):
         Store(costs).append(record)
     runs = [planned("m")]
 
-    [unknown] = forecasts(Plan(runs=runs), str(own), Limits(), [str(tables)])
-    [known] = forecasts(Plan(runs=runs), str(own), Limits(), [str(tables), str(costs)])
+    [unknown] = forecasts(Plan(runs=runs), str(own), lambda _: Limits(), [str(tables)])
+    [known] = forecasts(Plan(runs=runs), str(own), lambda _: Limits(), [str(tables), str(costs)])
 
     assert (unknown.seconds, unknown.basis[:7]) == (None, "unknown")
     assert known.seconds == forecast(runs[0], LADDER).seconds

@@ -15,14 +15,16 @@ from harness.runner import sweep as sweeps
 from harness.runner.claims import claimed, question, rounds
 from harness.runner.sweep import Sweep, ignore
 from tests.unit.report.made_records import planned, scored
+from tests.unit.runner.one_by_one import OneByOne
 
 LINE = "mamba > s4d on synthetic/shift"
 
 
-class Scripted:
+class Scripted(OneByOne):
     """Executes nothing: scores are given by model and seed, and a run takes ten seconds."""
 
     def __init__(self, scores):
+        super().__init__()
         self.scores = scores
         self.done = []
         self.clock = 0.0

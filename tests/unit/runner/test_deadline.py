@@ -7,7 +7,7 @@ from harness.core.config import Limits, RunSpec
 from harness.core.messages import Job, Planned, Progress, Result
 from harness.runner import deadline
 from harness.runner.deadline import PATIENCE_S, Deadline
-from harness.runner.executors import local
+from harness.runner.executors import process
 
 
 class Clock:
@@ -90,9 +90,9 @@ def test_an_executor_lets_a_child_draw_for_longer_than_its_time(
 ) -> None:
     lines = [codec.encode(each).decode() for each in (said(words), said(), Result(outcome="ok"))]
     script = "echo '{}'; sleep 2; echo '{}'; echo '{}'".format(*lines)
-    monkeypatch.setattr(local, "python", lambda *_: ["sh", "-c", script])
+    monkeypatch.setattr(process, "python", lambda *_: ["sh", "-c", script])
     spec = RunSpec(task="synthetic/cumsum", model="chance")
     planned = Planned(spec=spec, task=spec.task, model=spec.model, task_version=1, learns=True)
     job = Job(planned=planned, plugins=[], limits=Limits(timeout_s=1))
 
-    assert local.LocalExecutor().execute(job, lambda _: None).outcome == outcome
+    assert process.execute(job, lambda _: None).outcome == outcome

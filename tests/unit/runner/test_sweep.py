@@ -12,12 +12,14 @@ from harness.runner import sweep as module
 from harness.runner.executors import load_executor
 from harness.runner.sweep import Sweep, perform
 from tests.unit.report.made_records import planned
+from tests.unit.runner.one_by_one import OneByOne
 
 
-class Instead:
+class Instead(OneByOne):
     """Executes nothing: a call takes a millisecond for every 1,024 positions."""
 
     def __init__(self):
+        super().__init__()
         self.done = []
 
     def execute(self, job, on_progress):

@@ -14,14 +14,16 @@ from harness.runner import sweep as module
 from harness.runner.planning import plan
 from harness.runner.sweep import Sweep, perform
 from tests.unit.report.made_records import scored
+from tests.unit.runner.one_by_one import OneByOne
 
 SWEEP = "lr_scale=0.3,1,3,10"
 
 
-class Scripted:
+class Scripted(OneByOne):
     """Executes nothing: a run scores on validation what its values are given, and 0.5 on test."""
 
     def __init__(self, validation):
+        super().__init__()
         self.validation, self.done = validation, []
 
     def execute(self, job, on_progress):
@@ -212,7 +214,7 @@ def test_nothing_is_chosen_for_a_task_that_trains_nothing():
 
 def test_a_dry_run_counts_trials_and_what_comes_after_them(tmp_path):
     runs = planned("s4d", requirements=True, sweep="lr_scale=1,3")
-    expected = forecasts(runs, str(tmp_path), Limits(), ())
+    expected = forecasts(runs, str(tmp_path), lambda _: Limits(), ())
 
     assert [run.expected for run in expected] == ["to run"] * 3
     assert [run.reason for run in expected] == [

@@ -1,0 +1,204 @@
+"""Does one job in a fresh child process of this machine, wherever that is: every executor does.
+
+The parent enforces the limits: it waits for the child's lines without spinning, looks at its memory
+a few times a second, and ends its whole process group when a limit is passed. The child's own limit
+on address space makes most large allocations fail before that, with a better story to tell. A run
+that finds too little memory is done once more by a child that keeps none of what it frees.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+
+from msgspec.structs import replace
+
+from harness.core import codec
+from harness.core.config import Limits
+from harness.core.messages import Event, Job, Progress, Result
+from harness.core.traces import last_words, signal_name
+from harness.measure import allocator, control_group, memory
+from harness.measure.machine import pinned_environment, python
+from harness.runner.deadline import Deadline
+from harness.runner.lines import Lines
+
+POLL_S = 0.25
+"""How often the child's memory is read while it is silent."""
+GRACE_S = 5.0
+"""How long a child may take to end after it was asked to."""
+SLACK = 1.1
+"""How far above the limit the parent lets memory go: the child's own limit should act first."""
+
+
+def execute(
+    job: Job,
+    on_progress: Callable[[Progress], None],
+    *,
+    threads: int = 0,
+    stop: int | None = None,
+) -> Result:
+    """Do a job in a child process and return what became of it, whatever that was.
+
+    The child may use the cores of the thread that calls this.
+
+    Args:
+        job: What is to be done.
+        on_progress: Is told how far it has come, in the thread that calls this.
+        threads: Of the child's libraries; 0: one for every core.
+        stop: A descriptor that can be read once the job shall end before its time.
+    """
+    deadline = Deadline(job.limits.timeout_s)
+
+    def attempted(job: Job) -> Result:
+        return attempt(job, on_progress, deadline, threads=threads, stop=stop)
+
+    result = attempted(job)
+    if result.outcome == "out-of-memory" and keeps(job):
+        again = attempted(replace(job, keeps_memory=False))
+        return again if again.outcome not in {"out-of-memory", "timed-out"} else result
+    return result
+
+
+def attempt(
+    job: Job,
+    on_progress: Callable[[Progress], None],
+    deadline: Deadline,
+    *,
+    threads: int,
+    stop: int | None,
+) -> Result:
+    """Do a job once; its time counts from when the first attempt began."""
+    killed = control_group.killed()
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            python("-m", "harness.runner.child", "harness.runner.worker", "run"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=pinned_environment(threads),
+            start_new_session=True,
+        )
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                assert child.stdin is not None
+                child.stdin.write(codec.encode(job))
+                child.stdin.close()
+            result = read_events(child, job, on_progress, deadline, stop)
+        finally:
+            terminate(child)
+        said = last_words(errors)
+        if result is None:
+            return exit_result(child, said, control_group.killed() - killed)
+        stopped = result.outcome in {"timed-out", "out-of-memory"} and not result.traceback
+        return replace(result, traceback=said) if stopped else result
+
+
+def keeps(job: Job) -> bool:
+    """Say whether a job's child keeps memory that another would give back."""
+    return job.keeps_memory and allocator.expected() != allocator.allocator()
+
+
+def read_events(
+    child: subprocess.Popen[bytes],
+    job: Job,
+    on_progress: Callable[[Progress], None],
+    deadline: Deadline,
+    stop: int | None = None,
+) -> Result | None:
+    """Read the child's lines until its result, its end, or a limit; None if it died silently."""
+    assert child.stdout is not None
+    deadline.listen()
+    pipe, lines = child.stdout.fileno(), Lines()
+    while True:
+        left = deadline.left()
+        if left is not None and left <= 0:
+            return Result(outcome="timed-out", reason=deadline.reason())
+        exceeded = exceeded_limit(child.pid, job.limits)
+        if exceeded:
+            return exceeded
+        ready = readable([pipe, *([] if stop is None else [stop])], poll_timeout(job.limits, left))
+        if stop in ready:
+            return Result(outcome="killed", reason="It was cancelled.")
+        chunk = os.read(pipe, 1 << 16) if ready else None
+        if chunk == b"":
+            return None
+        for event in events_of(lines, chunk or b""):
+            if isinstance(event, Result):
+                return event
+            deadline.hear(event)
+            on_progress(event)
+
+
+def readable(files: list[int], timeout_s: float | None) -> list[int]:
+    """Wait until a descriptor can be read, or its other end is closed; however high its number."""
+    waited = select.poll()
+    for file in files:
+        waited.register(file, select.POLLIN)
+    day_s = 86_400.0  # a poll counts milliseconds, but not to centuries
+    seconds = day_s if timeout_s is None else min(timeout_s, day_s)
+    return [file for file, _ in waited.poll(1e3 * seconds)]
+
+
+def events_of(lines: Lines, chunk: bytes) -> Iterator[Event]:
+    """Read the lines that end; one that is no message ends the run: nobody knows what was lost."""
+    try:
+        for line in lines.cut(chunk):
+            yield codec.decode(line, Event)
+    except ValueError as error:
+        yield Result(outcome="failed", reason=f"Its process sent no result: {error}.")
+
+
+def poll_timeout(limits: Limits, left: float | None) -> float | None:
+    """Return how long to wait for a line before the limits are looked at; None for ever."""
+    waits = [left, POLL_S if limits.memory_bytes else None]
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
+def exceeded_limit(pid: int, limits: Limits) -> Result | None:
+    """Return the result of a child that holds more than it may, None of one that does not."""
+    allowed = limits.memory_bytes
+    held = memory.status_bytes("VmRSS", str(pid)) if allowed else 0
+    if held > SLACK * allowed:
+        reason = f"Stopped at {held / 2**30:.3g} GiB resident of {allowed / 2**30:.3g} GiB allowed."
+        return Result(outcome="out-of-memory", reason=reason)
+    return None
+
+
+def terminate(child: subprocess.Popen[bytes]) -> None:
+    """Make sure that the child and all that it started are gone."""
+    for signum, wait in ((0, 0.5), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            if signum:
+                os.killpg(child.pid, signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(wait)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:
+    """Say what ended a child that left no result.
+
+    Args:
+        child: The process, which has ended.
+        words: The last lines that it wrote to standard error.
+        killed: Processes of our control group that the kernel ended for memory meanwhile.
+    """
+    said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
+    if child.returncode < 0:
+        name = signal_name(-child.returncode)
+        if name == "SIGKILL" and killed:
+            reason = f"The kernel ended it for the memory of its control group.{said}"
+            return Result(outcome="out-of-memory", reason=reason, traceback=words)
+        hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
+        reason = f"The process was ended by {name}{hint}.{said}"
+        return Result(outcome="killed", reason=reason, traceback=words)
+    reason = f"The process ended with code {child.returncode}.{said}"
+    return Result(outcome="failed", reason=reason, traceback=words)
