@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -34,23 +35,28 @@ from harness.results.store import Store
 from harness.runner.course import Update
 from harness.runner.sweep import Sweep, perform
 
+ELSEWHERE = "elsewhere"
+"""What a status belongs to that is of no run in progress here."""
 STYLES = {"ok": "green", "skipped": "dim", "not-run": "yellow"}
 
 
 class Bars(RichBars):
-    """Bars, and below them a line about what is waited for, if that is no step."""
+    """Bars, and below them lines about what is waited for, where that is no step."""
 
-    status = ""
+    def __init__(self, *columns: ProgressColumn, console: Terminal) -> None:
+        self.status: dict[str, str] = {}
+        """By run what it waits for."""
+        super().__init__(*columns, console=console, transient=True)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield what is drawn."""
         yield from super().get_renderables()
-        if self.status:
-            yield Text(f"  {self.status}", style="dim", no_wrap=True, overflow="ellipsis")
+        for status in dict.fromkeys(filter(None, [*self.status.values()])):
+            yield Text(f"  {status}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class SweepDisplay:
-    """Follows a sweep: a bar for the runs, a bar for the steps of the present run."""
+    """Follows a sweep: a bar for the runs, a bar for the steps of each run in progress."""
 
     def __init__(self, console: Terminal, total: int) -> None:
         self.console = console
@@ -65,10 +71,11 @@ class SweepDisplay:
             TimeRemainingColumn(),
             TextColumn("left"),
             console=console,
-            transient=True,
         )
         self.runs = self.bars.add_task("runs", total=total, note="")
-        self.steps: TaskID | None = None
+        self.steps: dict[str, TaskID] = {}
+        """By the run in progress its bar."""
+        self.elsewhere = ""
         self.counts: dict[str, int] = {}
         self.stored = 0
 
@@ -86,30 +93,45 @@ class SweepDisplay:
 
     def __call__(self, update: Update) -> None:
         """Show a run's beginning, its progress or its end."""
+        name = update.planned.spec.run_id
+        self.bars.status.pop(ELSEWHERE, None)
         if update.record is not None:
             self.finish(update, update.record)
+        elif update.elsewhere:
+            self.wait(update)
         elif update.progress is None:
-            name = f"{update.planned.task}  {update.planned.model}"
-            self.steps = self.bars.add_task(escape(name), total=None, note="")
-        elif self.steps is not None:
-            self.advance(self.steps, update.progress)
+            label = f"{update.planned.task}  {update.planned.model}"
+            label += f"  seed {update.planned.spec.seed}" if self.steps else ""
+            self.steps[name] = self.bars.add_task(escape(label), total=None, note="")
+        elif name in self.steps:
+            self.advance(name, update.progress)
 
-    def advance(self, steps: TaskID, progress: Progress) -> None:
-        """Show how far the present run has come, and what it does besides."""
+    def wait(self, update: Update) -> None:
+        """Say that what is left to do is done by another sweep; where nothing is drawn, once."""
+        said = f"waiting for {update.planned.task}  {update.planned.model}: {update.elsewhere}"
+        self.bars.status[ELSEWHERE] = f"{said} does it"
+        if not self.console.is_terminal and self.elsewhere != update.elsewhere:
+            inform(f"The runs that are left are being done by {update.elsewhere}; waiting for it.")
+        self.elsewhere = update.elsewhere
+
+    def advance(self, name: str, progress: Progress) -> None:
+        """Show how far a run has come, and what it does besides."""
         if progress.notice and self.console.is_terminal:
             # Whatever is written beside the bars' own console, the bars are drawn over.
             self.console.say(progress.notice)
         elif progress.notice:
             inform(progress.notice)
-        self.bars.status = progress.status
+        self.bars.status[name] = progress.status
+        steps = self.steps[name]
         note = "" if progress.loss is None else f"loss {progress.loss:.4g}"
         self.bars.update(steps, completed=progress.step, total=progress.steps or None, note=note)
 
     def finish(self, update: Update, record: Record) -> None:
         """Count a run, and say in a line what it gave, unless it was stored already."""
-        if self.steps is not None:
-            self.bars.remove_task(self.steps)
-            self.steps, self.bars.status = None, ""
+        name = update.planned.spec.run_id
+        self.bars.status.pop(name, None)
+        if (steps := self.steps.pop(name, None)) is not None:
+            self.bars.remove_task(steps)
         self.bars.update(self.runs, completed=update.number)
         self.counts[record.outcome] = self.counts.get(record.outcome, 0) + 1
         self.stored += update.stored

@@ -6,22 +6,27 @@ elsewhere at the moment is put off, and its record is taken from the store when 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import sleep
 
 from msgspec import structs
 
 from harness.core.config import Limits
 from harness.core.messages import Job, Planned, Progress, Result
-from harness.core.record import FAILURES, Record, merged
+from harness.core.record import FAILURES, Record, digests, merged
 from harness.core.traces import trace
 from harness.costs.frontier import Frontier
 from harness.measure import machine
-from harness.measure.clock import today
+from harness.measure.clock import now, today
 from harness.measure.selftest import selftest
 from harness.results.destination import keep
+from harness.results.leases import Leases
 from harness.results.store import Store
 from harness.runner.executors import Pool
 from harness.runner.trail import Trail
 from harness.runner.trials import decided, undecided
+
+LOOK_S = 0.5
+"""How often is looked what has become of runs that another sweep does."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Update:
     progress: Progress | None = None
     record: Record | None = None
     stored: bool = False
-    """The record was there before: nothing was run."""
+    """The record was there before, or another sweep made it: nothing was run."""
+    elsewhere: str = ""
+    """Which process does the run, if another sweep does, and nothing else is left to do here."""
 
 
 Observer = Callable[[Update], None]
@@ -57,6 +64,7 @@ class Course:
 
     pool: Pool
     store: Store
+    leases: Leases
     frontier: Frontier
     observer: Observer
     jobs: Sequence[Job]
@@ -64,11 +72,14 @@ class Course:
     again: bool
     """Whether what is stored is repeated."""
     waiting: dict[str, Job] = field(init=False)
+    known: dict[tuple[str, ...], Record] = field(init=False)
+    """What was stored when the sweep began: what comes besides, another sweep has made."""
     begun: dict[str, Begun] = field(default_factory=dict)
     done: dict[str, tuple[Planned, Record]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting = {job.planned.spec.run_id: job for job in self.jobs}
+        self.known = {code_key(record): record for record in self.store.records()}
 
     def records(self) -> Iterator[Record]:
         """Do everything, and yield records as they come.
@@ -78,12 +89,17 @@ class Course:
         """
         while self.waiting:
             yield from self.begin()
+            looked = now()
             for run_id, said in self.heard():
                 if isinstance(said, Progress):
                     self.begun[run_id].trail(said)
                 else:
                     yield self.end(run_id, said)
+                if said is None or now() - looked > LOOK_S:
                     yield from self.begin()
+                    looked = now()
+            if self.waiting:
+                self.wait()
 
     def begin(self) -> Iterator[Record]:
         """Begin all that is ready and has room, in order; yield what needs no process for it."""
@@ -98,14 +114,25 @@ class Course:
                 climbed.add(ladder)
 
     def attempt(self, job: Job) -> Record | None:
-        """Begin one run, if there is room for it; return the record that it has already, if any."""
+        """Begin a run if there is room and nobody else does it; return its record, if any."""
         run_id = job.planned.spec.run_id
         tried = [self.done[name] for name in job.planned.trials]
         job = structs.replace(job, planned=decided(job.planned, tried))
         if not self.pool.has_room(job):
             return None
-        if not self.again and (known := self.store.finished(job.planned, job.limits)):
-            return self.noted(job.planned, known, stored=True)
+        known = self.there(job)
+        if known is None:
+            if not self.leases.take(run_id):
+                return None
+            known = self.there(job)  # whoever had the lease may have stored it just now
+            if known is None:
+                return self.start(job)
+            self.leases.release(run_id)
+        return self.noted(job.planned, known, stored=True)
+
+    def start(self, job: Job) -> Record | None:
+        """Submit a job; return the record of one that ends at once."""
+        run_id = job.planned.spec.run_id
         del self.waiting[run_id]
         self.tell(job.planned)
         begun = Begun(
@@ -116,12 +143,32 @@ class Course:
         )
         if result := at_once(job.planned, self.frontier, begun.prediction):
             return self.stored(begun, result)
+        selftest()  # the first time, while nothing else goes on; later it is known
         try:
             self.pool.submit(job)
         except Exception as error:
             return self.stored(begun, broken(error))
         self.begun[run_id] = begun
         return None
+
+    def there(self, job: Job) -> Record | None:
+        """Return the record that makes a run needless: it stands, or another sweep just made it.
+
+        The latter counts whatever came of it: it is as young as ours would be.
+        """
+        record = self.store.get(job.planned.spec.run_id)
+        ours = record is not None and record.digests == digests(job.planned.sources)
+        if record is not None and ours and record != self.known.get(code_key(record)):
+            return record
+        return None if self.again else self.store.finished(job.planned, job.limits)
+
+    def wait(self) -> None:
+        """Wait a moment for runs that are done elsewhere, and tell who does the first of them."""
+        for run_id, job in self.waiting.items():
+            if owner := self.leases.owner(run_id):
+                self.tell(job.planned, elsewhere=owner)
+                break
+        sleep(LOOK_S)
 
     def heard(self) -> Iterator[tuple[str, Progress | Exception | None]]:
         """Yield what jobs in progress say; if the pool breaks, they all end with its error."""
@@ -147,9 +194,13 @@ class Course:
         job = begun.job
         if result.outcome in FAILURES:
             result = structs.replace(result, partial=begun.trail.partial(result.traceback))
+        lost = not self.leases.holds(job.planned.spec.run_id)
+        if lost and (theirs := self.there(job)):
+            return self.noted(job.planned, theirs, stored=True)
         record = recorded(job.planned, result, job.limits, begun.prediction, begun.started)
         if says_something_new(record, self.store):
             keep(self.store, record)
+        self.leases.release(record.run_id)
         return self.noted(job.planned, record, stored=False)
 
     def noted(self, planned: Planned, record: Record, *, stored: bool) -> Record:
@@ -167,10 +218,16 @@ class Course:
         progress: Progress | None = None,
         record: Record | None = None,
         stored: bool = False,
+        elsewhere: str = "",
     ) -> None:
         """Tell the observer."""
-        number = len(self.done) + (record is None)
-        self.observer(Update(number, len(self.jobs), planned, progress, record, stored))
+        number, total = len(self.done) + (record is None), len(self.jobs)
+        self.observer(Update(number, total, planned, progress, record, stored, elsewhere))
+
+
+def code_key(record: Record) -> tuple[str, ...]:
+    """Name a run and the code of its plugins."""
+    return record.run_id, *record.digests.values()
 
 
 def at_once(planned: Planned, frontier: Frontier, prediction: dict[str, float]) -> Result | None:

@@ -17,6 +17,7 @@ from harness.costs.frontier import Frontier
 from harness.measure import machine
 from harness.plugins.registry import registry
 from harness.results.destination import try_store
+from harness.results.leases import Leases
 from harness.results.store import Store
 from harness.runner import planner
 from harness.runner.course import Course, Observer, Update
@@ -231,10 +232,11 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
     try_store(store, missing)
     bounds = (job.limits.memory_bytes for job in jobs if not job.planned.learns)
     memory_bytes = max(bounds, default=0) or int(machine.SHARE * machine.available_bytes())
-    with executor.open() as pool:
+    with Leases(store.folder) as leases, executor.open() as pool:
         course = Course(
             pool=pool,
             store=store,
+            leases=leases,
             frontier=Frontier(memory_bytes),
             observer=observer,
             jobs=jobs,
