@@ -87,7 +87,7 @@ class Course:
         Raises:
             SpecError: A record cannot be stored.
         """
-        while self.waiting:
+        while self.waiting or self.begun:
             yield from self.begin()
             looked = now()
             for run_id, said in self.heard():

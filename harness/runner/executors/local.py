@@ -137,11 +137,11 @@ class LocalPool:
         shared = self.jobs > 1 and job.planned.learns
         running = Running(job=job, cores=self.free.pop() if shared else frozenset())
         name = job.planned.spec.run_id
+        running.thread = Thread(target=self._execute, args=(name, running), daemon=True)
+        running.thread.start()
         self.running[name] = running
         for each in self.running.values():
             each.beside = max(each.beside, len(self.running) - 1)
-        running.thread = Thread(target=self._execute, args=(name, running), daemon=True)
-        running.thread.start()
 
     def _execute(self, name: str, running: Running) -> None:
         """Do a job, in a thread of its own: what that is pinned to is nobody else's."""
