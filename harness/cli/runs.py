@@ -25,6 +25,19 @@ TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
     "a shard takes longer than 10 minutes."
 )
+Executor = Annotated[
+    str,
+    typer.Option(
+        help="Where runs are executed; its options are written like a model's.",
+        show_default="local",
+    ),
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Trainings side by side: the executor's option jobs.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
+]
 
 
 @app.command()
@@ -57,15 +70,9 @@ def run(
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
-    executor: Annotated[
-        str, typer.Option(help="Where runs are executed: 'local[jobs=4]'.", show_default="local")
-    ] = "",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side: the executor's option jobs.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
-    ] = False,
+    executor: Executor = "",
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
