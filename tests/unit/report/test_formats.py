@@ -3,7 +3,9 @@ import urllib.error
 import urllib.request
 from threading import Thread
 
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from harness.core.errors import SpecError
 from harness.report import write
@@ -52,12 +54,11 @@ def test_parquet_without_its_library_says_what_to_install(tmp_path, monkeypatch)
 
 
 def test_parquet_holds_what_the_csv_files_hold(tmp_path):
-    pd = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    write(sweep(), tmp_path, forms=("csv", "parquet"))
-    for name in ("scores", "scaling"):
+    write([*sweep(), scored(0.5)], tmp_path, forms=("csv", "parquet"))
+    for name in ("scores", "scaling", "literature"):
         table = pd.read_parquet(tmp_path / f"{name}.parquet")
-        assert table.equals(pd.read_csv(tmp_path / f"{name}.csv"))
+        assert_frame_equal(table, pd.read_csv(tmp_path / f"{name}.csv"))
+    assert {len(pd.read_parquet(path)) > 0 for path in tmp_path.glob("s*.parquet")} == {True}
 
 
 @pytest.fixture
