@@ -1,7 +1,7 @@
 """What all forms of a report are made from: tables and figures by section, and sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +12,7 @@ from harness.report.averages import average_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
 from harness.report.headlines import headlines
+from harness.report.held import held_equal
 from harness.report.literature import Beside, beside_published, literature_table
 from harness.report.protocol import protocol_tables
 from harness.report.ranks import front_table, rank_table
@@ -55,7 +56,11 @@ class Sweeps:
     def tables(self) -> list[Table]:
         """Make a table for each task, and those of growth and crossovers over all of them."""
         scaling = [tables.scaling_table(task, found) for task, found in self.by_task.items()]
-        return [*scaling, tables.growth_table(self.every), tables.crossover_table(self.pairs)]
+        held = held_equal(
+            record for each in self.every for point in each.points for record in point.records
+        )
+        over = tables.growth_table(self.every), tables.crossover_table(self.pairs)
+        return [*scaling, *(noted(table, held) for table in over)]
 
 
 @dataclass(frozen=True)
@@ -108,14 +113,18 @@ class Report:
     def tables(self) -> dict[str, list[Table]]:
         """Make every table that has rows, by section."""
         costs = comparable_groups(self.records, timed=True)
+        held = held_equal(record for record in self.records if record.learns)
         made = {
             "Protocol": protocol_tables(self.groups),
             "Scores": [
                 tables.score_table(self.groups),
-                average_table(self.groups),
-                evaluation_table(self.groups),
+                noted(average_table(self.groups), held),
+                noted(evaluation_table(self.groups), held),
             ],
-            "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
+            "Standings": [
+                noted(rank_table(self.rows), held),
+                noted(front_table(learned_rows(costs)), held),
+            ],
             "Beside the literature": [literature_table(self.beside)],
             "Training": [tables.cost_table(costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},
@@ -162,6 +171,11 @@ def _section(group: Group) -> str:
     if first.spec.device == "cpu":
         return SECTION
     return f"{SECTION} on {first.machine.get('accelerator', first.spec.device)}"
+
+
+def noted(table: Table, held: str) -> Table:
+    """Say below a table of several rows of scores or lengths what models had in common in each."""
+    return replace(table, note=f"{table.note} {held}".rstrip())
 
 
 class Shown(NamedTuple):

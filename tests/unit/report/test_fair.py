@@ -9,7 +9,7 @@ from harness.core.record import Swept, Trial
 from harness.report import Report, tables
 from harness.report.held import held_equal
 from harness.results.aggregate import comparable_groups
-from tests.unit.report.made_records import lost, measured, scored
+from tests.unit.report.made_records import lost, measured, scored, sweep
 
 SWEPT = Protocol(sweep="lr_scale=0.3,1.0,3.0", match="parameters=12000")
 
@@ -152,3 +152,12 @@ def test_tasks_under_a_match_and_without_stand_apart_and_say_so():
         "synthetic/shift (width=64, no match)",
         "synthetic/shift (match parameters=12000)",
     ]
+
+
+def test_every_table_that_sets_models_against_each_other_says_what_was_held_equal():
+    made = Report([*sweep(), scored(0.5), scored(0.6, model="s5")]).tables()
+    for section in ("Scores", "Standings", "Length"):
+        for table in made[section]:
+            assert table.note.count("Held equal within a row: width (64)") == 1, table.title
+    assert {table.title for table in made["Standings"]} >= {"Average ranks", "Score against cost"}
+    assert {"Growth with length", "Crossovers"} <= {table.title for table in made["Length"]}
