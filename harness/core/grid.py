@@ -31,6 +31,12 @@ def parse_match(text: str) -> int:
         SpecError: The text asks for something else.
     """
     name, _, count = (part.strip() for part in text.partition("="))
+    if name in {"step_s", "seconds", "time"}:
+        raise SpecError(
+            "A width that follows from the time of a step would be another on each machine; "
+            "hold the time of training equal with --budget 10min, and choose the width by "
+            "--sweep width=32,64,128."
+        )
     if name not in {"params", "parameters"}:
         raise SpecError(f"Networks are matched by parameters, as in params=200k, not by {name!r}.")
     found = COUNT.fullmatch(count)

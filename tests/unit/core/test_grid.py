@@ -17,7 +17,6 @@ from harness.core.grid import grid_text, parse_grid, parse_match, points, refuse
         ("params=1e6", None),
         ("params=0", None),
         ("params=", None),
-        ("step_s=20ms", None),
         ("200k", None),
     ],
 )
@@ -26,6 +25,12 @@ def test_a_match_is_a_number_of_parameters_or_refused_in_a_sentence(text, parame
         assert parse_match(text) == parameters
         return
     with pytest.raises(SpecError, match=r"params=200k|write it like 200k"):
+        parse_match(text)
+
+
+@pytest.mark.parametrize("text", ["step_s=20ms", "time = 1"])
+def test_equal_times_of_a_step_are_refused_with_what_to_do_instead(text):
+    with pytest.raises(SpecError, match=r"on each machine.*--budget.*--sweep width"):
         parse_match(text)
 
 
