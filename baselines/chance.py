@@ -14,6 +14,8 @@ from harness.api import LearningTask, Network, NetworkModel, Outputs, Task, Unsu
 class Chance(NetworkModel):
     """The best prediction that ignores the input."""
 
+    trains = False
+
     def skip(self, task: Task) -> str:
         """Skip tasks in which nothing is learned."""
         return "" if task.learns else "A constant prediction has nothing to measure."

@@ -33,6 +33,8 @@ class Recipe(ABC):
     """Raised whenever its numbers or its defaults change."""
     lr: ClassVar[float] = 1e-3
     """The learning rate its authors train it at; a protocol may scale it, or state another."""
+    trains: ClassVar[bool] = True
+    """Whether its networks have parameters; without, a sweep has nothing to choose for them."""
     groups: ClassVar[Mapping[str, ParameterGroup]] = {}
     """Parameters that train apart, by the last part of their name."""
     reference: ClassVar[str] = ""

@@ -134,11 +134,13 @@ def planned(run: RunSpec, request: PlanRequest, first_seed: int) -> list[Planned
 def trials_of(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> list[Planned]:
     """Return a run for each point of its sweep; a model goes without the options that it lacks.
 
+    One that trains nothing has no trials: no value of them could make it better.
+
     Raises:
         SpecError: The task has nothing to choose by, or a value cannot be.
     """
     assert run.protocol is not None
-    if model.refusal(task):
+    if model.refusal(task) or not model.trains:
         return []
     given, held = run.model.options, options(model)
     grid = {

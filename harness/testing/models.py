@@ -114,6 +114,8 @@ def gives_every_parameter_a_gradient(model: ModelUnderTest) -> None:
     """Every trainable parameter gets a finite gradient, and not zeros only."""
     network, u = model.network().train(), model.features()
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if trainable and not model.recipe.trains:
+        raise CheckError(f"Its recipe says that it trains nothing, but {min(trainable)} can be.")
     if not trainable:
         raise NotApplicableError("It has no trainable parameters.")
     idle = _zero_gradients(network, u, trainable)

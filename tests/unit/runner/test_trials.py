@@ -88,6 +88,16 @@ def test_the_best_on_validation_is_run_for_all_seeds_and_trials_for_the_first(tm
         assert record.swept.seconds == 10.0
 
 
+def test_a_model_that_trains_nothing_has_no_trials(tmp_path, scripted):
+    executor = scripted(lambda _: 0.5)
+
+    (record,) = swept(tmp_path, "chance", sweep=SWEEP)
+
+    assert [spec.protocol.trial for spec in executor.done] == [False]
+    assert record.swept is None
+    assert record.spec.protocol.sweep == "lr_scale=0.3,1.0,3.0,10.0"
+
+
 def test_what_is_stored_is_not_run_again_and_another_value_costs_its_trial_only(tmp_path, scripted):
     executor = scripted(lambda spec: 0.9 if spec.protocol.lr_scale == 1 else 0.4)
     swept(tmp_path, "s4d", sweep="lr_scale=1,3")
