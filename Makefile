@@ -29,7 +29,7 @@ docs: $(VENV)/.dev ## Build the documentation into site/.
 	$(BIN)/tox run -e docs
 
 asv: $(VENV)/.run ## Measure this commit and keep its results for comparison with others.
-	$(BIN)/asv run --quick --show-stderr 'HEAD^!'
+	$(BIN)/asv run --record-samples --interleave-rounds --show-stderr 'HEAD^!'
 
 clean: ## Remove the environments and everything built, but no results.
 	rm -rf $(VENV) .tox .asv/env site build *.egg-info
