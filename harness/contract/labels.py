@@ -58,6 +58,10 @@ class OneLabel(Outputs):
         """Return the share of correct labels."""
         return {"accuracy": figures[:, 0].mean().item()}
 
+    def errors(self, figures: Tensor) -> Tensor:
+        """Return 1 for each example whose label is wrong, 0 for the others."""
+        return 1 - figures[:, 0]
+
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (c,): the largest is the commonest class."""
         return class_frequencies(targets, self.classes)
@@ -97,6 +101,10 @@ class PairLabel(Outputs):
     def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Return the share of correct labels."""
         return OneLabel(self.classes).score(figures, batch)
+
+    def errors(self, figures: Tensor) -> Tensor:
+        """Return 1 for each example whose label is wrong, 0 for the others."""
+        return 1 - figures[:, 0]
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (c,)."""
@@ -165,6 +173,11 @@ class StepLabels(Outputs):
             "sequence_accuracy": figures[:, -1].mean().item(),
             "macro_f1": f1[seen].mean().item(),
         }
+
+    def errors(self, figures: Tensor) -> Tensor:
+        """Return the share of each example's labelled positions that are wrong."""
+        right, true, _ = figures[:, :-1].unflatten(1, (3, self.classes)).sum(-1).unbind(1)
+        return 1 - right / true.clamp(min=1)
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (1, c): one position stands for all."""

@@ -60,6 +60,17 @@ class Outputs(ABC):
             batch: The batch size at which a figure is meant that papers average over batches.
         """
 
+    def errors(self, figures: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return how wrong each example is, by which two models are compared example by example.
+
+        Args:
+            figures: (n, k), what `per_example` returned.
+
+        Returns:
+            (n,) numbers from 0 on, 0 for what is right; None if there is no such number.
+        """
+        return None
+
     @abstractmethod
     def constant(self, targets: Tensor) -> Tensor:
         """Return the best prediction that ignores the input, shaped as for one example."""
@@ -138,6 +149,10 @@ class Values(Outputs):
             "mse": mse,
             "rmse": math.sqrt(mse),
         }
+
+    def errors(self, figures: Tensor) -> Tensor:
+        """Return the mean squared error of each example."""
+        return figures[:, 0] / figures[:, 3].clamp(min=1)
 
     def constant(self, targets: Tensor) -> Tensor:
         """Return the mean of all values, (1, s)."""

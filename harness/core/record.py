@@ -11,6 +11,7 @@ import msgspec
 
 from harness.core.config import Limits, Option, RunSpec, Selector
 from harness.core.interference import SHARE, Interference
+from harness.core.per_example import PerExample
 
 SCHEMA = 2
 S = TypeVar("S", bound=msgspec.Struct)
@@ -58,6 +59,9 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Scores that ways around the question reach, by name, as the task says."""
     interference: Interference | None = None
     """What else used the processors, from the first step to the last; None in older records."""
+    per_example: PerExample | None = None
+    """Errors of the first test examples; None of a trial, in older records, and where outputs do
+    not say the error of an example."""
 
     @property
     def beats_chance(self) -> bool:

@@ -10,11 +10,17 @@ def comparison_table(comparison: Comparison, names: tuple[str, str]) -> Table:
     a, b = names
     return Table(
         title=f"{b} against {a}",
-        columns=("Task", "Model", "n", "A", "B", "B - A", "p", "Effect", "Time B/A", "Memory B/A"),
+        columns=(
+            *("Task", "Model", "n", "A", "B", "B - A", "p", "Effect", "Errors", "p"),
+            *("Time B/A", "Memory B/A"),
+        ),
         rows=tuple(_change_row(change) for change in comparison.changes),
         note=f"A is {a}, B is {b}; n pairs of runs. B - A: mean ± half its 95 % interval over "
         "pairs. p: two-sided sign-flip test, raised for all rows together (Benjamini and "
-        "Hochberg). Effect: mean over standard deviation. "
+        "Hochberg). Effect: mean over standard deviation. Errors: those of B less those of A on "
+        "each test example, averaged over the pairs, ± half the 95 % interval over examples, with "
+        "the p of McNemar's or a permutation test, raised likewise: of these networks, not of "
+        "another seed. "
         f"Runs without a partner: {comparison.unpaired}. {comparison.note}".rstrip(),
         labels=2,
     )
@@ -31,9 +37,15 @@ def _change_row(change: Change) -> tuple[Text, ...]:
             units.DASH if score.adjusted_p_value is None else f"{score.adjusted_p_value:.3f}",
             units.DASH if score.effect is None else units.digits(score.effect),
         ]
+    errors = [units.DASH] * 2
+    if (found := change.by_example) is not None:
+        errors = [
+            units.plus_minus(found.difference, found.interval),
+            f"{found.adjusted_p_value:.3f}",
+        ]
     ratios = [_ratio_text(ratio) for ratio in (change.seconds, change.peak_bytes)]
     names = (change.task, change.model, str(len(change.seeds)))
-    return tuple(map(Text, (*names, *numbers, *ratios)))
+    return tuple(map(Text, (*names, *numbers, *errors, *ratios)))
 
 
 def _ratio_text(ratio: Ratio | None) -> str:

@@ -125,12 +125,19 @@
         label(String(Math.max(...ys)), 42, 15, "end"), label(String(Math.min(...ys)), 42, 115, "end"),
         label(`step ${xs[0]}`, 46, 127, "start"), label(`step ${xs.at(-1)}`, 310, 127, "end")));
   };
+  const strip = ([count, marks]) => make("div", {},
+    make("div", { className: "note" }, `Errors on ${count} test examples in their order, ` +
+      `${Math.ceil(count / marks.length)} a cell; the fuller a cell, the more they err`),
+    draw("svg", { viewBox: `0 0 ${5 * marks.length} 20`, role: "img", preserveAspectRatio: "none", class: "strip",
+      "aria-label": `Errors of stretches of examples, from 0 to 9: ${marks}` },
+      ...[...marks].map((mark, n) => draw("rect", { x: 5 * n, y: 20 - (20 * mark) / 9, width: 4, height: (20 * mark) / 9, fill: "currentColor" }))));
   const described = ({ names, texts }, run) => {
     const facts = run.details.flatMap((at, place) =>
       texts[at] ? [make("dt", {}, names[place]), make("dd", {}, texts[at])] : []);
     const charts = [["Training loss", run.loss], ["Validation score", run.validation]].filter(([, found]) => found[0].length > 1);
     return make("section", {}, make("dl", {}, ...facts),
-      make("div", { className: "charts" }, ...charts.map(([title, found]) => chart(title, found))),
+      make("div", { className: "charts" }, ...charts.map(([title, found]) => chart(title, found)),
+        ...(run.errors[0] ? [strip(run.errors)] : [])),
       ...(run.log ? [make("pre", {}, run.log)] : []));
   };
   const dialog = document.querySelector("dialog");

@@ -1,7 +1,7 @@
 """What is known of single runs, in few bytes, for the page to show behind its cells."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from harness.core.record import Record
@@ -10,6 +10,9 @@ from harness.report import units
 Curve = tuple[list[int], list[float]]
 POINTS = 32
 """The most points of a curve."""
+CELLS = 64
+"""The most stretches of test examples whose errors are told apart."""
+DARKEST = 9
 LOG = 20
 """The last lines of a log that are kept."""
 
@@ -85,6 +88,7 @@ def run_details(records: Sequence[Record]) -> dict[str, Any]:
             "details": [places.setdefault(tell(record), len(places)) for tell in FACTS.values()],
             "loss": thinned(_losses(record)),
             "validation": thinned(record.learned.validation if record.learned else []),
+            "errors": _errors(record),
             "log": "\n".join(record.partial.traceback[-LOG:]) if record.partial else "",
         }
         for record in records
@@ -97,6 +101,21 @@ def thinned(curve: Sequence[tuple[int, float]]) -> Curve:
     last = len(curve) - 1
     kept = range(last + 1) if last < POINTS else [last * n // (POINTS - 1) for n in range(POINTS)]
     return [curve[n][0] for n in kept], [float(f"{curve[n][1]:.4g}") for n in kept]
+
+
+def _errors(record: Record) -> tuple[int, str]:
+    """Return how many examples errors are known of, and how much stretches of them err.
+
+    A digit each: 0 where all are right, `DARKEST` where all are wrong; of errors that may be larger
+    than 1, where they are largest.
+    """
+    kept = record.learned and record.learned.per_example
+    if not kept:
+        return 0, ""
+    values, size = kept.values, -(-kept.count // CELLS)
+    means = [fmean(values[at : at + size]) for at in range(0, kept.count, size)]
+    largest = 1.0 if max(values) <= 1 else max(means)
+    return kept.count, "".join(str(round(DARKEST * each / largest)) for each in means)
 
 
 def _losses(record: Record) -> Sequence[tuple[int, float]]:

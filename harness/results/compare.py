@@ -17,6 +17,7 @@ from harness.core.config import NAME, Selector
 from harness.core.errors import unknown
 from harness.core.record import FAILURES, Record
 from harness.results.aggregate import Condition, condition
+from harness.results.by_example import ByExample, adjusted_together, by_example
 from harness.results.newest import newest
 from harness.results.revisions import extracted, is_revision
 from harness.results.statistics import (
@@ -81,6 +82,8 @@ class Change:
     seconds: Ratio | None
     """Of a training step, or of a measured call."""
     peak_bytes: Ratio | None
+    by_example: ByExample | None = None
+    """None where a side has not kept what each example was, or had others."""
     unmatched: tuple[str, ...] = ()
     """Why times or bytes of some pairs are not compared, a sentence each."""
 
@@ -211,6 +214,7 @@ def _change(pairs: Sequence[tuple[Record, Record]]) -> Change:
         score=_score_change(pairs),
         seconds=_time_ratio([pair for pair in times if all(pair)]),
         peak_bytes=_ratio([new / old for old, new in peaks]),
+        by_example=by_example([old for old, _ in pairs], [new for _, new in pairs]),
         unmatched=tuple(dict.fromkeys(filter(None, (*apart, *busy)))),
     )
 
@@ -266,12 +270,14 @@ def _adjusted(changes: Sequence[Change]) -> list[Change]:
     """Raise the p-values for all changes together: of many tasks some differ by chance."""
     known = [c.score.p_value for c in changes if c.score and c.score.p_value is not None]
     raised = iter(adjusted(known))
-    return [
+    changes = [
         replace(c, score=replace(c.score, adjusted_p_value=next(raised)))
         if c.score and c.score.p_value is not None
         else c
         for c in changes
     ]
+    found = adjusted_together([c.by_example for c in changes])
+    return [replace(c, by_example=each) for c, each in zip(changes, found, strict=True)]
 
 
 def _time_ratio(times: Sequence[tuple[list[float], list[float]]]) -> Ratio | None:

@@ -2,8 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import islice
 from typing import TypeVar
+
+from msgspec.structs import replace
+from torch import Tensor
 
 from harness.contract.batch import Batch, Rows
 from harness.contract.model import Recipe
@@ -12,6 +16,7 @@ from harness.contract.outputs import Outputs
 from harness.contract.task import Evaluation, LearningTask, Split
 from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError, UnsupportedError
+from harness.core.per_example import MOST, PerExample, kept
 from harness.core.record import Learned, Memory
 from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
@@ -52,11 +57,25 @@ def train_and_score(
     further, unscored = ({}, {}) if protocol.trial else evaluated(network, task, recipe, protocol)
     scores |= further
     bounds = interval(figures[splits[-1]], outputs, protocol.batch, task.name, task.version)
+    by_example = None if protocol.trial else errors_of(figures["test"], task)
     history.evaluate_s += now() - start
     if trainer is not None:
         batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
         memory = peak(lambda: trainer.step(batch), spec.device)
-    return record_of(task, history, scores, bounds, unscored), memory
+    learned = record_of(task, history, scores, bounds, unscored)
+    return replace(learned, per_example=by_example), memory
+
+
+def errors_of(figures: Tensor, task: LearningTask) -> PerExample | None:
+    """Return the errors of single test examples; None if the outputs do not say them."""
+    errors = task.outputs.errors(figures)
+    if errors is None:
+        return None
+    seen = task.rows("test").examples[:MOST]
+    digest = sha256(f"{len(figures)} {tuple(seen.inputs.shape)}".encode())
+    for tensor in (seen.inputs, seen.targets):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return kept(errors.tolist(), digest.hexdigest()[:16])
 
 
 def heaviest(batches: Iterator[Batch]) -> Batch:

@@ -127,6 +127,10 @@ class Decoded(Outputs):
         """Reduce as `StepLabels` does."""
         return self.labels.score(figures, batch)
 
+    def errors(self, figures: Tensor) -> Tensor:
+        """Return the share of wrong classes."""
+        return self.labels.errors(figures)
+
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (1, c)."""
         return self.labels.constant(targets)

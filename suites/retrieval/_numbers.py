@@ -68,6 +68,11 @@ class Numbers(Outputs):
             **self.labels.score(figures[:, :-2], batch),
         }
 
+    def errors(self, figures: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+        """Return the share of each answer's numbers that are wrong."""
+        right, asked = figures[:, -2:].unbind(1)
+        return 1 - right / asked.clamp(min=1)
+
     def constant(self, targets: Tensor) -> Tensor:
         """Return the log frequencies of the labels, (1, c)."""
         return self.labels.constant(targets)

@@ -8,8 +8,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import sync_playwright
 
+from harness.core.per_example import kept
 from harness.core.record import Partial
 from harness.report import write
 from harness.report.live import server
@@ -80,11 +82,18 @@ class Visit:
         return download.value.suggested_filename, Path(download.value.path()).read_text()
 
 
+def erring(score, **fields):
+    """Make a record that says on which of 100 test examples it errs: the last ones."""
+    made = scored(score, **fields)
+    errors = kept([float(n > 100 * score) for n in range(100)], "abc")
+    return replace(made, learned=replace(made.learned, per_example=errors))
+
+
 def records():
     """Make a sweep, and a task that more models ran than have room side by side."""
     partial = Partial(step=3, steps=9, traceback=["Traceback", HOSTILE])
     many = [
-        scored(0.3 + n / 30 + seed / 500, task="a/many", model=model, seed=seed)
+        erring(0.3 + n / 30 + seed / 500, task="a/many", model=model, seed=seed)
         for n, model in enumerate(MODELS)
         for seed in range(3)
     ]
@@ -225,8 +234,22 @@ def test_a_cell_opens_the_runs_behind_it_and_what_others_wrote_is_text(visit):
     cell.get_by_role("button").click()
     assert dialog.locator("section").count() == 3
     assert dialog.locator("polyline").count() == 6
+    assert dialog.locator("svg.strip").count() == 0, "older records say nothing of examples"
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.is_visible()
+
+
+def test_the_errors_of_single_examples_stand_behind_a_cell(visit):
+    row = visit.table("Test scores").locator("tbody tr", has_text="a/many")
+    row.locator("td[data-runs]").first.get_by_role("button").click()
+    strips = visit.page.get_by_role("dialog").locator("svg.strip")
+    assert strips.count() == 3
+    heights = strips.first.locator("rect").evaluate_all(
+        "all => all.map(each => +each.getAttribute('height'))"
+    )
+    assert len(heights) == 50
+    assert heights[0] == 0
+    assert heights[-1] == 20
 
 
 def test_contents_lead_to_every_section(visit):
