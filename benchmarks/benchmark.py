@@ -99,9 +99,9 @@ class Benchmark(ABC):
     """Further parameters that have no history: slow twins, timed by pytest only."""
     compared = "form"
     """The parameter whose values stand beside each other in a group of pytest-benchmark."""
-    # Two processes, since one may be slower than the next for no reason of the code's, and from each
-    # four to eight samples: `asv compare` calls nothing changed that has fewer than seven in all.
-    # A sample is as many calls as take a tenth of a second, so that a short pause is averaged out.
+    # Two processes, since one may be slower than the next for no reason of the code's, with four to
+    # eight samples each: `asv compare` calls nothing changed that has fewer than seven in all. A
+    # sample is as many calls as take a tenth of a second, which averages short pauses out.
     rounds = 2
     repeat = (4, 8, 2.0)
     number = 0

@@ -11,9 +11,11 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtrit
 
+from harness.core.config import Selector
 from harness.report import units
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Cell, Group, group_cells
+from harness.results.published import Figure
 from harness.results.statistics import Interval
 
 FEWEST = 2
@@ -51,6 +53,17 @@ class AverageRow:
     texts: Mapping[str, Text]
     """By model, with all its options."""
 
+    tasks: Mapping[str, float | None]
+    """What is averaged, each with the least that a run counts there."""
+
+    def is_averaged_as(self, printed: Figure) -> bool:
+        """Say whether a published average is over the same suite by the same convention."""
+        suites = {task.partition("/")[0] for task in self.tasks}
+        over = f"over {len(self.tasks)}"
+        failed = [f"{over}, failed as {100 * least:g}" for least in self.tasks.values() if least]
+        same = {f"{suite} average" for suite in suites} == {printed.paper_task.lower()}
+        return same and printed.averaging in {over, *failed}
+
     def shown(self, models: Iterable[str]) -> tuple[Text, ...]:
         """Write the row with a column for each model."""
         nothing = Text(units.DASH, missing=True)
@@ -60,15 +73,7 @@ class AverageRow:
 
 def average_table(groups: Iterable[Group]) -> Table:
     """Make the table of averages x models."""
-    learned = [group for group in groups if not group.sweep]
-    found: dict[Average, list[Group]] = {}
-    for group in learned:
-        for average in _stated(group):
-            found.setdefault(average, []).append(group)
-    ordered = sorted(found.items(), key=lambda item: item[0][0])
-    rows = [row for average, members in ordered for row in _rows(average, members)]
-    records = chain.from_iterable(group.records for group in learned)
-    labels = Group(title="", sweep=False, records=tuple(records)).labels
+    rows, labels = _averages(groups)
     models = sorted({model for row in rows for model in row.texts}, key=labels.__getitem__)
     return Table(
         title="Averages over tasks",
@@ -81,6 +86,50 @@ def average_table(groups: Iterable[Group]) -> Table:
         "then named. Models that ran under other conditions stand in another row.",
         prose=1,
     )
+
+
+def published_average_table(groups: Iterable[Group], figures: Iterable[Figure]) -> Table:
+    """Make the table of averages beside those that papers give by the same convention."""
+    rows, labels = _averages(groups)
+    printed = [each for each in figures if each.averaging and each.model]
+    found = [
+        (
+            Text(row.name),
+            Text(labels[model]),
+            Text(text.text),
+            Text("failed" if each.score is None else units.score(each.score)),
+            Text(each.averaging),
+            Text(f"{each.paper_model} ({each.variant or 'no variant named'}); {each.cited}"),
+        )
+        for row in rows
+        for model, text in row.texts.items()
+        if not text.missing
+        for each in printed
+        if each.model and each.model.name == Selector(model).name and row.is_averaged_as(each)
+    ]
+    return Table(
+        title="Averages beside the literature",
+        columns=("Average", "Model", "Here", "Published", "Convention", "Source"),
+        rows=tuple(found),
+        note="Only averages over as many tasks, in which what failed counts as much as here, stand "
+        "beside each other; `ssm-bench published` lists the others. Without a verdict, for sources "
+        "state the budget of single tasks at most.",
+        labels=2,
+        prose=2,
+    )
+
+
+def _averages(groups: Iterable[Group]) -> tuple[list[AverageRow], Mapping[str, str]]:
+    """Return all averages, and the labels of the models by their names."""
+    learned = [group for group in groups if not group.sweep]
+    found: dict[Average, list[Group]] = {}
+    for group in learned:
+        for average in _stated(group):
+            found.setdefault(average, []).append(group)
+    ordered = sorted(found.items(), key=lambda item: item[0][0])
+    rows = [row for average, members in ordered for row in _rows(average, members)]
+    records = chain.from_iterable(group.records for group in learned)
+    return rows, Group(title="", sweep=False, records=tuple(records)).labels
 
 
 def _stated(group: Group) -> list[Average]:
@@ -110,7 +159,7 @@ def _rows(average: Average, members: Iterable[Group]) -> list[AverageRow]:
             lacking[model] = Text(_complaint(scored, parts), missing=True)
     if lacking:
         whole.setdefault(next(iter(whole), tuple(tasks)), {}).update(lacking)
-    return [AverageRow(name, over, texts) for over, texts in whole.items()]
+    return [AverageRow(name, over, texts, tasks) for over, texts in whole.items()]
 
 
 def _parts(

@@ -206,7 +206,7 @@ def _curves(figure: Figure) -> list[Curve]:
             name = str(line.get_label())
             places = np.array(line.get_data(orig=True), dtype=float)
             x, y = places[:, np.isfinite(places).all(axis=0)]
-            if name.strip("_") and not name.startswith("_child"):
+            if len(x) and name.strip("_") and not name.startswith("_child"):
                 found.append((panel, name.lstrip("_"), _short(x, 8), _short(y, 5)))
     return found
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.core.record import Record
 from harness.report import tables
-from harness.report.averages import average_table
+from harness.report.apart import apart_table
+from harness.report.averages import average_table, published_average_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
 from harness.report.headlines import headlines
@@ -123,9 +124,13 @@ class Report:
             ],
             "Standings": [
                 noted(rank_table(self.rows), held),
+                noted(apart_table(self.groups), held),
                 noted(front_table(learned_rows(costs)), held),
             ],
-            "Beside the literature": [literature_table(self.beside)],
+            "Beside the literature": [
+                literature_table(self.beside),
+                published_average_table(self.groups, published_figures()),
+            ],
             "Training": [tables.cost_table(costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},
             "Width and state": [size_table(self.records)],
@@ -141,19 +146,29 @@ class Report:
     def pictures(self) -> dict[str, list["Picture"]]:
         """Draw every figure that shows something, by section."""
         # Seconds of imports, not for printing.
-        from harness.report import canvas, figures, growth_figures, rank_figures  # noqa: PLC0415
+        from harness.report import (  # noqa: PLC0415
+            canvas,
+            figures,
+            growth_figures,
+            heat_figures,
+            rank_figures,
+            window_figures,
+        )
 
         look = canvas.looks([label for group in self.groups for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
         costs = learned_rows(comparable_groups(self.records, timed=True))
         made = {
-            "Scores": [figures.score_picture(learned, look)],
+            "Scores": [figures.score_picture(learned, look), heat_figures.heat_picture(learned)],
             "Standings": [
                 rank_figures.rank_picture(self.rows, look),
                 rank_figures.profile_picture(self.rows, look),
                 rank_figures.front_picture(costs, look),
             ],
-            "Training": [figures.loss_picture(learned, look)],
+            "Training": [
+                figures.loss_picture(learned, look),
+                window_figures.window_picture(self.rows, look),
+            ],
             **{
                 name: [
                     growth_figures.time_picture(swept.by_task, swept.pairs, look, swept.where),

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
+from harness.core.config import Selector
 from harness.report import Report, units
-from harness.report.averages import average_table
+from harness.report.averages import average_table, published_average_table
 from harness.results.aggregate import comparable_groups
+from harness.results.published import Figure
 from tests.unit.report.made_records import PROTOCOL, again, lost, scored
 
 THREE = {"suite/a": None, "suite/b": None, "suite/c": None}
@@ -218,3 +220,31 @@ def test_the_report_shows_averages_beside_the_scores() -> None:
     titles = [table.title for table in Report(three()).tables()["Scores"]]
 
     assert titles == ["Test scores", "Averages over tasks"]
+
+
+def published(averaging, **fields):
+    """Make a published average of the suite."""
+    given = {"paper_model": "S4D", "model": Selector("s4d"), "paper_task": "suite average"}
+    held = {"source": "a2020", "table": "Table 1", "provenance": "paper", "read_in": "it"}
+    rest = {"value": 61.0, "unit": "percent", "metric": "accuracy", "averaging": averaging}
+    return Figure(**{**given, **held, **rest, **fields})
+
+
+def test_an_average_stands_beside_those_of_papers_by_its_own_convention_only() -> None:
+    records = [*three(), scored(0.8, task="suite/hard", averages=LAST)]
+    figures = [
+        published("over 3"),
+        published("over 4", value=62.0),
+        published("over 4, failed as 50", value=63.0),
+        published("over 4, failed as 0", value=64.0),
+        published("over 3", paper_task="other average"),
+        published("over 3", model=Selector("s5"), paper_model="S5"),
+    ]
+    table = published_average_table(comparable_groups(records), figures)
+
+    assert [tuple(cell.text for cell in row[:1] + row[3:5]) for row in table.rows] == [
+        ("suite-3 (x)", "0.610", "over 3"),
+        ("suite-4 (x)", "0.620", "over 4"),
+        ("suite-4 (x)", "0.630", "over 4, failed as 50"),
+    ]
+    assert published_average_table(comparable_groups(three()[:2]), figures).rows == ()

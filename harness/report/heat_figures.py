@@ -1,0 +1,130 @@
+"""The figure of tasks with two axes: scores of each model over two numbers of one task."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from harness.core.config import Option
+from harness.report import units
+from harness.report.canvas import Picture, finished, panels
+from harness.results.aggregate import Cell, Group, condition, group_cells
+from harness.results.statistics import Floats
+
+COLOURS = "cividis"
+"""Even in lightness, and the same to the colour-blind."""
+FEWEST = 2
+"""Values on each axis."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One task over two of its numbers, under one condition."""
+
+    task: str
+    across: str
+    up: str
+    cells: Mapping[tuple[float, float], Sequence[Cell]]
+    """By the values of the two."""
+
+    @property
+    def axes(self) -> tuple[list[float], list[float]]:
+        """The values of both, in order."""
+        across, up = zip(*self.cells, strict=True)
+        return sorted(set(across)), sorted(set(up))
+
+    @property
+    def models(self) -> list[str]:
+        """Models with two scores or more."""
+        every = [cell.model for cells in self.cells.values() for cell in cells if cell.n]
+        return sorted({model for model in every if every.count(model) > 1})
+
+    def scores(self, model: str) -> Floats:
+        """Return the mean scores of a model, (up, across); NaN where it has none."""
+        means = {
+            place: cell.mean
+            for place, cells in self.cells.items()
+            for cell in cells
+            if cell.model == model
+        }
+        across, up = self.axes
+        return np.array([[means.get((x, y)) for x in across] for y in up], dtype=np.float64)
+
+
+def planes(groups: Iterable[Group]) -> list[Plane]:
+    """Find tasks that ran under one condition and differ in two numbers and nothing else."""
+    alike: dict[object, list[Group]] = {}
+    for group in groups:
+        first = group.records[0]
+        if not group.sweep:
+            alike.setdefault((first.task.name, condition(first)), []).append(group)
+    found = []
+    for members in alike.values():
+        options = [group.records[0].task_options for group in members]
+        names = sorted({name for each in options for name in each if _varies(name, options)})
+        if len(names) != 2 or not all(_number(each.get(n)) for each in options for n in names):
+            continue
+        across, up = names
+        cells = {
+            (float(each[across]), float(each[up])): group_cells(group)
+            for each, group in zip(options, members, strict=True)
+        }
+        plane = Plane(members[0].records[0].task.name, across, up, cells)
+        if all(len(values) >= FEWEST for values in plane.axes):
+            found.append(plane)
+    return found
+
+
+def heat_picture(groups: Iterable[Group]) -> Picture | None:
+    """Draw scores over two numbers of a task, a panel a model; None if no task has two axes."""
+    drawn = [(plane, model) for plane in planes(groups) for model in plane.models]
+    with panels(len(drawn)) as (figure, axes):
+        for axis, (plane, model) in zip(axes, drawn, strict=True):
+            _map(axis, plane, model)
+        return finished(
+            figure,
+            name="planes",
+            title="Scores over two numbers of a task",
+            alt="The mean test score of a model at every pair of values that was run; lighter is "
+            "higher, on one scale for all models of a task. An empty field was not run, or has no "
+            "score.",
+        )
+
+
+def _varies(name: str, options: Sequence[Mapping[str, Option]]) -> bool:
+    return len({each.get(name) for each in options}) > 1
+
+
+def _number(value: Option | None) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _map(axis: Axes, plane: Plane, model: str) -> None:
+    (across, up), scores = plane.axes, plane.scores(model)
+    every = np.concatenate([plane.scores(each).ravel() for each in plane.models])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    axis.pcolormesh(scores, cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", lw=2)
+    for (row, column), score in np.ndenumerate(scores):
+        if np.isfinite(score):
+            light = score - low > (high - low) / 2
+            place = column + 0.5, row + 0.5
+            axis.text(
+                *place,
+                units.score(score),
+                ha="center",
+                va="center",
+                color="black" if light else "white",
+            )
+    for value, line in zip(up, scores, strict=True):  # the numbers behind the fields
+        axis.plot(across, line, visible=False, label=f"_{plane.up}={value:g}")
+    axis.set(
+        title=f"{model} on {plane.task}",
+        xlabel=plane.across,
+        ylabel=plane.up,
+        xlim=(0, len(across)),
+        ylim=(0, len(up)),
+    )
+    axis.set_xticks(np.arange(len(across)) + 0.5, [f"{value:g}" for value in across])
+    axis.set_yticks(np.arange(len(up)) + 0.5, [f"{value:g}" for value in up])
+    axis.grid(visible=False)

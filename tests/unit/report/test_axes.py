@@ -1,0 +1,90 @@
+"""Figures over what was swept, and over two numbers of a task."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from harness.core.config import Protocol
+from harness.core.record import Swept, Trial
+from harness.report import Report
+from harness.report.heat_figures import planes
+from harness.results.aggregate import comparable_groups
+from tests.unit.report.made_records import scored
+
+SWEPT = Protocol(sweep="lr_scale=0.3,1.0,3.0;state=16,64")
+
+
+def swept(window=(1.0, 3.0)):
+    """Make a sweep over a rate and an option, of which the rate has a window."""
+    trials = [
+        Trial(
+            values={"lr_scale": rate, "state": state},
+            run_id=f"{rate},{state}",
+            outcome="ok" if state == 64 or rate < 3 else "diverged",
+            validation=rate / 4 + state / 1000 if state == 64 or rate < 3 else None,
+            learned=rate >= window[0],
+        )
+        for rate in (0.3, 1.0, 3.0)
+        for state in (16, 64)
+    ]
+    chosen = {"lr_scale": 3.0, "state": 64}
+    return Swept(chosen=chosen, trials=trials, windows={"lr_scale": window, "state": (64.0, 64.0)})
+
+
+def drawn(records, name):
+    found = [each for all_of in Report(records).pictures().values() for each in all_of]
+    return next((each for each in found if each.name == name), None)
+
+
+def test_what_was_swept_is_drawn_with_all_else_as_chosen() -> None:
+    records = [scored(0.9, protocol=SWEPT, swept=swept()), scored(0.5, model="gru")]
+    picture = drawn(records, "windows")
+
+    by_panel = {(panel, name, tuple(x)): y for panel, name, x, y in picture.series}
+    (line,) = [y for (_, name, x), y in by_panel.items() if name == "s4d" and len(x) == 3]
+    assert line == pytest.approx([0.3 / 4 + 0.064, 0.25 + 0.064, 0.75 + 0.064], abs=1e-4)
+    assert b">lr_scale<" in picture.svg
+    assert b">state<" not in picture.svg, "beside the chosen one only one trial has a score"
+    assert drawn([scored(0.5)], "windows") is None
+
+
+def options(task, **values):
+    text = ",".join(f"{name}={value}" for name, value in sorted(values.items()))
+    return {"task": f"{task}[{text}]", "task_options": {**values, "kind": "x", "causal": True}}
+
+
+def square(**fields):
+    """Make scores of two models at two lengths and two numbers of pairs, one of them missing."""
+    return [
+        msgspec.structs.replace(
+            scored(level + length / 1000, model=model, task=made["task"], **fields),
+            task_options=made["task_options"],
+        )
+        for model, level in (("s4d", 0.3), ("gru", 0.5))
+        for length in (64, 128)
+        for pairs in (4, 8)
+        if (model, length, pairs) != ("gru", 128, 8)
+        for made in [options("a/recall", length=length, pairs=pairs)]
+    ]
+
+
+def test_a_task_over_two_numbers_is_a_map_of_each_model() -> None:
+    (plane,) = planes(comparable_groups(square()))
+
+    assert (plane.across, plane.up, plane.axes) == ("length", "pairs", ([64, 128], [4, 8]))
+    assert plane.models == ["gru", "s4d"]
+    np.testing.assert_allclose(plane.scores("s4d"), [[0.364, 0.428]] * 2)
+    np.testing.assert_allclose(plane.scores("gru"), [[0.564, 0.628], [0.564, np.nan]])
+    picture = drawn(square(), "planes")
+    assert picture.svg.count(b"on a/recall") == 2
+    assert {panel for panel, *_ in picture.series} == {"gru on a/recall", "s4d on a/recall"}
+
+
+def test_tasks_that_differ_in_one_number_or_three_or_in_the_protocol_have_no_map() -> None:
+    one = [each for each in square() if each.task_options["pairs"] == 4]
+    third = {"task_options": {"length": 64, "pairs": 4, "kind": "y", "causal": True}}
+    other = msgspec.structs.replace(scored(0.5, task="a/recall[kind=y]"), **third)
+
+    assert planes(comparable_groups(one)) == []
+    assert planes(comparable_groups([*square(), other])) == []
+    assert drawn(one, "planes") is None
