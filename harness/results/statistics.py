@@ -71,6 +71,8 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
 def t_interval(values: Sequence[float]) -> Interval:
     """Return Student's 95 % interval of the mean of two values or more."""
+    if len(set(values)) == 1:  # whose mean is rounded, so they would scatter about it
+        return values[0], values[0]
     half = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
     half /= len(values) ** 0.5
     return mean(values) - half, mean(values) + half

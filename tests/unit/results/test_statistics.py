@@ -20,6 +20,7 @@ from harness.results.statistics import (
     p_above_zero,
     sequential_interval,
     share_interval,
+    t_interval,
     values_needed,
 )
 
@@ -159,3 +160,7 @@ def test_a_sequential_interval_gets_narrower_and_says_when_it_will_be_narrow_eno
     assert values_needed(1.0, 0.8, more_than=needed + 5, most=100) == needed + 6
     assert values_needed(1.0, 0.01, more_than=10, most=100) is None
     assert values_needed(0.0, 0.0, more_than=3, most=100) is None
+
+
+def test_equal_values_have_an_interval_without_width():
+    assert t_interval([0.1] * 3) == mean_interval([0.1] * 30) == (0.1, 0.1)
