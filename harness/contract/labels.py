@@ -176,7 +176,7 @@ class StepLabels(Outputs):
 
     def errors(self, figures: Tensor) -> Tensor:
         """Return the share of each example's labelled positions that are wrong."""
-        right, true, _ = figures[:, :-1].unflatten(1, (3, self.classes)).sum(-1).unbind(1)
+        right, true = figures[:, :-1].view(-1, 3, self.classes)[:, :2].sum(-1).unbind(1)
         return 1 - right / true.clamp(min=1)
 
     def constant(self, targets: Tensor) -> Tensor:

@@ -182,3 +182,16 @@ def test_labels_may_be_cached_as_bytes_when_an_oracle_answers_with_them() -> Non
     labels = torch.tensor([[2, 0]], dtype=torch.uint8)
 
     assert torch.equal(one_hot(labels, 3), one_hot(labels.long(), 3))
+
+
+def test_the_error_of_an_example_is_wrong_or_right_a_share_or_a_squared_error():
+    labels = torch.tensor([[0, 1, IGNORED, 2], [2, 2, 2, 2], [IGNORED] * 4])
+    guesses = one_hot(torch.tensor([[0, 2, 1, 2], [2, 2, 2, 2], [0, 0, 0, 0]]), 3)
+    steps, one, values = StepLabels(3), OneLabel(3), Values(1, last=2)
+
+    found = steps.errors(steps.per_example(guesses[:2], labels[:2]))
+    torch.testing.assert_close(found, torch.tensor([1 / 3, 0.0], dtype=torch.float64))
+    assert one.errors(one.per_example(guesses[:, 1], torch.tensor([1, 2, 0]))).tolist() == [1, 0, 0]
+    targets = torch.zeros(2, 2, 1)
+    predictions = torch.tensor([[[1.0], [3.0]], [[0.0], [0.0]]])
+    assert values.errors(values.per_example(predictions, targets)).tolist() == [5, 0]
