@@ -13,7 +13,7 @@ from harness.results.aggregate import Cell, Group, condition, group_cells
 from harness.results.statistics import Floats
 
 COLOURS = "cividis"
-"""Even in lightness, and the same to the colour-blind."""
+"""From blue to yellow: the same to the colour-blind, and on a dark page, which inverts it."""
 FEWEST = 2
 """Values on each axis."""
 
@@ -86,9 +86,9 @@ def heat_picture(groups: Iterable[Group]) -> Picture | None:
             figure,
             name="planes",
             title="Scores over two numbers of a task",
-            alt="The mean test score of a model at every pair of values that was run; lighter is "
-            "higher, on one scale for all models of a task. An empty field was not run, or has no "
-            "score.",
+            alt="The mean test score of a model at every pair of values that was run; the more "
+            "yellow, the higher, on one scale for all models of a task. An empty field was not "
+            "run, or has no score.",
         )
 
 
