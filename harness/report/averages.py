@@ -11,7 +11,6 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.core.config import Selector
 from harness.report import units
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Cell, Group, group_cells
@@ -73,7 +72,7 @@ class AverageRow:
 
 def average_table(groups: Iterable[Group]) -> Table:
     """Make the table of averages x models."""
-    rows, labels = _averages(groups)
+    rows, labels = every_average(groups)
     models = sorted({model for row in rows for model in row.texts}, key=labels.__getitem__)
     return Table(
         title="Averages over tasks",
@@ -88,38 +87,7 @@ def average_table(groups: Iterable[Group]) -> Table:
     )
 
 
-def published_average_table(groups: Iterable[Group], figures: Iterable[Figure]) -> Table:
-    """Make the table of averages beside those that papers give by the same convention."""
-    rows, labels = _averages(groups)
-    printed = [each for each in figures if each.averaging and each.model]
-    found = [
-        (
-            Text(row.name),
-            Text(labels[model]),
-            Text(text.text),
-            Text("failed" if each.score is None else units.score(each.score)),
-            Text(each.averaging),
-            Text(f"{each.paper_model} ({each.variant or 'no variant named'}); {each.cited}"),
-        )
-        for row in rows
-        for model, text in row.texts.items()
-        if not text.missing
-        for each in printed
-        if each.model and each.model.name == Selector(model).name and row.is_averaged_as(each)
-    ]
-    return Table(
-        title="Averages beside the literature",
-        columns=("Average", "Model", "Here", "Published", "Convention", "Source"),
-        rows=tuple(found),
-        note="Only averages over as many tasks, in which what failed counts as much as here, stand "
-        "beside each other; `ssm-bench published` lists the others. Without a verdict, for sources "
-        "state the budget of single tasks at most.",
-        labels=2,
-        prose=2,
-    )
-
-
-def _averages(groups: Iterable[Group]) -> tuple[list[AverageRow], Mapping[str, str]]:
+def every_average(groups: Iterable[Group]) -> tuple[list[AverageRow], Mapping[str, str]]:
     """Return all averages, and the labels of the models by their names."""
     learned = [group for group in groups if not group.sweep]
     found: dict[Average, list[Group]] = {}

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.core.record import Record
 from harness.report import tables
 from harness.report.apart import apart_table
-from harness.report.averages import average_table, published_average_table
+from harness.report.averages import average_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
 from harness.report.headlines import headlines
 from harness.report.held import held_equal
 from harness.report.literature import Beside, beside_published, literature_table
 from harness.report.protocol import protocol_tables
+from harness.report.published_averages import published_average_table
 from harness.report.ranks import front_table, rank_table
 from harness.report.rates import rate_table
 from harness.report.scaling import Series, series

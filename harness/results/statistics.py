@@ -143,9 +143,7 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
 def mcnemar_p_value(differences: Floats) -> float:
     """Return the two-sided p-value of two models being right equally often (McNemar's exact test).
 
-    Args:
-        differences: (n,) of right and wrong: 1 where only the first is right, -1 where only the
-            second is, 0 elsewhere.
+    `differences` is (n,): 1 where only the first is right, -1 where only the second is, else 0.
     """
     first, second = int((differences > 0).sum()), int((differences < 0).sum())
     return float(binomtest(first, first + second).pvalue) if first + second else 1.0

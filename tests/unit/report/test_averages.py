@@ -10,7 +10,8 @@ from scipy.stats import ttest_ind
 
 from harness.core.config import Selector
 from harness.report import Report, units
-from harness.report.averages import average_table, published_average_table
+from harness.report.averages import average_table
+from harness.report.published_averages import published_average_table
 from harness.results.aggregate import comparable_groups
 from harness.results.published import Figure
 from tests.unit.report.made_records import PROTOCOL, again, lost, scored
