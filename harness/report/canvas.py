@@ -22,8 +22,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
 """Told apart by the colour-blind, on paper too (Okabe and Ito 2008)."""
 MARKERS = "osD^vPXph*"
-DASHES = ("-", (0, (5, 2)), (0, (4, 1, 1, 1)), (0, (1, 1)))
-SLOTS = len(COLOURS) * len(MARKERS)
+DASHES, SLOTS = ("-", (0, (5, 2)), (0, (4, 1, 1, 1)), (0, (1, 1))), len(COLOURS) * len(MARKERS)
 STRIDE = 11
 """From a taken look to the next: another colour and another marker."""
 SALT = 48106
@@ -41,7 +40,6 @@ LINE = 0.2
 DPI = 160
 LETTERS = 44
 """The most that a panel's title has room for in a line."""
-
 
 Curve = tuple[str, str, list[float], list[float]]
 """What a line shows: its panel, whose it is, and its places."""
