@@ -15,8 +15,9 @@ from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
 from harness.results import schema
+from harness.results.journal import TornLineWarning
 from harness.results.repair import repair
-from harness.results.store import DamagedLineWarning, Store, TornLineWarning, read_records
+from harness.results.store import DamagedLineWarning, Store, read_records
 from tests.unit.report.made_records import (
     blank,
     lost,
