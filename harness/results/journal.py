@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -75,9 +75,10 @@ class Journal:
         self._end = self._lines = 0
         self._tail: bytes | None = b""
 
-    def __contains__(self, run_id: str) -> bool:
-        """Say whether a run is known to stand there."""
-        return run_id in self._entries
+    @property
+    def runs(self) -> Collection[str]:
+        """The names of those that are known to stand there."""
+        return self._entries.keys()
 
     def catch_up(self) -> None:
         """Read what came since the last look."""
@@ -113,7 +114,7 @@ class Journal:
         """Return a run's records as they are now, in the order of their lines."""
         while True:
             self.catch_up()
-            if run_id not in self:
+            if run_id not in self._entries:
                 return []
             with suppress(OSError), opened(self.path) as file:
                 fcntl.flock(file, fcntl.LOCK_SH)

@@ -46,6 +46,8 @@ class Store:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._journals: dict[Path, Journal] = {}
+        self._looked: dict[str, list[Journal]] | None = None
+        """Where runs stood when all files were looked through."""
 
     def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns.
@@ -122,12 +124,15 @@ class Store:
 
         Other files are looked through once, for somebody may have moved it.
         """
-        if not self._journals:
-            self._caught_up()
+        if self._looked is None:
+            self._looked = {}
+            for journal in self._caught_up():
+                for run_id in journal.runs:
+                    self._looked.setdefault(run_id, []).append(journal)
         path, run_id = self.path(spec), spec.run_id
-        self._journals.setdefault(path, Journal(path))
-        likely = [each for each in self._journals.values() if each.path == path or run_id in each]
-        return latest(sorted(likely, key=lambda journal: journal.path), run_id)
+        own = self._journals.setdefault(path, Journal(path))
+        found = {each.path: each for each in (own, *self._looked.get(run_id, ()))}
+        return latest([found[each] for each in sorted(found)], run_id)
 
     def _all(self) -> list[Journal]:
         """Return all files there are now, in the order of their paths."""

@@ -147,7 +147,7 @@ def test_a_file_that_grows_is_read_as_if_it_were_read_anew(folders, steps):
         if what == "add":
             path.write_bytes(text + b"\n".join([b"", *given_, b""]))
         elif what == "end":
-            path.write_bytes(text + given_)
+            path.write_bytes(text.removesuffix(b"\n") + b"\n" + given_)
         elif what == "cut":
             path.write_bytes(b"".join(text.splitlines(keepends=True)[given_:]))
         else:
