@@ -105,9 +105,13 @@ class Report:
         verdicts = [each.verdict.word for each in self.beside]
         return headlines(self.rows, pairs, self.records, verdicts)
 
+    @cached_property
+    def costs(self) -> list[Group]:
+        """Records whose times may be compared."""
+        return comparable_groups(self.records, timed=True)
+
     def tables(self) -> dict[str, list[Table]]:
         """Make every table that has rows, by section."""
-        costs = comparable_groups(self.records, timed=True)
         made = {
             "Protocol": protocol_tables(self.groups),
             "Scores": [
@@ -115,9 +119,9 @@ class Report:
                 average_table(self.groups),
                 evaluation_table(self.groups),
             ],
-            "Standings": [rank_table(self.rows), front_table(learned_rows(costs))],
+            "Standings": [rank_table(self.rows), front_table(learned_rows(self.costs))],
             "Beside the literature": [literature_table(self.beside)],
-            "Training": [tables.cost_table(costs), rate_table(self.groups)],
+            "Training": [tables.cost_table(self.costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
@@ -136,7 +140,7 @@ class Report:
 
         look = canvas.looks([label for group in self.groups for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
-        costs = learned_rows(comparable_groups(self.records, timed=True))
+        costs = learned_rows(self.costs)
         made = {
             "Scores": [figures.score_picture(learned, look)],
             "Standings": [

@@ -5,6 +5,7 @@ How often the intervals hold what they claim was simulated: `docs/decisions/0020
 """
 
 from collections.abc import Sequence
+from functools import cache
 from statistics import mean
 from typing import Any
 
@@ -42,6 +43,7 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     return _bootstrapped(values, np.median, "percentile") if len(values) >= SOME else None
 
 
+@cache
 def share_interval(count: int, total: int) -> Interval:
     """Return Wilson's 95 % interval of a share: `count` of `total`, which is not 0."""
     found = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
