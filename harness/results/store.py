@@ -78,19 +78,19 @@ class Store:
 
         What cannot be read is left out; `faults` names it.
         """
-        with uncollected():
-            return self.each(lambda record: record)
+        return self.each(lambda record: record)
 
     def each(self, make: Callable[[Record], T]) -> list[T]:
         """Return what is made of every record that `records` returns; these need not be held."""
         made: dict[tuple[str, ...], T] = {}
         places: dict[tuple[str, ...], Entry] = {}
-        for journal in self._all():
-            for entry, record in journal.read(afresh=True):
-                key = record.run_id, *record.digests.values()
-                known = reread(places[key]) if key in places else None
-                if known is None or not known.outweighs(record):
-                    made[key], places[key] = make(record), entry
+        with uncollected():
+            for journal in self._all():
+                for entry, record in journal.read(afresh=True):
+                    key = record.run_id, *record.digests.values()
+                    known = reread(places[key]) if key in places else None
+                    if known is None or not known.outweighs(record):
+                        made[key], places[key] = make(record), entry
         return list(made.values())
 
     def faults(self) -> list[Fault]:
