@@ -138,7 +138,8 @@ class Report:
         # Seconds of imports, not for printing.
         from harness.report import canvas, figures, growth_figures, rank_figures  # noqa: PLC0415
 
-        look = canvas.looks([label for group in self.groups for label in group.members])
+        every = (*self.groups, *self.costs)
+        look = canvas.looks([label for group in every for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
         costs = learned_rows(self.costs)
         made = {
