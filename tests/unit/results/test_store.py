@@ -17,7 +17,8 @@ from harness.core.record import SCHEMA
 from harness.results import schema
 from harness.results.journal import TornLineWarning
 from harness.results.repair import repair
-from harness.results.store import DamagedLineWarning, Store, read_records
+from harness.results.store import Store
+from harness.results.table import DamagedLineWarning, read_records
 from tests.unit.report.made_records import (
     blank,
     lost,
