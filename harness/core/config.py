@@ -122,7 +122,7 @@ class Protocol:
 
         What is derived is not among them, so it has no part in a run's name.
         """
-        defaults: dict[str, Option] = {each.name: each.default for each in dataclasses.fields(self)}
+        defaults = {each.name: getattr(Protocol, each.name) for each in dataclasses.fields(self)}
         # An integer that stands for a float is that float, however it was written.
         held = {name: type(default)(getattr(self, name)) for name, default in defaults.items()}
         derived = self.derived
