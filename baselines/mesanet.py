@@ -2,7 +2,8 @@
 
 von Oswald et al. 2025, "MesaNet: Sequence Modeling by Locally Optimal Test-Time Training":
 y_t = G_t^T (H_t + Lambda)^-1 q_t, with fading sums H of beta k k^T and G of beta k v^T, solved by
-conjugate gradients at every position; keys and queries are of length one behind a short convolution.
+conjugate gradients at every position; keys and queries are of length one, behind a short
+convolution.
 
 Axes: b batch, l length, d width, h heads, k key features, c channels, m taps but one.
 """

@@ -5,10 +5,10 @@ von Oswald et al. 2025, "MesaNet". A head sums keys with keys and keys with valu
     H_t = f_t H_{t-1} + beta_t k_t k_t^T,    G_t = f_t G_{t-1} + beta_t k_t v_t^T,
 
 and y_t = G_t^T x_t where (H_t + Diag(ridge)) x_t = q_t: linear regression from keys to values,
-fitted anew at each position. The systems of all positions are solved side by side by conjugate gradients
-from q / diagonal; a product with H_t is one with the sum that entered the chunk, and one with the
-keys since. Gradients are those of the exact solution, by as many steps of the same solver: H is
-symmetric, so they need no others.
+fitted anew at each position. The systems of all positions are solved side by side by conjugate
+gradients from q / diagonal; a product with H_t is one with the sum that entered the chunk, and one
+with the keys since. Gradients are those of the exact solution, by as many steps of the same solver:
+H is symmetric, so they need no others.
 
 Axes: b batch, l length, h heads, k key features, v value features; n chunks, s rows of a chunk.
 """
