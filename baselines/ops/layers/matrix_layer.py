@@ -25,6 +25,10 @@ EPS = 1e-5
 ROWS = 4096
 """Positions of the whole batch that are normed and projected at a time."""
 
+PIECE = 1 << 14
+"""Positions of the whole batch that pass a causal layer at a time where nobody asks for a gradient:
+what is made of them on the way is many times as wide as they are."""
+
 Outputs = Float[Tensor, "b *l h v"]
 Activation = Callable[[Tensor], Tensor]
 
@@ -75,6 +79,8 @@ class MatrixLayer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Run once, or once from each end of the valid positions."""
+        if self.causal and not torch.is_grad_enabled():
+            return self._in_pieces(u)
         y, _ = self.ran(u, self.zeros(len(u)))
         if not self.causal:
             again, _ = self.ran(reverse_valid(u, lengths), self.zeros(len(u)))
@@ -98,6 +104,13 @@ class MatrixLayer(Mixer):
         y, state = self.stepped(u, state)
         y, _ = _output(self.activation, (), *self._passed(y, u), *self._weights())
         return y, state
+
+    def _in_pieces(self, u: Tensor) -> Tensor:
+        state, outputs = self.zeros(len(u)), []
+        for piece in u.split(max(1, PIECE // max(1, len(u))), 1):
+            y, state = self.ran(piece, state)
+            outputs.append(self._mapped(y, piece))
+        return torch.cat(outputs, 1)
 
     def _mapped(self, y: Tensor, u: Tensor) -> Tensor:
         # In pieces that are computed again, since what they keep inside is several times as much.
