@@ -20,6 +20,7 @@ from baselines.ops.layers.matrix_layer import MatrixLayer, Outputs, head_feature
 from baselines.ops.scans.ssd import ssd, ssd_step
 from harness.api import Model, SpecError, Trunk
 
+Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 RetNetState = tuple[Float[Tensor, "b h k v"], Int[Tensor, ""]]
 """The memory, and how many positions it holds."""
 
@@ -71,8 +72,8 @@ class RetNetLayer(MatrixLayer):
     def stepped(self, u: Float[Tensor, "b d"], state: RetNetState) -> tuple[Outputs, RetNetState]:
         """Add one key and read."""
         memory, start = state
-        now = (part[:, 0] for part in self._drives(u[:, None], int(start)))
-        y, memory = ssd_step(*now, memory)
+        v, dt, log_decay, k, q = (part[:, 0] for part in self._drives(u[:, None], int(start)))
+        y, memory = ssd_step(v, dt, log_decay, k, q, memory)
         return y, (memory, start + 1)
 
     def zeros(self, batch: int) -> RetNetState:
@@ -80,7 +81,7 @@ class RetNetLayer(MatrixLayer):
         shape = batch, self.heads, self.keys, self.values
         return self.norm.weight.new_zeros(shape), torch.tensor(0)
 
-    def _drives(self, u: Tensor, start: int) -> tuple[Tensor, ...]:
+    def _drives(self, u: Tensor, start: int) -> Drives:
         """Return values, step sizes of one, log decays, keys and queries of heads."""
         parts = self.in_proj(u).split(self.parts, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)

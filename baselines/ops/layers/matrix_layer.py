@@ -80,7 +80,7 @@ class MatrixLayer(Mixer):
     ) -> Float[Tensor, "b l d"]:
         """Run once, or once from each end of the valid positions."""
         if self.causal and not torch.is_grad_enabled():
-            return self._in_pieces(u)
+            return self._in_pieces(u, self.zeros(len(u)))[0]
         y, _ = self.ran(u, self.zeros(len(u)))
         if not self.causal:
             again, _ = self.ran(reverse_valid(u, lengths), self.zeros(len(u)))
@@ -95,8 +95,7 @@ class MatrixLayer(Mixer):
     @final
     def advance(self, u: Float[Tensor, "b l d"], state: Any) -> tuple[Float[Tensor, "b l d"], Any]:
         """Continue over a piece of a sequence, chunk by chunk."""
-        y, state = self.ran(u, state)
-        return self._mapped(y, u), state
+        return self._in_pieces(u, state)
 
     @final
     def step(self, u: Float[Tensor, "b d"], state: Any) -> tuple[Float[Tensor, "b d"], Any]:
@@ -105,12 +104,12 @@ class MatrixLayer(Mixer):
         y, _ = _output(self.activation, (), *self._passed(y, u), *self._weights())
         return y, state
 
-    def _in_pieces(self, u: Tensor) -> Tensor:
-        state, outputs = self.zeros(len(u)), []
+    def _in_pieces(self, u: Tensor, state: Any) -> tuple[Tensor, Any]:
+        outputs = []
         for piece in u.split(max(1, PIECE // max(1, len(u))), 1):
             y, state = self.ran(piece, state)
             outputs.append(self._mapped(y, piece))
-        return torch.cat(outputs, 1)
+        return torch.cat(outputs, 1), state
 
     def _mapped(self, y: Tensor, u: Tensor) -> Tensor:
         # In pieces that are computed again, since what they keep inside is several times as much.

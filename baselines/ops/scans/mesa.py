@@ -103,16 +103,18 @@ def mesa_step(
     steps: int,
 ) -> tuple[Float[Tensor, "b h v"], MesaState]:
     """Advance one position without gradients; returns the output and the state, made in place."""
-    (q, k, v), (H, G) = signals, state
-    f, key = log_f.exp()[..., None, None], (beta[..., None] * k)[..., None]
-    H.mul_(f).addcmul_(key, k[..., None, :])
-    G.mul_(f).addcmul_(key, v[..., None, :])
+    H, G = state
+    with torch.autocast(H.device.type, enabled=False):
+        q, k, v, log_f, beta = (part.to(H) for part in (*signals, log_f, beta))
+        f, key = log_f.exp()[..., None, None], (beta[..., None] * k)[..., None]
+        H.mul_(f).addcmul_(key, k[..., None, :])
+        G.mul_(f).addcmul_(key, v[..., None, :])
 
-    def product(x: Tensor) -> Tensor:
-        return torch.addcmul((x[..., None, :] @ H).squeeze(-2), x, ridge)
+        def product(x: Tensor) -> Tensor:
+            return torch.addcmul((x[..., None, :] @ H).squeeze(-2), x, ridge)
 
-    x = solve(product, q, H.diagonal(dim1=-2, dim2=-1) + ridge, steps)
-    return (x[..., None, :] @ G).squeeze(-2), (H, G)
+        x = solve(product, q, H.diagonal(dim1=-2, dim2=-1) + ridge, steps)
+        return (x[..., None, :] @ G).squeeze(-2), (H, G)
 
 
 def solve(

@@ -65,7 +65,9 @@ def slstm_step(
     x: Float[Tensor, "b h g"], R: Float[Tensor, "h e g"], state: SLSTMState
 ) -> tuple[Part, SLSTMState]:
     """Advance one position."""
-    after = _position(x.transpose(0, 1), R, tuple(part.transpose(0, 1) for part in state))
+    before = tuple(part.transpose(0, 1) for part in state)
+    with torch.autocast(x.device.type, enabled=False):
+        after = _position(x.transpose(0, 1).to(R), R, before)
     h, c, n, m = (part.transpose(0, 1) for part in after)
     return h, (h, c, n, m)
 
