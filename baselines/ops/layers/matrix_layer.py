@@ -10,7 +10,7 @@ Axes: b batch, l length, d width, h heads, v value features.
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, final
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -74,7 +74,6 @@ class MatrixLayer(Mixer):
         self.norm = nn.RMSNorm(values, eps=EPS)
         self.out_proj = nn.Linear(heads * values, width, bias=False)
 
-    @final
     def forward(
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
@@ -87,17 +86,14 @@ class MatrixLayer(Mixer):
             y = y + reverse_valid(again, lengths)
         return self._mapped(y, u)
 
-    @final
     def initial_state(self, batch: int) -> Any:
         """Return the state of nothing."""
         return self.zeros(batch)
 
-    @final
     def advance(self, u: Float[Tensor, "b l d"], state: Any) -> tuple[Float[Tensor, "b l d"], Any]:
         """Continue over a piece of a sequence, chunk by chunk."""
         return self._in_pieces(u, state)
 
-    @final
     def step(self, u: Float[Tensor, "b d"], state: Any) -> tuple[Float[Tensor, "b d"], Any]:
         """Advance one position."""
         y, state = self.stepped(u, state)

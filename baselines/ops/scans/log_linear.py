@@ -189,7 +189,8 @@ def _leaving(held: _Held, now: int, like: Float[Tensor, "b j h k v"]) -> Tensor:
     number = torch.tensor(levels, dtype=torch.long, device=like.device)
     empty = held.matrices.new_zeros(len(held.matrices), top + 1, *like.shape[3:])
     state: Tensor = empty.index_copy(1, number, held.matrices)
-    return state.unflatten(0, (len(like), -1)).transpose(1, 2)
+    apart: Tensor = state.unflatten(0, (len(like), -1)).transpose(1, 2)
+    return apart
 
 
 def _levels_held(now: int, top: int) -> list[int]:
@@ -261,7 +262,8 @@ def _segment(
 def _chunks(part: Float[Tensor, "b l h d"]) -> Float[Tensor, "n x s d"]:
     """Cut into chunks, filled up with positions that change nothing."""
     filled = F.pad(part, (0, 0, 0, 0, 0, -part.shape[1] % CHUNK))
-    return filled.unflatten(1, (-1, CHUNK)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    chunks: Tensor = filled.unflatten(1, (-1, CHUNK)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    return chunks
 
 
 def _ssd_pieces(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor) -> Pieces:

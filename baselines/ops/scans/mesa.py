@@ -213,4 +213,5 @@ def _chunks(part: Float[Tensor, "b l h *d"], size: int) -> Float[Tensor, "n x s 
     """Cut into chunks, filled up with positions that add nothing and do not decay."""
     part = part if part.ndim == 4 else part[..., None]
     filled = F.pad(part, (0, 0, 0, 0, 0, -part.shape[1] % size))
-    return filled.unflatten(1, (-1, size)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    chunks: Tensor = filled.unflatten(1, (-1, size)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    return chunks
