@@ -21,7 +21,7 @@ _HOMES = {
     "Selector": "harness.core.config",
     "load_model": "harness.plugins.loading",
     "load_task": "harness.plugins.loading",
-    "read_records": "harness.results.store",
+    "read_records": "harness.results.table",
     "run": "harness.runner.sweep",
 }
 

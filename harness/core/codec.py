@@ -1,7 +1,9 @@
 """Values as JSON and back: how a selector stands in it, and what cannot stand in it."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,6 +38,11 @@ def decode(text: bytes, kind: Any) -> Any:
         return msgspec.json.decode(text, type=kind, dec_hook=_selector)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def decoder(kind: type[T]) -> "msgspec.json.Decoder[T]":
+    """Return what reads many values of a kind, each as `decode` would."""
+    return msgspec.json.Decoder(kind, dec_hook=_selector)
 
 
 def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
@@ -73,14 +80,21 @@ def checked(value: T) -> T:
 
 def not_finite(value: Any, name: str = "") -> Iterator[str]:
     """Yield the names of the numbers in what JSON is made of that are not finite."""
+    try:
+        json.dumps(value, allow_nan=False)  # thrice as fast, and nearly always all that is asked
+    except ValueError:
+        yield from _not_finite(value, name)
+
+
+def _not_finite(value: Any, name: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
         yield name
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from not_finite(inner, f"{name}.{key}".removeprefix("."))
+            yield from _not_finite(inner, f"{name}.{key}".removeprefix("."))
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
-            yield from not_finite(inner, f"{name}[{place}]")
+            yield from _not_finite(inner, f"{name}[{place}]")
 
 
 def _text(value: object) -> str:
@@ -91,5 +105,11 @@ def _text(value: object) -> str:
 
 def _selector(_: type, value: object) -> Selector:
     if isinstance(value, str):
-        return Selector(value)
+        return _parsed(value)
     raise TypeError(f"a name with options is text, not {value!r}")
+
+
+@lru_cache(maxsize=1 << 14)
+def _parsed(text: str) -> Selector:
+    """Read a name once; it stands in many records."""
+    return Selector(text)

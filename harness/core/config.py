@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar, final, get_args, get_origin, get_type_hints
 
@@ -121,13 +122,14 @@ class Protocol:
 
         What is derived is not among them, so it has no part in a run's name.
         """
-        defaults = dataclasses.asdict(Protocol())
+        defaults = {each.name: getattr(Protocol, each.name) for each in dataclasses.fields(self)}
         # An integer that stands for a float is that float, however it was written.
         held = {name: type(default)(getattr(self, name)) for name, default in defaults.items()}
+        derived = self.derived
         rest = {
             name: value
             for name, value in held.items()
-            if value != defaults[name] and name not in self.derived
+            if value != defaults[name] and name not in derived
         }
         return {"version": self.version, **rest}
 
@@ -358,6 +360,10 @@ def _read(kind: type[N], text: str) -> N | None:
     return value if -math.inf < value < math.inf else None
 
 
+_hints = cache(get_type_hints)
+"""The types of a recipe's fields: reading them takes longer than all else of it."""
+
+
 def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> dict[str, Any]:
     """Check options against the fields of a dataclass, and read each as its field's type.
 
@@ -365,7 +371,7 @@ def checked_options(recipe: type, options: Mapping[str, Option], owner: str) -> 
         SpecError: An option does not exist, or its value is not one that the field admits.
     """
     defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe)}
-    hints = get_type_hints(recipe)
+    hints = _hints(recipe)
     checked: dict[str, Any] = {}
     for key, value in options.items():
         if key not in defaults:

@@ -47,6 +47,8 @@ class CostCurve:
         first = records[0]
         self.task, self.model, self.spec = first.spec.task.name, first.model, first.spec
         self.machine, self.size = first.place, size_of(first.spec, 0)
+        self._found: dict[Size, Cost] = {}
+        """What was asked already: all seeds of a run ask the same."""
         self.seconds: dict[int, float] = {}
         self.bytes: dict[int, float] = {}
         for record in records:
@@ -57,6 +59,11 @@ class CostCurve:
 
     def at(self, size: Size) -> Cost:
         """Return what a step or a call of a size costs."""
+        if size not in self._found:
+            self._found[size] = self._at(size)
+        return self._found[size]
+
+    def _at(self, size: Size) -> Cost:
         seconds = self._extrapolated(self.seconds, size, SECONDS_BY_WIDTH)
         weighed = self._extrapolated(self.bytes, size, BYTES_BY_WIDTH) if self.bytes else None
         return Cost(seconds, weighed)
@@ -96,7 +103,9 @@ class CostCurves:
                 which = spec.task.name, record.model, spec.device, spec.protocol.precision
                 key = *which, size_of(spec, 0), record.place
                 groups.setdefault(key, []).append(record)
-        self.curves = [CostCurve(group) for group in groups.values()]
+        self._of: dict[tuple[str, str], list[CostCurve]] = {}
+        for curve in map(CostCurve, groups.values()):
+            self._of.setdefault((curve.task, curve.model.name), []).append(curve)
 
     def nearest(self, planned: Planned, measured_by: Iterable[str], size: Size) -> CostCurve | None:
         """Return the curve of some tasks that is nearest to a planned run.
@@ -107,8 +116,8 @@ class CostCurves:
         found = [
             curve
             for task in measured_by
-            for curve in self.curves
-            if curve.task == task and curve.is_of(planned)
+            for curve in self._of.get((task, planned.model.name), ())
+            if curve.is_of(planned)
         ]
         return min(found, key=lambda curve: curve.distance(planned.model, size), default=None)
 

@@ -55,6 +55,7 @@ def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
+@cache
 def _released(name: str) -> str:
     """Return the version of a distribution; nothing for what is none."""
     try:

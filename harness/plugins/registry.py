@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
@@ -64,8 +64,15 @@ class Registry:
 
     def of(self, kind: Kind) -> dict[str, Entry]:
         """Return the usable entries of a kind by name, in alphabetical order."""
-        found = sorted((e for e in self.entries if e.kind == kind and not e.error), key=_by_name)
-        return {entry.name: entry for entry in found}
+        return self._usable.get(kind, {})
+
+    @cached_property
+    def _usable(self) -> dict[Kind, dict[str, Entry]]:
+        found: dict[Kind, dict[str, Entry]] = {}
+        for entry in sorted(self.entries, key=_by_name):
+            if not entry.error:
+                found.setdefault(entry.kind, {})[entry.name] = entry
+        return found
 
     def broken(self) -> list[Entry]:
         """Return the entries that cannot be used, with their errors."""

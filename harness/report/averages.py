@@ -9,7 +9,7 @@ from itertools import chain
 from statistics import mean
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from harness.report import units
 from harness.report.tables import Table, Text
@@ -195,7 +195,7 @@ def _interval(middle: float, parts: Sequence[TaskScores]) -> Interval | None:
         if not variances.any():
             return middle, middle
         freedom = variances.sum() ** 2 / (variances**2 / (seeds - 1)).sum()
-        half = float(stdtrit(freedom, 0.975) * np.sqrt(variances.sum())) / len(parts)
+        half = float(scipy.special.stdtrit(freedom, 0.975) * np.sqrt(variances.sum())) / len(parts)
     else:
         return None
     return middle - half, middle + half

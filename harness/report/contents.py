@@ -112,9 +112,13 @@ class Report:
         verdicts = [each.verdict.word for each in self.beside]
         return headlines(self.rows, pairs, self.records, verdicts)
 
+    @cached_property
+    def costs(self) -> list[Group]:
+        """Records whose times may be compared."""
+        return comparable_groups(self.records, timed=True)
+
     def tables(self) -> dict[str, list[Table]]:
         """Make every table that has rows, by section."""
-        costs = comparable_groups(self.records, timed=True)
         held = held_equal(record for record in self.records if record.learns)
         made = {
             "Protocol": protocol_tables(self.groups),
@@ -126,13 +130,13 @@ class Report:
             "Standings": [
                 noted(rank_table(self.rows), held),
                 noted(apart_table(self.groups), held),
-                noted(front_table(learned_rows(costs)), held),
+                noted(front_table(learned_rows(self.costs)), held),
             ],
             "Beside the literature": [
                 literature_table(self.beside),
                 published_average_table(self.groups, published_figures()),
             ],
-            "Training": [tables.cost_table(costs), rate_table(self.groups)],
+            "Training": [tables.cost_table(self.costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},
             "Width and state": [size_table(self.records)],
             "Missing": [tables.missing_table(self.records)],
@@ -156,9 +160,10 @@ class Report:
             window_figures,
         )
 
-        look = canvas.looks([label for group in self.groups for label in group.members])
+        every = (*self.groups, *self.costs)
+        look = canvas.looks([label for group in every for label in group.members])
         learned = [group for group in self.groups if not group.sweep]
-        costs = learned_rows(comparable_groups(self.records, timed=True))
+        costs = learned_rows(self.costs)
         made = {
             "Scores": [figures.score_picture(learned, look), heat_figures.heat_picture(learned)],
             "Standings": [

@@ -15,7 +15,7 @@ from harness.report.layout import Fitted
 from harness.report.scaling import Series
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Group, group_cells
-from harness.results.store import row as flat
+from harness.results.table import row as flat
 
 FORMULA = re.compile(r"[=+@\t]|-(?![\d.e +-]*$)")
 SCALING_COLUMNS = (

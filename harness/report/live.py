@@ -10,6 +10,7 @@ from typing import Any
 from harness.core.errors import SpecError
 from harness.report.contents import shown
 from harness.report.page import page
+from harness.results.schema import record_files
 from harness.results.store import Store
 
 HOST = "127.0.0.1"
@@ -24,7 +25,7 @@ class Live:
     def version(self) -> str:
         """Name what the records are, by their files' names, sizes and times."""
         states = []
-        for path in sorted(self.store.folder.rglob("*.jsonl")):
+        for path in record_files(self.store.folder):
             state = path.stat()
             states.append((str(path), state.st_size, state.st_mtime_ns))
         return sha256(repr(states).encode()).hexdigest()[:16]

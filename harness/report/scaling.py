@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from harness.core.record import Record
 from harness.results.aggregate import AXIS, Group
@@ -132,7 +132,7 @@ def power_law(points: Iterable[tuple[int, float | None]]) -> PowerLaw | None:
     if not freedom:
         return PowerLaw(exponent, None, lengths, ratio)
     rest = y - exponent * x
-    half = float(stdtrit(freedom, 0.975) * np.sqrt(rest @ rest / freedom / (x @ x)))
+    half = float(scipy.special.stdtrit(freedom, 0.975) * np.sqrt(rest @ rest / freedom / (x @ x)))
     return PowerLaw(exponent, (exponent - half, exponent + half), lengths, ratio)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from statistics import mean, median
 from typing import Literal
@@ -129,7 +130,7 @@ class Group:
     timed: bool = False
     """Whether all are of one place, so that times and bytes may be compared."""
 
-    @property
+    @cached_property
     def members(self) -> dict[str, list[Record]]:
         """The records by model, in the order of the labels.
 
@@ -141,6 +142,11 @@ class Group:
         if self.timed:
             found = {name: each for label in found.items() for name, each in _by_path(*label)}
         return dict(sorted(found.items()))
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """A cell a model, in the order of their labels."""
+        return [_cell(self.title, model, found) for model, found in self.members.items()]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -163,7 +169,7 @@ def cells(records: Iterable[Record]) -> list[Cell]:
 
 def group_cells(group: Group) -> list[Cell]:
     """Aggregate one group: a cell a model, in the order of their labels."""
-    return [_cell(group.title, model, found) for model, found in group.members.items()]
+    return list(group.cells)
 
 
 def comparable_groups(records: Iterable[Record], *, timed: bool = False) -> list[Group]:
@@ -217,7 +223,7 @@ def refuse_mixture(groups: Iterable[Group]) -> None:
 def condition(record: Record) -> Condition:
     """Return what two records of a task must have in common to be compared: names with values."""
     protocol = record.spec.protocol or Protocol()
-    held = dataclasses.asdict(protocol)
+    held = {each.name: getattr(protocol, each.name) for each in dataclasses.fields(protocol)}
     versions = {"task version": record.task_version, "protocol version": held.pop("version")}
     # The first says whether something is run, and nothing about what it gives; of what follows from
     # a match or a sweep, models have in common what it follows from.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
-from scipy.special import stdtrit
+import scipy
 
 from harness.core import codec
 from harness.core.config import Selector
@@ -125,7 +125,7 @@ class Figure(Printed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return None
         half = self._ours(self.spread)
         if self.spread_kind and self.runs:
-            half *= float(stdtrit(self.runs - 1, 0.975))
+            half *= float(scipy.special.stdtrit(self.runs - 1, 0.975))
             half /= self.runs**0.5 if self.spread_kind == "standard deviation" else 1.0
         return self.score - half, self.score + half
 

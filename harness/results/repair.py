@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.results.journal import decoded
 from harness.results.schema import NewerError, record_files
-from harness.results.store import decoded
 
 ASIDE = ".damaged"
 """What the name of a file gets beside it that holds its damaged lines."""

@@ -24,13 +24,16 @@ def record_files(folder: Path) -> list[Path]:
     """Return what is called like a file of records below a folder, in the order of the paths.
 
     A suite's folder may be a link to another disk; links that lead in circles are followed once.
+    Folders whose names begin with a point hold other things, such as leases.
     """
     found: list[Path] = []
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(folders) if os.path.realpath(place) not in seen else []
-        names = [*folders, *files] if os.path.realpath(place) not in seen else []
-        seen.add(os.path.realpath(place))
+        real = os.path.realpath(place)
+        visible = [name for name in folders if not name.startswith(".")]
+        folders[:] = sorted(visible) if real not in seen else []
+        names = [*visible, *files] if real not in seen else []
+        seen.add(real)
         found += [Path(place, name) for name in names if name.endswith(".jsonl")]
     return sorted(found)
 

@@ -5,22 +5,12 @@ How often the intervals hold what they claim was simulated: `docs/decisions/0020
 """
 
 from collections.abc import Sequence
+from functools import cache
 from statistics import mean
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
-from scipy.stats import (
-    binomtest,
-    bootstrap,
-    false_discovery_control,
-    friedmanchisquare,
-    norm,
-    permutation_test,
-    rankdata,
-    studentized_range,
-)
-from scipy.stats import t as student
+import scipy  # which loads its parts when they are used
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
@@ -55,9 +45,10 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     return _bootstrapped(values, np.median, "percentile") if len(values) >= SOME else None
 
 
+@cache
 def share_interval(count: int, total: int) -> Interval:
     """Return Wilson's 95 % interval of a share: `count` of `total`, which is not 0."""
-    found = binomtest(count, total).proportion_ci(method="wilson")
+    found = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -66,14 +57,14 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
     Benjamini and Hochberg 1995.
     """
-    return [float(p) for p in false_discovery_control(p_values)] if p_values else []
+    return [float(p) for p in scipy.stats.false_discovery_control(p_values)] if p_values else []
 
 
 def t_interval(values: Sequence[float]) -> Interval:
     """Return Student's 95 % interval of the mean of two values or more."""
     if len(set(values)) == 1:  # whose mean is rounded, so they would scatter about it
         return values[0], values[0]
-    half = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
+    half = float(scipy.special.stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
     half /= len(values) ** 0.5
     return mean(values) - half, mean(values) + half
 
@@ -130,7 +121,7 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
 
     All sign patterns are tried up to 13 differences, 9,999 drawn ones beyond.
     """
-    test = permutation_test(
+    test = scipy.stats.permutation_test(
         (np.asarray(differences),),
         np.mean,
         permutation_type="samples",
@@ -146,7 +137,7 @@ def mcnemar_p_value(differences: Floats) -> float:
     `differences` is (n,): 1 where only the first is right, -1 where only the second is, else 0.
     """
     first, second = int((differences > 0).sum()), int((differences < 0).sum())
-    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
+    return float(scipy.stats.binomtest(first, first + second).pvalue) if first + second else 1.0
 
 
 def paired_p_value(differences: Floats) -> float:
@@ -173,12 +164,12 @@ def p_above_zero(values: Sequence[float], half: float | None = None) -> float:
     """
     middle, scale = mean(values), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     if half is not None:
-        scale = half / float(norm.ppf(0.975))
+        scale = half / float(scipy.stats.norm.ppf(0.975))
     if scale == 0:
         return 0.0 if middle > 0 else 1.0
     if half is not None:
-        return float(norm.sf(middle / scale))
-    return float(student.sf(middle / scale * len(values) ** 0.5, len(values) - 1))
+        return float(scipy.stats.norm.sf(middle / scale))
+    return float(scipy.stats.t.sf(middle / scale * len(values) ** 0.5, len(values) - 1))
 
 
 def average_ranks(scores: Floats) -> Floats:
@@ -187,7 +178,7 @@ def average_ranks(scores: Floats) -> Floats:
     Args:
         scores: (tasks, models), of which more is better.
     """
-    ranks: Floats = rankdata(-scores, axis=1).mean(axis=0)
+    ranks: Floats = scipy.stats.rankdata(-scores, axis=1).mean(axis=0)
     return ranks
 
 
@@ -195,7 +186,7 @@ def friedman_p_value(scores: Floats) -> float | None:
     """Return the p-value of all models ranking alike, (tasks, models); None below 3 models."""
     if scores.shape[1] < 3 or (scores == scores[:, :1]).all():
         return None
-    return float(friedmanchisquare(*scores.T).pvalue)
+    return float(scipy.stats.friedmanchisquare(*scores.T).pvalue)
 
 
 def critical_difference(tasks: int, models: int) -> float:
@@ -204,12 +195,12 @@ def critical_difference(tasks: int, models: int) -> float:
     Nemenyi's test as in Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data
     Sets", section 3.2.2.
     """
-    quantile = float(studentized_range.ppf(0.95, models, np.inf)) / 2**0.5
+    quantile = float(scipy.stats.studentized_range.ppf(0.95, models, np.inf)) / 2**0.5
     return quantile * float(np.sqrt(models * (models + 1) / (6 * tasks)))
 
 
 def _bootstrapped(values: Sequence[float], statistic: Any, method: Any) -> Interval:
-    found = bootstrap(
+    found = scipy.stats.bootstrap(
         (np.asarray(values),),
         statistic,
         method=method,

@@ -3,65 +3,32 @@
 A writer holds the file's lock and has the line on the disk before it returns, so whatever ends a
 sweep leaves all finished runs. A line torn by a crash is ignored, with a warning, and cut off by
 the next writer; another line that cannot be read hides no other, and is a fault with its place. No
-torch, and pandas only where a table is asked for.
+torch.
 """
 
-import errno
 import fcntl
+import gc
 import math
 import os
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BufferedReader, FileIO
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TypeVar
 
 from harness.core import codec
 from harness.core.config import Limits, RunSpec
 from harness.core.errors import SpecError
 from harness.core.messages import Planned
 from harness.core.record import Outcome, Record, digests
-from harness.results.schema import MALFORMED, NewerError, Raw, record_files, upgraded
+from harness.results.journal import OPENING, Entry, Fault, Journal, is_json, reread
+from harness.results.schema import record_files
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+T = TypeVar("T")
 SETTLED: frozenset[Outcome] = frozenset({"ok", "skipped", "diverged"})
 """Outcomes that another try with the same seed would repeat."""
 BOUNDED: frozenset[Outcome] = frozenset({"out-of-memory", "timed-out"})
 """Outcomes that larger limits might change."""
-
-
-OPENING = b'{"schema":'
-"""How our lines begin, so that no one else's is cut off as a torn one of ours."""
-
-
-class DamagedLineWarning(UserWarning):
-    """A line that is no record was left out of a table."""
-
-
-class TornLineWarning(UserWarning):
-    """A file ends in the middle of a line: its last writer was stopped."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A line that cannot be read, or a whole file, and why."""
-
-    path: Path
-    line: int
-    """Counted from 1; 0 for the whole file."""
-    why: str
-    newer: bool = False
-    """Another version wrote it: it is a record, though not one that can be read here."""
-
-    def __str__(self) -> str:
-        where = f"{self.path}, line {self.line}" if self.line else str(self.path)
-        return f"{where}: {self.why}"
 
 
 class Store:
@@ -69,7 +36,9 @@ class Store:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._read: dict[Path, tuple[tuple[int, int], list[Record], list[Fault]]] = {}
+        self._journals: dict[Path, Journal] = {}
+        self._looked: dict[str, list[Journal]] | None = None
+        """Where runs stood when all files were looked through."""
 
     def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns.
@@ -100,17 +69,28 @@ class Store:
 
         What cannot be read is left out; `faults` names it.
         """
-        return list(self._shown().values())
+        return self.each(lambda record: record)
+
+    def each(self, make: Callable[[Record], T]) -> list[T]:
+        """Return what is made of every record that `records` returns; these need not be held."""
+        made: dict[tuple[str, ...], T] = {}
+        places: dict[tuple[str, ...], Entry] = {}
+        with uncollected():
+            for journal in self._all():
+                for entry, record in journal.read(afresh=True):
+                    key = record.run_id, *record.digests.values()
+                    known = reread(places[key]) if key in places else None
+                    if known is None or not known.outweighs(record):
+                        made[key], places[key] = make(record), entry
+        return list(made.values())
 
     def faults(self) -> list[Fault]:
         """Return the lines and files that cannot be read, in the order of their paths."""
-        list(self._all())
-        return [fault for path in sorted(self._read) for fault in self._read[path][2]]
+        return [fault for journal in self._caught_up() for fault in journal.faults]
 
     def get(self, run_id: str) -> Record | None:
         """Return the latest record of a run."""
-        latest = {record.run_id: record for record in self._all()}.get(run_id)
-        return latest and self._shown()[_code_key(latest)]
+        return latest(self._all(), run_id)
 
     def finished(self, run: Planned | Record, limits: Limits) -> Record | None:
         """Return the record that makes another try of a run needless, if there is one.
@@ -120,7 +100,7 @@ class Store:
         killed or failed is tried again, and so is what was not run: that may have had a cause which
         is gone. So had a measurement that others disturbed; a training keeps its score.
         """
-        record = self.get(run.spec.run_id)
+        record = self._known(run.spec)
         if record is None or record.digests != digests(run.sources):
             return None
         if record.measured is not None and record.disturbed:
@@ -130,134 +110,54 @@ class Store:
         stands = record.outcome in BOUNDED and _covers(record.limits, limits)
         return record if stands else None
 
-    def _shown(self) -> dict[tuple[str, ...], Record]:
-        """Return for every run, and every code of it, the record that counts."""
-        found: dict[tuple[str, ...], Record] = {}
-        for record in self._all():
-            known = found.get(_code_key(record))
-            if known is None or not known.outweighs(record):
-                found[_code_key(record)] = record
-        return found
+    def _known(self, spec: RunSpec) -> Record | None:
+        """Return the latest record of a run from its own file.
 
-    def _all(self) -> Iterator[Record]:
-        for path in record_files(self.folder):
-            yield from self._lines(path)
+        Other files are looked through once, for somebody may have moved it.
+        """
+        if self._looked is None:
+            self._looked = {}
+            for journal in self._caught_up():
+                for run_id in journal.runs:
+                    self._looked.setdefault(run_id, []).append(journal)
+        path, run_id = self.path(spec), spec.run_id
+        own = self._journals.setdefault(path, Journal(path))
+        found = {each.path: each for each in (own, *self._looked.get(run_id, ()))}
+        return latest([found[each] for each in sorted(found)], run_id)
 
-    def _lines(self, path: Path) -> list[Record]:
-        """Read a file, unless it is as it was when it was last read."""
-        try:
-            with _opened(path) as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                stat = os.fstat(file.fileno())
-                stamp = (stat.st_size, stat.st_mtime_ns)
-                known = self._read.get(path)
-                if known is not None and known[0] == stamp:
-                    return known[1]
-                text = file.read()
-        except OSError as error:
-            self._read[path] = ((0, 0), [], [Fault(path, 0, f"{error.strerror}.")])
-            return []
-        *lines, rest = text.split(b"\n")
-        if rest and _is_json(rest):
-            lines.append(rest)
-        elif rest:
-            warnings.warn(
-                f"{path} ends in the middle of a line, which is ignored: its writer was stopped.",
-                TornLineWarning,
-                stacklevel=2,
-            )
-        found: list[Record] = []
-        faults: list[Fault] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found += [decoded(line)] if line.strip() else []
-            except ValueError as error:
-                newer = isinstance(error, NewerError)
-                faults.append(Fault(path, number, str(error), newer))
-        self._read[path] = (stamp, found, faults)
+    def _all(self) -> list[Journal]:
+        """Return all files there are now, in the order of their paths."""
+        known, paths = self._journals, record_files(self.folder)
+        self._journals = {path: known.get(path) or Journal(path) for path in paths}
+        return list(self._journals.values())
+
+    def _caught_up(self) -> list[Journal]:
+        found = self._all()
+        for journal in found:
+            journal.catch_up()
         return found
 
 
-def read_records(folder: Path | str) -> "pd.DataFrame":
-    """Read a results folder as a table: one row a run, units in the columns' names.
-
-    Trials of a sweep are left out: their scores are of validation. The runs that they decided have
-    them in the column `trials`. A line that cannot be read is left out, with a warning.
-
-    Raises:
-        SpecError: The folder does not exist.
-    """
-    import pandas as pd  # noqa: PLC0415 - half a second that only a table is worth
-
-    if not Path(folder).is_dir():
-        raise SpecError(f"There is no results folder {str(folder)!r}; `ssm-bench run` makes one.")
-    store = Store(folder)
-    for fault in store.faults():
-        warnings.warn(f"Left out: {fault}", DamagedLineWarning, stacklevel=2)
-    return pd.DataFrame([row(record) for record in store.records() if not record.trial])
+def latest(journals: Iterable[Journal], run_id: str) -> Record | None:
+    """Return the record that counts of a run's latest code."""
+    found = [record for journal in journals for record in journal.find(run_id)]
+    shown: Record | None = None
+    for record in found:
+        if record.digests == found[-1].digests and (shown is None or not shown.outweighs(record)):
+            shown = record
+    return shown
 
 
-def row(record: Record) -> dict[str, Any]:
-    """Flatten a record to numbers and texts; None where the run left nothing."""
-    learned, measured, memory = record.learned, record.measured, record.memory
-    call_s = median(measured.call_s) if measured and measured.call_s else None
-    return {
-        "run_id": record.run_id,
-        "task": record.task,
-        "model": record.model,
-        "task_version": record.task_version,
-        "seed": record.spec.seed,
-        "device": record.spec.device,
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "metric": learned and learned.metric,
-        "score": learned and learned.score,
-        "interval_low": learned and learned.interval[0],
-        "interval_high": learned and learned.interval[1],
-        "chance": learned and learned.chance,
-        "steps": learned and learned.steps,
-        "step_s_median": median(learned.step_s) if learned and learned.step_s else None,
-        "first_step_s": learned and learned.first_step_s,
-        "train_s": learned and learned.train_s,
-        "evaluate_s": learned and learned.evaluate_s,
-        "length": measured and measured.length,
-        "batch": measured and measured.batch,
-        "call_s_median": call_s,
-        "first_call_s": measured and measured.first_call_s,
-        "precision": measured and measured.precision,
-        "tokens_per_s": measured.tokens / call_s if measured and call_s else None,
-        "flops": measured and measured.flops,
-        "peak_bytes": memory and memory.peak_bytes,
-        "delta_bytes": memory and memory.delta_bytes,
-        "memory_method": memory and memory.method,
-        "disturbed": record.disturbed,
-        "parameters": record.parameters,
-        "width": record.spec.protocol and record.spec.protocol.width,
-        "chosen": record.swept and record.swept.chosen,
-        "trials": record.swept and codec.builtins(record.swept.trials),
-        "state_bytes": record.state_bytes,
-        "predicted_s": record.prediction.get("seconds"),
-        "predicted_bytes": record.prediction.get("bytes"),
-        "path": record.path,
-        "origin": record.sources["model"].origin if "model" in record.sources else None,
-        "task_digest": record.digests["task"],
-        "model_digest": record.digests["model"],
-        "commit": record.machine.get("commit"),
-        "dirty": record.machine.get("dirty"),
-        "started": record.started,
-        "ended": record.ended,
-    }
-
-
-def _opened(path: Path) -> BufferedReader:
-    """Open what is a file; a pipe would keep its reader waiting."""
-    if not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "Not a file")
-    return path.open("rb")
-
-
-def _code_key(record: Record) -> tuple[str, ...]:
-    return record.run_id, *record.digests.values()
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Make many values without a search for cycles, which they have none of: half the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _extend(file: FileIO, line: bytes) -> None:
@@ -281,7 +181,7 @@ def _heal(file: FileIO) -> bytes:
     whole = file.read()
     rest = whole[whole.rfind(b"\n") + 1 :]
     ours = rest.startswith(OPENING) or OPENING.startswith(rest)
-    if _is_json(rest) or not ours:  # only its line end is missing
+    if is_json(rest) or not ours:  # only its line end is missing
         return b"\n"
     file.truncate(file.seek(len(whole) - len(rest)))
     return b""
@@ -290,32 +190,6 @@ def _heal(file: FileIO) -> bytes:
 def _last_byte(file: FileIO) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
-
-
-def _is_json(line: bytes) -> bool:
-    """Tell a whole line from a torn one: no beginning of an object is an object."""
-    try:
-        msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def decoded(line: bytes) -> Record:
-    """Read a line.
-
-    Raises:
-        ValueError: It is no record; a `NewerError` if another version wrote it.
-    """
-    try:
-        record = codec.convert(upgraded(msgspec.json.decode(line, type=Raw)), Record)
-        _ = record.place, record.disturbed  # of `machine`, which no type describes
-    except NewerError:
-        raise
-    except MALFORMED as error:
-        why = f"not a record ({error}); `ssm-bench store repair` sets it aside."
-        raise ValueError(why) from error
-    return record
 
 
 def _covers(stored: Limits, asked: Limits) -> bool:

@@ -49,9 +49,10 @@ class Verdict(NamedTuple):
 
 def is_of(ours: Scored, figure: Figure) -> bool:
     """Say whether a figure is of this model on this set of this task, options aside."""
-    names = [each.name if each else None for each in (figure.task, figure.model)]
-    here = [ours.task.name, ours.model.name, ours.evaluation]
-    return [*names, figure.evaluation] == here
+    task, model = figure.task, figure.model
+    if task is None or model is None or figure.evaluation != ours.evaluation:
+        return False
+    return task.name == ours.task.name and model.name == ours.model.name
 
 
 def verdict(ours: Scored, figure: Figure) -> Verdict:

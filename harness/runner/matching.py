@@ -8,7 +8,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from types import FrameType
 from typing import Any, cast
@@ -27,6 +27,9 @@ NARROWEST, WIDEST = 8, 1 << 15
 """Widths between which is looked; below the first a network is hardly the model any more."""
 LONGEST_S = 10.0
 """Seconds after which a network is no longer built to be counted."""
+SMALL = 1 << 24
+"""Numbers of a network that is built as it is. What builds without storage first loads torch's
+compiler, which takes longer than all networks of a sweep."""
 REFUSED = 128
 """Widths in a row that a model may refuse, for their heads do not divide them."""
 
@@ -62,9 +65,17 @@ def counted(face: Face, model: Recipe, width: int, depth: int) -> int | None:
         return None
     try:
         with at_most(LONGEST_S):
-            return _without_storage(face, model, width, depth)
+            small = width * depth * max(width, face.max_length, *_sizes(model)) <= SMALL
+            build = _trainable if small else _without_storage
+            return build(face, model, width, depth)
     except TimeoutError:
         return None
+
+
+def _sizes(model: Model) -> Iterator[int]:
+    """Yield the options of a model that may be sizes."""
+    values = (getattr(model, each.name) for each in fields(cast("Any", model)))
+    return (value for value in values if isinstance(value, int))
 
 
 def _without_storage(face: Face, model: Model, width: int, depth: int) -> int:

@@ -9,6 +9,7 @@ from baselines.deltanet import DeltaNet
 from baselines.gated_deltanet import GatedDeltaNet
 from baselines.gated_deltaproduct import GatedDeltaProduct
 from baselines.kda import KDA
+from baselines.ops.layers import matrix_layer
 from baselines.ops.layers.delta_layer import DeltaLayer
 from harness.api import Model
 from harness.core.seeding import scope, stream
@@ -120,6 +121,17 @@ def test_steps_and_pieces_continue_what_the_whole_sequence_gives(
     for position in range(length, length + 3):
         y, state = mixer.step(u[:, position], state)
         torch.testing.assert_close(y, whole[:, position])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_pieces_that_keep_memory_low_without_a_gradient_are_not_seen(
+    monkeypatch: pytest.MonkeyPatch, recipe: Model
+) -> None:
+    monkeypatch.setattr(matrix_layer, "PIECE", 2 * 13)
+    mixer, u = layer(recipe), features(50)
+    whole = mixer(u)
+    with torch.no_grad():
+        torch.testing.assert_close(mixer(u), whole.detach())
 
 
 def test_padding_reaches_no_valid_position_from_behind() -> None:

@@ -72,11 +72,18 @@ class HeadDecay(nn.Module):
         self.A_log = nn.Parameter(torch.empty(form.heads).uniform_(0, 16).log())
         self.dt_bias = nn.Parameter(inverse_softplus(log_uniform(1e-3, 1e-1, form.heads).exp()))
 
+    def step_sizes(self, u: Float[Tensor, "b *l d"]) -> Float[Tensor, "b *l h 1"]:
+        """Return what A is multiplied with."""
+        dt = F.softplus(self.proj(u).to(self.dt_bias.dtype) + self.dt_bias)
+        return dt[..., None]
+
+    def of(self, step_sizes: Float[Tensor, "b *l h 1"]) -> Float[Tensor, "b *l h 1"]:
+        """Return the logarithms of the decays over steps."""
+        return step_sizes * -self.A_log.exp()[:, None]
+
     def forward(self, u: Float[Tensor, "b *l d"]) -> Float[Tensor, "b *l h 1"]:
         """Return the logarithms of the decays."""
-        dt = F.softplus(self.proj(u).to(self.dt_bias.dtype) + self.dt_bias)
-        log_decay: Tensor = dt * -self.A_log.exp()
-        return log_decay[..., None]
+        return self.of(self.step_sizes(u))
 
 
 @final

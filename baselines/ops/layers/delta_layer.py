@@ -1,44 +1,35 @@
 """The layer of the DeltaNets: a delta rule behind a short convolution, its outputs normed.
 
 q, k, v = SiLU(conv(W u)), queries and keys brought to length one; beta = sigmoid(W_beta u), or
-twice that, erases and writes; heads' outputs are normed, multiplied with a gate and projected. What
-a recipe chooses are sizes and two maps of the input: the logarithms of the decays, and the gate. A
-layer that is not causal runs the same convolution and rule over the sequence and its reversal and
-adds both.
+twice that, erases and writes. What a recipe chooses are sizes and two maps of the input: the
+logarithms of the decays, and the gate.
 
 Axes: b batch, l length, d width, h heads, k key features, v value features, c channels, m taps but
 one.
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
-from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.layers.delta_decay import DeltaForm
-from baselines.ops.scans.checkpointed_scan import checkpointed_scan
+from baselines.ops.layers.matrix_layer import Activation, MatrixLayer, Outputs
 from baselines.ops.scans.delta_rule import Gates, delta_rule, delta_step
-from harness.api import Mixer
 
-TAPS, EPS = 4, 1e-5
-ROWS = 4096
-"""Positions of the whole batch that are normed and projected at a time."""
+TAPS = 4
 SHORTEST = 1e-6
 """Added to the square of a key's length, so that the gradient of a zero is finite."""
 
-Activation = Callable[[Tensor], Tensor]
 DeltaState = tuple[Float[Tensor, "b h k v"], Float[Tensor, "b m c"]]
 
 
 @final
-class DeltaLayer(Mixer):
+class DeltaLayer(MatrixLayer):
     """A delta rule with its projections."""
 
     def __init__(
@@ -65,47 +56,29 @@ class DeltaLayer(Mixer):
         self.in_proj = nn.Linear(form.width, sum(self.parts), bias=False)
         self.conv = nn.Parameter(torch.empty(sum(self.parts), TAPS).uniform_(-0.5, 0.5))
         self.beta_proj = nn.Linear(form.width, form.steps * form.heads, bias=False)
-        self.decay, self.gate, self.activation = decay, gate, activation
-        self.norm = nn.RMSNorm(form.values // form.heads, eps=EPS)
-        self.out_proj = nn.Linear(form.values, form.width, bias=False)
+        self.decay = decay
+        self.end_with(form.width, (form.heads, form.values // form.heads), gate, activation)
 
-    def forward(
-        self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
-    ) -> Float[Tensor, "b l d"]:
-        """Apply the rule once, or once from each end of the valid positions."""
-        y, _ = self._ruled(u, self._zeros(len(u)))
-        if not self.causal:
-            again, _ = self._ruled(reverse_valid(u, lengths), self._zeros(len(u)))
-            y = y + reverse_valid(again, lengths)
-        return self._mapped(y, u)
-
-    def initial_state(self, batch: int) -> DeltaState:
-        """Return zeros."""
-        return self._zeros(batch)
-
-    def advance(
-        self, u: Float[Tensor, "b l d"], state: DeltaState
-    ) -> tuple[Float[Tensor, "b l d"], DeltaState]:
-        """Continue over a piece of a sequence, chunk by chunk."""
-        y, state = self._ruled(u, state)
-        return self._mapped(y, u), state
-
-    def step(
-        self, u: Float[Tensor, "b d"], state: DeltaState
-    ) -> tuple[Float[Tensor, "b d"], DeltaState]:
-        """Advance one position."""
-        memory, window = state
-        mixed, window = causal_conv_step(self.in_proj(u), self.conv, None, window)
-        y, memory = delta_step(*self._signals(F.silu(mixed)), self._gates(u), memory)
-        y, _ = _output(self.activation, (), *self._passed(y, u), *self._weights())
-        return y, (memory, window)
-
-    def _ruled(self, u: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
+    def ran(self, u: Float[Tensor, "b l d"], state: DeltaState) -> tuple[Outputs, DeltaState]:
+        """Apply the rule chunk by chunk."""
         memory, window = state
         mixed = self.in_proj(u)
         convolved = causal_conv(mixed, self.conv, None, window, silu=True)
         y, memory = delta_rule(*self._signals(convolved), self._gates(u), memory)
         return y, (memory, last_inputs(mixed, window))
+
+    def stepped(self, u: Float[Tensor, "b d"], state: DeltaState) -> tuple[Outputs, DeltaState]:
+        """Apply the rule once."""
+        memory, window = state
+        mixed, window = causal_conv_step(self.in_proj(u), self.conv, None, window)
+        y, memory = delta_step(*self._signals(F.silu(mixed)), self._gates(u), memory)
+        return y, (memory, window)
+
+    def zeros(self, batch: int) -> DeltaState:
+        """Return a memory that holds nothing, and inputs of zero."""
+        form, window = self.form, self.conv.new_zeros(batch, TAPS - 1, len(self.conv))
+        memory = self.conv.new_zeros(batch, form.heads, form.keys, form.values // form.heads)
+        return memory, window
 
     def _signals(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of heads."""
@@ -119,32 +92,7 @@ class DeltaLayer(Mixer):
         beta = 2 * share if self.form.negative else share
         return Gates(self.decay(u), beta, beta)
 
-    def _mapped(self, y: Tensor, u: Tensor) -> Tensor:
-        # In pieces that are computed again, since what they keep inside is several times as much.
-        rows, output = max(1, ROWS // max(1, len(y))), partial(_output, self.activation)
-        return checkpointed_scan(output, rows, (), self._passed(y, u), self._weights())[0]
-
-    def _passed(self, y: Tensor, u: Tensor) -> tuple[Tensor, ...]:
-        return (y,) if self.gate is None else (y, self.gate(u))
-
-    def _weights(self) -> tuple[Tensor, Tensor]:
-        return self.norm.weight, self.out_proj.weight
-
-    def _zeros(self, batch: int) -> DeltaState:
-        form, window = self.form, self.conv.new_zeros(batch, TAPS - 1, len(self.conv))
-        memory = self.conv.new_zeros(batch, form.heads, form.keys, form.values // form.heads)
-        return memory, window
-
 
 def unit(x: Float[Tensor, "*b k"]) -> Float[Tensor, "*b k"]:
     """Bring to length one."""
     return x * (x.square().sum(-1, keepdim=True) + SHORTEST).rsqrt()
-
-
-def _output(
-    activation: Activation, state: tuple[()], y: Tensor, *rest: Tensor
-) -> tuple[Tensor, tuple[()]]:
-    """Norm each head, gate all and project them; nothing goes on to the next position."""
-    *gate, scale, matrix = rest
-    normed = torch.rms_norm(y.to(scale), scale.shape, scale, EPS).flatten(-2)
-    return F.linear(normed * activation(gate[0]) if gate else normed, matrix), state

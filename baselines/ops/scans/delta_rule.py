@@ -113,7 +113,7 @@ def _segment(start: tuple[Tensor], *parts: Tensor) -> tuple[Tensor, tuple[Tensor
     # Small next to the rest, so in double: differences of the sums keep all their digits.
     total, erased = log_decay.double().cumsum(-2), erase * k
     since, until = (part.to(k) for part in (total.exp(), (total[..., -1:, :] - total).exp()))
-    removed, read = _pairs(torch.stack([erased, q], 2), k, total).unbind(2)
+    removed, read = pairs_between(torch.stack([erased, q], 2), k, total).unbind(2)
     known = torch.cat([write * v, erased * since], -1)
     solved = torch.linalg.solve_triangular(removed, known, upper=False, unitriangular=True)
     entering, written, inner = [], [], state.flatten(0, 1)
@@ -145,7 +145,7 @@ def _chunks(
     ]
 
 
-def _pairs(
+def pairs_between(
     x: Float[Tensor, "*n r s k"], k: Float[Tensor, "*n s k"], total: Float[Tensor, "*n s #k"]
 ) -> Float[Tensor, "*n r s s"]:
     """Return x_t . Diag(f_{s+1} ... f_t) k_s for s <= t and zero above.
@@ -168,5 +168,5 @@ def _pairs(
     late = (x[..., half:, :] * since[..., None, :, :]).flatten(-3, -2)
     across = (late @ (k[..., :half, :] * until).mT).unflatten(-2, (readers, half))
     x, k, total = (part.unflatten(-2, (2, half)) for part in (x, k, total))
-    first, second = _pairs(x.transpose(-4, -3), k, total).unbind(-4)
+    first, second = pairs_between(x.transpose(-4, -3), k, total).unbind(-4)
     return torch.cat([F.pad(first, (0, half)), torch.cat([across, second], -1)], -2)

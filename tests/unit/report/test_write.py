@@ -154,6 +154,16 @@ def test_conditions_that_may_not_be_mixed_have_rows_of_their_own(tmp_path):
     assert "| synthetic/shift (steps=7) | accuracy | 0.100 | 0.900 ± 0.020 (n=1) |" in text
 
 
+def test_a_model_that_learned_a_task_by_two_paths_is_drawn_once_for_each(tmp_path):
+    learned = [
+        scored(score, model=model, seed=seed, path=path)
+        for model, score in (("s4d", 0.9), ("transformer", 0.8))
+        for seed, path in enumerate(("sdpa", "textbook"))
+    ]
+    write(learned, tmp_path)
+    assert b"s4d, textbook" in (tmp_path / "figures" / "fronts.svg").read_bytes()
+
+
 def test_the_page_says_where_the_numbers_come_from(written):
     page = written["report.html"].read_text()
     for text in ("0123456789abcdef", "uncommitted changes", "torch 2.13.0", "8.00 GiB"):

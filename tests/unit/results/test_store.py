@@ -15,8 +15,10 @@ from harness.core.config import Limits
 from harness.core.errors import SpecError
 from harness.core.record import SCHEMA
 from harness.results import schema
+from harness.results.journal import TornLineWarning
 from harness.results.repair import repair
-from harness.results.store import DamagedLineWarning, Store, TornLineWarning, read_records
+from harness.results.store import Store
+from harness.results.table import DamagedLineWarning, read_records
 from tests.unit.report.made_records import (
     blank,
     lost,

@@ -1,6 +1,8 @@
 """Networks of different models are built with about as many parameters as are asked for."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -95,3 +97,15 @@ def test_all_models_are_matched_in_a_few_seconds():
     found = [matched(face, recipe, 2, 300_000) for recipe in recipes]
 
     assert sum(each is not None for each in found) >= len(recipes) - 1
+
+
+def test_an_ordinary_network_is_counted_without_torchs_compiler_which_takes_seconds():
+    code = (
+        "import sys\n"
+        "from harness.plugins.loading import build\n"
+        "from harness.runner.matching import Face, counted\n"
+        "face = Face.of(build('task', 'synthetic/shift'))\n"
+        "assert counted(face, build('model', 's4d'), 64, 2)\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

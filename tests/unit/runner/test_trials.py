@@ -9,7 +9,8 @@ from harness.core.messages import PlanRequest, Result
 from harness.costs.forecast import forecasts
 from harness.results.aggregate import cells
 from harness.results.compare import compare
-from harness.results.store import Store, read_records
+from harness.results.store import Store
+from harness.results.table import read_records
 from harness.runner import sweep as module
 from harness.runner.planning import plan
 from harness.runner.sweep import Sweep, perform
