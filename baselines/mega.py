@@ -41,7 +41,7 @@ class Mega(Model):
     """Positions of a chunk, which alone see each other by attention."""
 
     trunk: ClassVar[Trunk] = Trunk(prenorm=False, mix="none", ffn=2.0)
-    reference: ClassVar[str] = "ma2022mega"
+    reference: ClassVar[str] = "ma2023mega"
 
     def __post_init__(self) -> None:
         for option in ("averages", "chunk"):

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
-from baselines.ops.scans.delta_rule import decayed_products
+from baselines.ops.scans.delta_rule import pairs_between
 
 CHUNK = 64
 """Positions whose products form one matrix."""
@@ -115,7 +115,7 @@ def _segment(start: tuple[Tensor], *parts: Tensor) -> tuple[Tensor, tuple[Tensor
     # What a reads it reads one position earlier, so it stands there while products are made.
     early = torch.stack([F.pad(a[..., 1:, :], (0, 0, 0, 1)), q], 2)
     (reread, again), (known, direct) = (
-        decayed_products(early, keys, total).unbind(2) for keys in (b, k)
+        pairs_between(early, keys, total).unbind(2) for keys in (b, k)
     )
     reread, known = (F.pad(part[..., :-1, :], (0, 0, 1, 0)) for part in (reread, known))
     before = a * F.pad(since[..., :-1, :], (0, 0, 1, 0), value=1.0)
