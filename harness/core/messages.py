@@ -17,6 +17,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is changed in every protocol."""
     requirements: bool = False
     """Whether to say of each run what it will need."""
+    token: str = ""
+    """What each line of the answer begins with; see `harness.runner.channel`."""
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     keeps_memory: bool = True
     """Whether the child's allocator keeps what is freed, which is faster and takes more memory."""
+    token: str = ""
+    """What each line of the answer begins with; see `harness.runner.channel`."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
-import msgspec
 import torch
 from msgspec.structs import replace
 
@@ -39,6 +38,7 @@ from harness.measure.machine import code, conditions, cores, waiting
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
+from harness.runner.channel import Speaker
 from harness.runner.planning import plan, sources
 from harness.training.run import out_of_memory, train_and_score
 
@@ -244,30 +244,20 @@ def use_allowed_threads() -> None:
     torch.set_num_interop_threads(1)
 
 
-def private_output() -> BinaryIO:
-    """Keep standard output for our lines; what others print goes to standard error."""
-    ours = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return ours
-
-
 def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
-    out = private_output()
+    speaker = Speaker()
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)  # says what hung
     text = sys.stdin.buffer.read()
-
-    def send(message: msgspec.Struct) -> None:
-        out.write(codec.encode(message) + b"\n")
-        out.flush()
-
     if verb == "plan":
         request: PlanRequest = codec.decode(text, PlanRequest)
-        total = len(request.runs)
-        send(plan(request, lambda place: send(Progress(step=place, steps=total))))
+        speaker.token, total = request.token, len(request.runs)
+        speaker.say(plan(request, lambda place: speaker.say(Progress(step=place, steps=total))))
     else:
         use_allowed_threads()
-        send(run(codec.decode(text, Job), send))
+        job: Job = codec.decode(text, Job)
+        speaker.token = job.token
+        speaker.say(run(job, speaker.say))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()
     os._exit(0)
