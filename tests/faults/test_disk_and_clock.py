@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import resource
 import signal
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 
 from harness.core.errors import SpecError
 from harness.results.destination import keep
+from harness.results.leases import Leases
 from harness.results.store import Store
 from tests.unit.report.made_records import scored
 
@@ -61,3 +63,20 @@ def test_a_record_from_the_future_hides_no_later_one(tmp_path):
 
     assert shown == early, "what came later in the file counts, whatever a clock said"
     assert store.finished(early, early.limits) == early
+
+
+def test_a_clock_that_goes_backwards_neither_takes_a_lease_away_nor_keeps_one_for_the_dead(
+    tmp_path,
+):
+    future = (4e9, 4e9)
+    with Leases(tmp_path) as living, Leases(tmp_path) as other:
+        assert living.take("run")
+        os.utime(living.sweep, future)
+        assert not other.take("run")
+
+    dead = tmp_path / ".leases" / "dead.sweep"
+    dead.write_text(f"1 {platform.node()}")
+    dead.with_name("run").write_text(dead.name)
+    os.utime(dead, future)
+    with Leases(tmp_path) as other:
+        assert other.take("run")
