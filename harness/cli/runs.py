@@ -10,6 +10,7 @@ import typer
 from harness.cli.app import LOCAL, AsJson, Device, Plugins, Results, app, known_device
 from harness.core.config import (
     MOST_BYTES,
+    Keeping,
     Limits,
     Option,
     Protocol,
@@ -69,6 +70,9 @@ def run(
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
+    checkpoint: Annotated[
+        str, typer.Option(help="Keep what a run that is ended goes on from, every 60s, say.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Executor = "",
     jobs: Jobs = None,

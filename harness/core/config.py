@@ -278,6 +278,26 @@ class Limits:
                 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What a training leaves on the disk beside its record. Not part of a run's name."""
+
+    checkpoint_s: float = 0.0
+    """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that is none.
+
+        Raises:
+            SpecError: It is one.
+        """
+        if not 0 <= self.checkpoint_s <= LONGEST_S:
+            raise SpecError(
+                f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "
+                f"{self.checkpoint_s}."
+            )
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read how many seeds, as in `3` for 0, 1 and 2, or which, as in `0,4-6` or `4-4`.
 

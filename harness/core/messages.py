@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from harness.core.config import Limits, Option, RunSpec, Selector
+from harness.core.config import Keeping, Limits, Option, RunSpec, Selector
 from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
@@ -83,6 +83,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     planned: Planned
     plugins: list[str]
     limits: Limits
+    results: str = ""
+    """The folder of records, beside which a training leaves what it keeps."""
+    keeping: Keeping = Keeping()
     keeps_memory: bool = True
     """Whether the child's allocator keeps what is freed, which is faster and takes more memory."""
     token: str = ""

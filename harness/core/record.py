@@ -58,6 +58,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Scores that ways around the question reach, by name, as the task says."""
     interference: Interference | None = None
     """What else used the processors, from the first step to the last; None in older records."""
+    resumed: int = 0
+    """How often it went on from a checkpoint after its process had ended."""
 
     @property
     def beats_chance(self) -> bool:

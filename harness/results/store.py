@@ -60,6 +60,10 @@ class Store:
         """Return the file that a run's records belong to: its names without options choose it."""
         return self.folder / spec.task.name / f"{spec.model.name}.jsonl"
 
+    def checkpoints(self, run_id: str) -> Path:
+        """Return the folder from which a run goes on that was ended."""
+        return self.folder / ".checkpoints" / run_id
+
     def records(self) -> list[Record]:
         """Return the record of every run, the latest, in the order in which the runs first came.
 

@@ -39,7 +39,9 @@ from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
 from harness.runner.channel import Speaker
+from harness.results.store import Store
 from harness.runner.planning import plan, sources
+from harness.training.checkpoint import Checkpoints
 from harness.training.run import out_of_memory, train_and_score
 
 Send = Callable[[Event], None]
@@ -56,6 +58,10 @@ class ChildRun:
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
+        self.checkpoints: Checkpoints | None = None
+        if job.keeping.checkpoint_s:
+            folder = Store(job.results).checkpoints(spec.run_id)
+            self.checkpoints = Checkpoints.of(job.planned, folder, job.keeping.checkpoint_s)
         self.result = Result(outcome="ok")
         self.progress = Progress(step=0, steps=self.protocol.steps)
 
@@ -103,7 +109,9 @@ class ChildRun:
 
         try:
             with scope(self.spec.init, "train"):
-                learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
+                learned, weighed = train_and_score(
+                    network, task, self.model, self.spec, on_step, self.checkpoints
+                )
         except Exception:
             self.send(self.progress)
             raise

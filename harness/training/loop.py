@@ -7,12 +7,15 @@ kept apart.
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
+from msgspec.structs import asdict
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,9 +28,12 @@ from harness.contract.task import LearningTask
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError
 from harness.core.interference import Interference
+from harness.core.notify import inform, status
+from harness.core.seeding import random_state, scope, set_random_state
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
+from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -50,7 +56,35 @@ class History:
     """Seconds of every step."""
     evaluate_s: float = 0.0
     interference: Interference | None = None
-    """What else used the processors from the first step to the last."""
+    """What else used the processors from the first step to the last, while none was written down.
+    """
+    starts: list[int] = field(default_factory=lambda: [0])
+    """The steps after which a process began: 0, and those from which others went on."""
+
+    def note(self, watch: Watch) -> None:
+        """Add what a watch saw."""
+        seen = watch.stop()
+        self.interference = seen if self.interference is None else self.interference + seen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, long lists as tensors."""
+        return {
+            "loss": torch.tensor([loss for _, loss in self.curve], dtype=torch.float64),
+            "step_s": torch.tensor(self.step_s, dtype=torch.float64),
+            "validation": list(self.validation),
+            "evaluate_s": self.evaluate_s,
+            "interference": self.interference and asdict(self.interference),
+            "starts": list(self.starts),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.curve = list(enumerate(state["loss"].tolist(), 1))
+        self.step_s = state["step_s"].tolist()
+        self.validation = [(step, score) for step, score in state["validation"]]
+        self.evaluate_s, self.starts = float(state["evaluate_s"]), list(state["starts"])
+        seen = state["interference"]
+        self.interference = seen and Interference(**seen)
 
 
 def optimizer_groups(
@@ -152,6 +186,23 @@ class Trainer:
         self.synchronize()
         return loss.detach()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return parameters, optimiser, schedule, pace, and where the random streams are."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "pace": [self.pace.steps, self.pace.seconds, self.pace.evaluated],
+            "random": random_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name in ("network", "optimizer", "scheduler"):
+            getattr(self, name).load_state_dict(state[name])
+        self.pace.steps, self.pace.seconds, self.pace.evaluated = state["pace"]
+        set_random_state(state["random"])
+
 
 def prepared(
     network: Network, task: LearningTask, recipe: Recipe, protocol: Protocol, device: str
@@ -176,7 +227,12 @@ def prepared(
 
 
 def fit(
-    trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepCallback, draw: int = 0
+    trainer: Trainer,
+    task: LearningTask,
+    protocol: Protocol,
+    on_step: StepCallback,
+    draw: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
 
@@ -186,14 +242,20 @@ def fit(
         protocol: For how long, and how it is scored meanwhile.
         on_step: Told of each step and its loss.
         draw: Which draw of the training data.
+        checkpoints: Where it goes on from, and what it leaves to go on from. Writing them counts
+            neither as time nor as interference.
 
     Raises:
         DivergedError: A loss is not finite, or no score on validation is.
         SpecError: The task has but one draw.
     """
     history, selection = History(), Selection(trainer, task, protocol)
+    batches = drawn(task, protocol.batch, draw)
+    parts = {"history": history, "selection": selection, "trainer": trainer}
+    if checkpoints and checkpoints.resume(parts):
+        go_on(trainer, batches, history)
     watch = Watch()
-    for step, loss in steps(trainer, drawn(task, protocol.batch, draw), history):
+    for step, loss in steps(trainer, batches, history):
         value = float(loss)
         if not math.isfinite(value):
             of = f" of {protocol.steps}" if protocol.steps else ""
@@ -202,10 +264,30 @@ def fit(
         on_step(step, value)
         if trainer.pace.due():
             selection.consider(step, history)
+        if checkpoints and checkpoints.due:
+            history.note(watch)
+            checkpoints.write(step, parts)
+            watch = Watch()
     selection.consider(len(history.step_s), history)
-    history.interference = watch.stop()
+    history.note(watch)
+    if checkpoints:
+        checkpoints.write(trainer.pace.steps, parts)
     selection.restore()
     return history
+
+
+def go_on(trainer: Trainer, batches: Iterator[Batch], history: History) -> None:
+    """Draw again the batches that were trained on, for any task's stream has but one direction.
+
+    That takes a small share of the time of their steps, and is exact whatever a task does.
+    """
+    done = trainer.pace.steps
+    inform(f"Goes on after step {done:,}.")
+    history.starts.append(done)
+    if trainer.pace.over:
+        return
+    with status(f"drawing the {done:,} batches that were trained on"), scope("drawn again"):
+        deque(islice(batches, done), maxlen=0)
 
 
 def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
@@ -257,6 +339,14 @@ class Selection:
         self.rows = task.rows("validation")
         self.best, self.considered = -math.inf, -1
         self.kept: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept, and what it scored."""
+        return {"best": self.best, "considered": self.considered, "kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.best, self.considered, self.kept = state["best"], state["considered"], state["kept"]
 
     def consider(self, step: int, history: History) -> None:
         """Score the network after a step, unless that was done, and keep it if none was better.

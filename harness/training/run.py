@@ -16,6 +16,7 @@ from harness.core.record import Learned, Memory
 from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
 from harness.measure.device import peak
+from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate, interval
 from harness.training.loop import History, StepCallback, fit, prepared
 
@@ -23,13 +24,18 @@ T = TypeVar("T")
 Scores = dict[str, dict[str, float]]
 """Figures by the name of a split or of a further evaluation."""
 WARMUP_STEPS = 3
-"""Steps whose seconds are not among the samples: they pay for lazy set-up."""
+"""Steps of a process whose seconds are not among the samples: they pay for lazy set-up."""
 MOST_POINTS = 300
 MOST_SECONDS = 1000
 
 
 def train_and_score(
-    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, on_step: StepCallback
+    network: Network,
+    task: LearningTask,
+    recipe: Recipe,
+    spec: RunSpec,
+    on_step: StepCallback,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Learned, Memory | None]:
     """Train a network on a task and score it.
 
@@ -40,7 +46,7 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, on_step, spec.draw)
+        history = fit(trainer, task, protocol, on_step, spec.draw, checkpoints)
     start, outputs = now(), task.outputs
     splits: tuple[Split, ...] = ("validation",) if protocol.trial else ("validation", "test")
     figures = {
@@ -169,14 +175,21 @@ def record_of(
         curve=thinned(history.curve, MOST_POINTS),
         validation=history.validation,
         steps=len(history.step_s),
-        step_s=thinned(history.step_s[WARMUP_STEPS:], MOST_SECONDS),
+        step_s=thinned(samples(history), MOST_SECONDS),
         first_step_s=history.step_s[0] if history.step_s else None,
         train_s=sum(history.step_s),
         evaluate_s=history.evaluate_s,
         unscored=unscored,
         shortcuts=dict(task.shortcuts),
         interference=history.interference,
+        resumed=len(history.starts) - 1,
     )
+
+
+def samples(history: History) -> list[float]:
+    """Return the seconds of the steps that did not pay for the set-up of a process."""
+    paid = {start + step for start in history.starts for step in range(WARMUP_STEPS)}
+    return [seconds for step, seconds in enumerate(history.step_s) if step not in paid]
 
 
 def thinned(values: list[T], most: int) -> list[T]:
