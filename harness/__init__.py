@@ -10,6 +10,7 @@ __all__ = [
     "Selector",
     "load_model",
     "load_task",
+    "load_trained",
     "read_records",
     "run",
 ]

@@ -73,6 +73,9 @@ def run(
     checkpoint: Annotated[
         str, typer.Option(help="Keep what a run that is ended goes on from, every 60s, say.")
     ] = "",
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep each network, for `predict`.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Executor = "",
     jobs: Jobs = None,

@@ -284,6 +284,8 @@ class Keeping:
 
     checkpoint_s: float = 0.0
     """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
+    weights: bool = False
+    """Whether the parameters that scored best on validation are kept."""
 
     def __post_init__(self) -> None:
         """Refuse an interval that is none.

@@ -64,6 +64,10 @@ class Store:
         """Return the folder from which a run goes on that was ended."""
         return self.folder / ".checkpoints" / run_id
 
+    def weights(self, run_id: str) -> Path:
+        """Return the file of the network that a run trained, if it was kept."""
+        return self.folder / "weights" / f"{run_id}.safetensors"
+
     def records(self) -> list[Record]:
         """Return the record of every run, the latest, in the order in which the runs first came.
 

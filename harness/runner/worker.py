@@ -42,7 +42,9 @@ from harness.runner.channel import Speaker
 from harness.results.store import Store
 from harness.runner.planning import plan, sources
 from harness.training.checkpoint import Checkpoints
+from harness.training.loop import Kept
 from harness.training.run import out_of_memory, train_and_score
+from harness.training.trained import Weights
 
 Send = Callable[[Event], None]
 PROGRESS_S = 0.2
@@ -58,10 +60,7 @@ class ChildRun:
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
-        self.checkpoints: Checkpoints | None = None
-        if job.keeping.checkpoint_s:
-            folder = Store(job.results).checkpoints(spec.run_id)
-            self.checkpoints = Checkpoints.of(job.planned, folder, job.keeping.checkpoint_s)
+        self.kept = kept(job)
         self.result = Result(outcome="ok")
         self.progress = Progress(step=0, steps=self.protocol.steps)
 
@@ -110,7 +109,7 @@ class ChildRun:
         try:
             with scope(self.spec.init, "train"):
                 learned, weighed = train_and_score(
-                    network, task, self.model, self.spec, on_step, self.checkpoints
+                    network, task, self.model, self.spec, on_step, self.kept
                 )
         except Exception:
             self.send(self.progress)
@@ -153,6 +152,16 @@ class ChildRun:
             interference=interference,
         )
         self.keep(measured=measured, memory=weighed, path=network.path())
+
+
+def kept(job: Job) -> Kept:
+    """Say where a job's training leaves what it keeps."""
+    planned, keeping, store = job.planned, job.keeping, Store(job.results)
+    folder = store.checkpoints(planned.spec.run_id)
+    return Kept(
+        Checkpoints.of(planned, folder, keeping.checkpoint_s) if keeping.checkpoint_s else None,
+        Weights.of(planned, store) if keeping.weights else None,
+    )
 
 
 def in_precision(network: Network, precision: str, device: str) -> None:

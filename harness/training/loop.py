@@ -35,6 +35,7 @@ from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
 from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate
+from harness.training.trained import Weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -44,6 +45,18 @@ UNKNOWN = 1000
 
 StepCallback = Callable[[int, float], None]
 """Called with the step and the training loss, outside the timed span."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a training leaves what is kept beside its record; nothing by default."""
+
+    checkpoints: Checkpoints | None = None
+    """What it goes on from. Writing them counts neither as time nor as interference."""
+    weights: Weights | None = None
+
+
+NOTHING = Kept()
 
 
 @dataclass
@@ -232,7 +245,7 @@ def fit(
     protocol: Protocol,
     on_step: StepCallback,
     draw: int = 0,
-    checkpoints: Checkpoints | None = None,
+    kept: Kept = NOTHING,
 ) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
 
@@ -242,15 +255,14 @@ def fit(
         protocol: For how long, and how it is scored meanwhile.
         on_step: Told of each step and its loss.
         draw: Which draw of the training data.
-        checkpoints: Where it goes on from, and what it leaves to go on from. Writing them counts
-            neither as time nor as interference.
+        kept: What it goes on from, and leaves to go on from.
 
     Raises:
         DivergedError: A loss is not finite, or no score on validation is.
         SpecError: The task has but one draw.
     """
     history, selection = History(), Selection(trainer, task, protocol)
-    batches = drawn(task, protocol.batch, draw)
+    batches, checkpoints = drawn(task, protocol.batch, draw), kept.checkpoints
     parts = {"history": history, "selection": selection, "trainer": trainer}
     if checkpoints and checkpoints.resume(parts):
         go_on(trainer, batches, history)

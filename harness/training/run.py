@@ -16,9 +16,8 @@ from harness.core.record import Learned, Memory
 from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
 from harness.measure.device import peak
-from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import History, StepCallback, fit, prepared
+from harness.training.loop import NOTHING, History, Kept, StepCallback, fit, prepared
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, float]]
@@ -35,7 +34,7 @@ def train_and_score(
     recipe: Recipe,
     spec: RunSpec,
     on_step: StepCallback,
-    checkpoints: Checkpoints | None = None,
+    kept: Kept = NOTHING,
 ) -> tuple[Learned, Memory | None]:
     """Train a network on a task and score it.
 
@@ -46,7 +45,9 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, on_step, spec.draw, checkpoints)
+        history = fit(trainer, task, protocol, on_step, spec.draw, kept)
+    if kept.weights:
+        kept.weights.write(network)
     start, outputs = now(), task.outputs
     splits: tuple[Split, ...] = ("validation",) if protocol.trial else ("validation", "test")
     figures = {

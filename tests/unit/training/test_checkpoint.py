@@ -18,7 +18,7 @@ from harness.core.notify import redirect
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
 from harness.training.checkpoint import KEPT, Checkpoints
-from harness.training.loop import fit, prepared
+from harness.training.loop import Kept, fit, prepared
 from harness.training.run import WARMUP_STEPS, samples
 
 PROTOCOL = Protocol(steps=14, batch=4, width=8, depth=1, dropout=0.3, evaluations=3, clip=1.0)
@@ -107,7 +107,7 @@ def trained(task, protocol, folder, until=None, every_s=0.0, code="one"):
     checkpoints = Checkpoints(folder, every_s, code) if folder else None
     with redirect(heard), scope(0, "train"):
         try:
-            history = fit(trainer, task, protocol, on_step, checkpoints=checkpoints)
+            history = fit(trainer, task, protocol, on_step, kept=Kept(checkpoints))
         except Killed:
             history = None
     return history, network.state_dict(), heard.said
