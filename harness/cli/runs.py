@@ -10,7 +10,6 @@ import typer
 from harness.cli.app import LOCAL, AsJson, Device, Plugins, Results, app, known_device
 from harness.core.config import (
     MOST_BYTES,
-    Keeping,
     Limits,
     Option,
     Protocol,
@@ -21,6 +20,7 @@ from harness.core.config import (
 )
 from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
+from harness.core.messages import Keeping
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
@@ -67,6 +67,10 @@ def run(
         str, typer.Option(help="What a seed decides: init, data or both.", show_default="init")
     ] = "",
     device: Device = "cpu",
+    devices: Annotated[
+        int, typer.Option(min=1, max=1024, help="Devices that train together, a batch on each.")
+    ] = 1,
+    strategy: Annotated[str, typer.Option(help="How they share the work: ddp.")] = "ddp",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
@@ -90,9 +94,9 @@ def run(
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     changes = protocol_changes(protocol, match, budget, sweep)
-    if vary:
-        changes |= {"vary": vary}
-        Protocol().changed(changes)
+    for name, value in {"vary": vary, "devices": devices, "strategy": strategy}.items():
+        changes |= {name: value} if value != getattr(Protocol(), name) and value else {}
+    Protocol().changed(changes)
     asked = Sweep(
         runs=requested(tasks or [], model, preset, seeds, device, plugin),
         results=str(results),

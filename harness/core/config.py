@@ -89,8 +89,13 @@ class Protocol:
     trial: bool = False
     """Whether the run only helps to choose: it is scored on validation, and nothing is tested."""
 
+    devices: int = 1
+    """Devices that train together, each on `batch` examples of every step."""
+    strategy: Literal["ddp"] = "ddp"
+    """How they share the work: each has the whole network, and gradients are averaged."""
+
     def __post_init__(self) -> None:
-        sizes = ("steps", "batch", "width", "depth", "lr_scale", "budget_s")
+        sizes = ("steps", "devices", "batch", "width", "depth", "lr_scale", "budget_s")
         for name in sizes[1:] if self.steps == 0 and self.seconds else sizes:
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
@@ -276,28 +281,6 @@ class Limits:
                 raise SpecError(
                     f"{name} must be from 0, which is no limit, to {most:.2g}, not {given}."
                 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keeping:
-    """What a training leaves on the disk beside its record. Not part of a run's name."""
-
-    checkpoint_s: float = 0.0
-    """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
-    weights: bool = False
-    """Whether the parameters that scored best on validation are kept."""
-
-    def __post_init__(self) -> None:
-        """Refuse an interval that is none.
-
-        Raises:
-            SpecError: It is one.
-        """
-        if not 0 <= self.checkpoint_s <= LONGEST_S:
-            raise SpecError(
-                f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "
-                f"{self.checkpoint_s}."
-            )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -34,7 +34,8 @@ class Interference(msgspec.Struct, frozen=True, kw_only=True):
             name: None if None in {value, theirs[name]} else value + theirs[name]
             for name, value in ours.items()
         }
-        return Interference(**{**both, "cores": min(self.cores, other.cores)})
+        both["cores"] = min(self.cores, other.cores)
+        return msgspec.convert(both, Interference)
 
     @property
     def shares(self) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from harness.core.config import Keeping, Limits, Option, RunSpec, Selector
+from harness.core.config import LONGEST_S, Limits, Option, RunSpec, Selector
+from harness.core.errors import SpecError
 from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
@@ -77,6 +79,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What a training leaves on the disk beside its record. Not part of a run's name."""
+
+    checkpoint_s: float = 0.0
+    """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
+    weights: bool = False
+    """Whether the parameters that scored best on validation are kept."""
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that is none.
+
+        Raises:
+            SpecError: It is one.
+        """
+        if not 0 <= self.checkpoint_s <= LONGEST_S:
+            raise SpecError(
+                f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "
+                f"{self.checkpoint_s}."
+            )
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a child is told to do."""
 
@@ -86,6 +110,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     results: str = ""
     """The folder of records, beside which a training leaves what it keeps."""
     keeping: Keeping = Keeping()
+    rank: int = 0
+    """Which process of a training on several devices the child is; all but 0 only train."""
     keeps_memory: bool = True
     """Whether the child's allocator keeps what is freed, which is faster and takes more memory."""
     token: str = ""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +41,7 @@ from harness.plugins.registry import registry
 from harness.runner.channel import Speaker
 from harness.results.store import Store
 from harness.runner.planning import plan, sources
+from harness.runner.ranks import others
 from harness.training.checkpoint import Checkpoints
 from harness.training.loop import Kept
 from harness.training.run import out_of_memory, train_and_score
@@ -60,7 +61,7 @@ class ChildRun:
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
-        self.kept = kept(job)
+        self.job, self.kept = job, kept(job)
         self.result = Result(outcome="ok")
         self.progress = Progress(step=0, steps=self.protocol.steps)
 
@@ -107,7 +108,7 @@ class ChildRun:
                 self.send(self.progress)
 
         try:
-            with scope(self.spec.init, "train"):
+            with scope(self.spec.init, "train", *self.rank), self.others():
                 learned, weighed = train_and_score(
                     network, task, self.model, self.spec, on_step, self.kept
                 )
@@ -116,8 +117,26 @@ class ChildRun:
             raise
         self.keep(learned=learned, memory=weighed, path=network.path())
 
+    @property
+    def rank(self) -> list[int]:
+        """What names a rank's own stream of dropout; that of the first is the usual one."""
+        return [self.job.rank] if self.job.rank else []
+
+    def others(self) -> AbstractContextManager[None]:
+        """Let the other ranks train too, where there are any and this is the first."""
+        if self.protocol.devices == 1 or self.job.rank:
+            return nullcontext()
+        return others(self.job, self.protocol.devices, self.end)
+
+    def end(self, result: Result) -> NoReturn:
+        """End here and now, in whatever thread."""
+        self.send(result)
+        os._exit(0)
+
     def measure(self, task: MeasuredTask) -> None:
         """Time the task's workload, then weigh it and count its operations in one more call."""
+        if self.protocol.devices > 1:
+            raise UnsupportedError("It is measured on one device; --devices is for training.")
         began = now()
         rng = stream(task.name, task.version, "measure")
         network = self.network(task).to(self.spec.device)
@@ -255,9 +274,18 @@ def homes(job: Job) -> list[Path]:
     return [each.path.parent if "." in each.module else each.path for each in entries]
 
 
-def use_allowed_threads() -> None:
-    """Let torch use as many threads as the environment says, which it takes once a process."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+def silent(_: Event) -> None:
+    """Tell nothing: the first rank tells for all."""
+
+
+def use_allowed_threads(processes: int) -> None:
+    """Let torch use as many threads as the environment says, which it takes once a process.
+
+    Args:
+        processes: Those that share the processors.
+    """
+    allowed = int(os.environ.get("OMP_NUM_THREADS", cores()))
+    torch.set_num_threads(max(1, allowed // processes))
     torch.set_num_interop_threads(1)
 
 
@@ -271,10 +299,11 @@ def main(verb: str) -> NoReturn:
         speaker.token, total = request.token, len(request.runs)
         speaker.say(plan(request, lambda place: speaker.say(Progress(step=place, steps=total))))
     else:
-        use_allowed_threads()
         job: Job = codec.decode(text, Job)
+        protocol = job.planned.spec.protocol or Protocol()
+        use_allowed_threads(protocol.devices if job.planned.spec.device == "cpu" else 1)
         speaker.token = job.token
-        speaker.say(run(job, speaker.say))
+        speaker.say(run(job, silent if job.rank else speaker.say))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()
     os._exit(0)

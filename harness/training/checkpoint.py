@@ -8,11 +8,11 @@ stands. It is read as numbers and text only: a pickle that would run code is ref
 import copy
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -24,6 +24,14 @@ from harness.measure.clock import now
 
 KEPT = 2
 """Checkpoints of a run that stay: the newest, and one in case that it is damaged."""
+
+
+T = TypeVar("T")
+
+
+def same(value: T) -> T:
+    """Return a value: there is one rank, and it agrees with itself."""
+    return value
 
 
 class Stateful(Protocol):
@@ -59,35 +67,45 @@ class Checkpoints:
         """Whether it is time for the next one."""
         return now() - self.written >= self.every_s
 
-    def write(self, step: int, parts: Mapping[str, Stateful]) -> None:
+    def write(self, step: int, parts: Mapping[str, Stateful], *, here: bool = True) -> None:
         """Write the state of a training after a step, and let the oldest go.
 
-        A disk that is full costs the checkpoint and not the training.
+        A disk that is full costs the checkpoint and not the training. Of several ranks one writes
+        what all say.
         """
+        state = {name: each.state_dict() for name, each in parts.items()}
+        if here:
+            self._write(step, state)
+        self.written = now()
+
+    def _write(self, step: int, state: Mapping[str, Any]) -> None:
         try:
             with aside(self.folder / self.code) as part:
                 with part.open("wb") as file:
-                    torch.save({name: each.state_dict() for name, each in parts.items()}, file)
+                    torch.save(state, file)
                 settle(part, part.with_name(f"{step:012}-{_digest(part)}.pt"))
             for old in self.files()[KEPT:]:
                 old.unlink(missing_ok=True)
         except (OSError, RuntimeError) as error:
             inform(f"No checkpoint was written after step {step}: {error}")
-        self.written = now()
 
     def files(self) -> list[Path]:
         """Return the files of this code, the newest first."""
         return sorted((self.folder / self.code).glob("*-*.pt"), reverse=True)
 
-    def resume(self, parts: Mapping[str, Stateful]) -> bool:
+    def resume(self, parts: Mapping[str, Stateful], agree: Callable[[T], T] = same) -> bool:
         """Bring a training to where the newest checkpoint that can be read left it.
+
+        Args:
+            parts: What makes up the training.
+            agree: Returns what the first of several ranks has.
 
         Returns:
             Whether there was one; if not, the training is as it was.
         """
         for torn in (self.folder / self.code).glob("*.part"):
             torn.unlink(missing_ok=True)
-        files = self.files()
+        files = agree(self.files())
         if not files and self.folder.is_dir():
             inform("Its checkpoints are of other code or other settings, so it starts afresh.")
         fresh = copy.deepcopy({name: each.state_dict() for name, each in parts.items() if files})

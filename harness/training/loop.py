@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from inspect import signature
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -35,13 +36,14 @@ from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
 from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate
+from harness.training.pace import Pace
 from harness.training.trained import Weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-UNKNOWN = 1000
-"""Steps that a training in seconds is taken to have until its first one is timed."""
+PATIENCE = timedelta(days=30)
+"""How long ranks wait for each other: one that scores takes its time, and one that died is seen."""
 
 StepCallback = Callable[[int, float], None]
 """Called with the step and the training loss, outside the timed span."""
@@ -123,57 +125,6 @@ def optimizer_groups(
     ]
 
 
-def schedule(protocol: Protocol, step: int, total: float) -> float:
-    """Return the factor on every learning rate at a step: linear warm-up, then the schedule.
-
-    Args:
-        protocol: Says how long the warm-up is, and what follows it.
-        step: Counted from 0.
-        total: How many there will be.
-    """
-    warm = max(1, round(protocol.warmup * total))
-    if step < warm:
-        return (step + 1) / warm
-    if protocol.schedule == "constant":
-        return 1.0
-    done = (step - warm) / max(1, total - warm)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-@dataclass
-class Pace:
-    """How far a training has come: by its steps, or by its seconds where these decide."""
-
-    protocol: Protocol
-    steps: int = 0
-    seconds: float = 0.0
-    evaluated: int = 0
-    """Evaluations that have been due."""
-
-    @property
-    def total(self) -> float:
-        """Steps that there will be, if seconds decide as the steps so far say."""
-        if self.protocol.steps:
-            return self.protocol.steps
-        return self.protocol.seconds * self.steps / self.seconds if self.steps else UNKNOWN
-
-    def factor(self, step: int) -> float:
-        """Return the factor on every learning rate at a step, counted from 0."""
-        return schedule(self.protocol, step, self.total)
-
-    @property
-    def over(self) -> bool:
-        """Whether the training has come to its end."""
-        limits = (self.steps, self.protocol.steps), (self.seconds, self.protocol.seconds)
-        return any(limit and at >= limit for at, limit in limits)
-
-    def due(self) -> bool:
-        """Say once of every evaluation that it is time for it."""
-        at, before = self.steps if self.protocol.steps else self.seconds, self.evaluated
-        self.evaluated = sum(mark <= at for mark in evaluation_marks(self.protocol))
-        return self.evaluated > before
-
-
 @dataclass
 class Trainer:
     """A network on its device with its optimiser: what one step needs."""
@@ -199,6 +150,28 @@ class Trainer:
         self.synchronize()
         return loss.detach()
 
+    def share(self, batch: Batch) -> Batch:
+        """Return this rank's examples of a batch that all ranks have drawn.
+
+        Together they are the batch that one device would take, but for a rest that cannot be
+        divided; sequences that were sorted by length meet every rank.
+
+        Raises:
+            SpecError: There are fewer examples than ranks.
+        """
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        if len(batch) < ranks:
+            raise SpecError(f"A batch of {len(batch)} is too small for {ranks} devices; use fewer.")
+        return batch[rank : len(batch) // ranks * ranks : ranks] if ranks > 1 else batch
+
+    def of_all_ranks(self, value: Any) -> list[Any]:
+        """Return what every rank has, in their order."""
+        if self.fabric.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.fabric.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
     def state_dict(self) -> dict[str, Any]:
         """Return parameters, optimiser, schedule, pace, and where the random streams are."""
         return {
@@ -206,7 +179,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "pace": [self.pace.steps, self.pace.seconds, self.pace.evaluated],
-            "random": random_state(),
+            "random": self.of_all_ranks(random_state()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -214,16 +187,26 @@ class Trainer:
         for name in ("network", "optimizer", "scheduler"):
             getattr(self, name).load_state_dict(state[name])
         self.pace.steps, self.pace.seconds, self.pace.evaluated = state["pace"]
-        set_random_state(state["random"])
+        set_random_state(state["random"][self.fabric.global_rank])
 
 
 def prepared(
     network: Network, task: LearningTask, recipe: Recipe, protocol: Protocol, device: str
 ) -> Trainer:
     """Put a network on its device with an AdamW of the recipe's groups."""
-    from lightning_fabric import Fabric  # noqa: PLC0415 - takes as long to import as torch
+    # Takes as long to import as torch.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+    from lightning_fabric.plugins.environments import LightningEnvironment  # noqa: PLC0415
+    from lightning_fabric.strategies import DDPStrategy  # noqa: PLC0415
 
-    fabric = Fabric(accelerator=device, devices=1, precision=protocol.precision)
+    fabric = Fabric(
+        accelerator=device,
+        devices=protocol.devices,
+        strategy=DDPStrategy(timeout=PATIENCE) if protocol.devices > 1 else "auto",
+        precision=protocol.precision,
+        plugins=[LightningEnvironment()],  # and not what a scheduler says of its own processes
+    )
+    fabric.launch()
     optimizer = torch.optim.AdamW(optimizer_groups(network, recipe, protocol))
     wrapped, optimizer = fabric.setup(network, optimizer)
     pace = Pace(protocol)
@@ -262,9 +245,10 @@ def fit(
         SpecError: The task has but one draw.
     """
     history, selection = History(), Selection(trainer, task, protocol)
-    batches, checkpoints = drawn(task, protocol.batch, draw), kept.checkpoints
+    batches = drawn(task, protocol.batch * protocol.devices, draw)
+    checkpoints, fabric = kept.checkpoints, trainer.fabric
     parts = {"history": history, "selection": selection, "trainer": trainer}
-    if checkpoints and checkpoints.resume(parts):
+    if checkpoints and checkpoints.resume(parts, fabric.broadcast):
         go_on(trainer, batches, history)
     watch = Watch()
     for step, loss in steps(trainer, batches, history):
@@ -276,14 +260,14 @@ def fit(
         on_step(step, value)
         if trainer.pace.due():
             selection.consider(step, history)
-        if checkpoints and checkpoints.due:
+        if checkpoints and fabric.broadcast(checkpoints.due):
             history.note(watch)
-            checkpoints.write(step, parts)
+            checkpoints.write(step, parts, here=fabric.is_global_zero)
             watch = Watch()
     selection.consider(len(history.step_s), history)
     history.note(watch)
     if checkpoints:
-        checkpoints.write(trainer.pace.steps, parts)
+        checkpoints.write(trainer.pace.steps, parts, here=fabric.is_global_zero)
     selection.restore()
     return history
 
@@ -321,26 +305,21 @@ def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
 def steps(
     trainer: Trainer, batches: Iterator[Batch], history: History
 ) -> Iterator[tuple[int, Tensor]]:
-    """Do the protocol's steps, timing each, and yield its number and loss."""
+    """Do the protocol's steps, timing each, and yield its number and loss.
+
+    Of several ranks the seconds are those of the first one, the loss is the whole batch's.
+    """
     pace = trainer.pace
     while not pace.over:
-        batch = next(batches).to(trainer.fabric.device)
+        batch = trainer.share(next(batches)).to(trainer.fabric.device)
         start = now()
         loss = trainer.step(batch)
-        seconds = now() - start
+        seconds = trainer.fabric.broadcast(now() - start)
+        loss = trainer.fabric.all_reduce(loss)
         history.step_s.append(seconds)
         pace.steps += 1
         pace.seconds += seconds
         yield pace.steps, loss
-
-
-def evaluation_marks(protocol: Protocol) -> list[float]:
-    """Return when validation is scored, evenly spaced: steps, or seconds where these decide."""
-    if not protocol.steps:
-        share = protocol.seconds / max(1, protocol.evaluations)
-        return [share * (number + 1) for number in range(protocol.evaluations)]
-    count = min(protocol.evaluations, protocol.steps)
-    return [round(protocol.steps * (number + 1) / count) for number in range(count)]
 
 
 class Selection:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeVar
 
+from msgspec import structs
+
 from harness.contract.batch import Batch, Rows
 from harness.contract.model import Recipe
 from harness.contract.network import Network
@@ -17,7 +19,7 @@ from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
 from harness.measure.device import peak
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import NOTHING, History, Kept, StepCallback, fit, prepared
+from harness.training.loop import NOTHING, History, Kept, StepCallback, Trainer, fit, prepared
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, float]]
@@ -35,8 +37,8 @@ def train_and_score(
     spec: RunSpec,
     on_step: StepCallback,
     kept: Kept = NOTHING,
-) -> tuple[Learned, Memory | None]:
-    """Train a network on a task and score it.
+) -> tuple[Learned | None, Memory | None]:
+    """Train a network on a task and score it; of several ranks the first has scores.
 
     A network without parameters is scored as it is, and has no step to weigh. A trial is scored on
     validation alone.
@@ -46,6 +48,8 @@ def train_and_score(
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
         history = fit(trainer, task, protocol, on_step, spec.draw, kept)
+        if trainer.fabric.global_rank:  # the first rank alone scores; they weigh together
+            return None, weighed(trainer, task, protocol, spec.device)
     if kept.weights:
         kept.weights.write(network)
     start, outputs = now(), task.outputs
@@ -61,9 +65,19 @@ def train_and_score(
     bounds = interval(figures[splits[-1]], outputs, protocol.batch, task.name, task.version)
     history.evaluate_s += now() - start
     if trainer is not None:
-        batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
-        memory = peak(lambda: trainer.step(batch), spec.device)
+        memory = weighed(trainer, task, protocol, spec.device)
     return record_of(task, history, scores, bounds, unscored), memory
+
+
+def weighed(trainer: Trainer, task: LearningTask, protocol: Protocol, device: str) -> Memory:
+    """Weigh a step of training; all ranks do it together, and each weighs itself."""
+    batch = heaviest(iter(task.train_batches(protocol.batch * protocol.devices)))
+    batch = trainer.share(batch).to(trainer.fabric.device)
+    found = peak(lambda: trainer.step(batch), device)
+    if protocol.devices > 1:
+        of = f"{found.method}, rank {trainer.fabric.global_rank} of {protocol.devices}"
+        return structs.replace(found, method=of)
+    return found
 
 
 def heaviest(batches: Iterator[Batch]) -> Batch:

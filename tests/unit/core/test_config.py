@@ -220,6 +220,8 @@ DEFAULTS = {
         "match": "",
         "sweep": "",
         "trial": False,
+        "devices": 1,
+        "strategy": "ddp",
     }
 }
 """By the protocol's version: what a field has that a run's name leaves out."""
