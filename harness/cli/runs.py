@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from harness.core.config import (
 )
 from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
-from harness.core.messages import Keeping
+from harness.core.messages import Keeping, LogName
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
@@ -80,6 +81,9 @@ def run(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep each network, for `predict`.")
     ] = False,
+    log: Annotated[
+        str, typer.Option(help="Where trainings tell of themselves meanwhile: tensorboard.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Executor = "",
     jobs: Jobs = None,
@@ -146,6 +150,21 @@ def requested(
         chosen = parse_seeds(seeds or "1")
         return requests(tasks, models, seeds=chosen, device=device, plugins=tuple(plugins))
     raise SpecError("Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset.")
+
+
+def known_log(name: str) -> LogName:
+    """Return where trainings tell of themselves.
+
+    Raises:
+        SpecError: Nobody knows the place, or what writes there is not installed.
+    """
+    found = Keeping(log=name).log  # type: ignore[arg-type] - refused there
+    if found and not any(map(find_spec, ("tensorboardX", "tensorboard"))):
+        raise SpecError(
+            "--log tensorboard needs tensorboardX, which is not installed; "
+            "`pip install 'ssm-bench[tensorboard]'`."
+        )
+    return found
 
 
 def protocol_changes(

@@ -1,12 +1,12 @@
 """What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from harness.core.config import LONGEST_S, Limits, Option, RunSpec, Selector
-from harness.core.errors import SpecError
+from harness.core.errors import SpecError, unknown
 from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
@@ -79,6 +79,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str = ""
 
 
+LogName = Literal["", "tensorboard"]
+LOGS: tuple[str, ...] = get_args(LogName)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keeping:
     """What a training leaves on the disk beside its record. Not part of a run's name."""
@@ -87,13 +91,17 @@ class Keeping:
     """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
     weights: bool = False
     """Whether the parameters that scored best on validation are kept."""
+    log: LogName = ""
+    """Where the training tells of itself while it goes on."""
 
     def __post_init__(self) -> None:
-        """Refuse an interval that is none.
+        """Refuse an interval that is none, and a place to tell that nobody knows.
 
         Raises:
-            SpecError: It is one.
+            SpecError: One is.
         """
+        if self.log not in LOGS:
+            raise unknown("log", self.log, [name for name in LOGS if name])
         if not 0 <= self.checkpoint_s <= LONGEST_S:
             raise SpecError(
                 f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "

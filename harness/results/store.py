@@ -68,6 +68,10 @@ class Store:
         """Return the file of the network that a run trained, if it was kept."""
         return self.folder / "weights" / f"{run_id}.safetensors"
 
+    def log(self, spec: RunSpec) -> Path:
+        """Return the folder of what a run tells while it goes on, by names that people know."""
+        return self.folder / "logs" / spec.task.name / spec.model.name / spec.run_id
+
     def records(self) -> list[Record]:
         """Return the record of every run, the latest, in the order in which the runs first came.
 

@@ -172,7 +172,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         results=results,
         plugins=files,
         limits=limits or Limits(),
-        keeping=Keeping(checkpoint_s=checkpoint_s, weights=keep_weights),
+        keeping=Keeping(checkpoint_s=checkpoint_s, weights=keep_weights, log=log),
         executor=executor,
         changes=protocol or {},
         again=again,

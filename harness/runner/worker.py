@@ -21,7 +21,7 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.core import codec
-from harness.core.config import Protocol
+from harness.core.config import Protocol, RunSpec
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
@@ -43,6 +43,7 @@ from harness.results.store import Store
 from harness.runner.planning import plan, sources
 from harness.runner.ranks import others
 from harness.training.checkpoint import Checkpoints
+from harness.training.log import Log
 from harness.training.loop import Kept
 from harness.training.run import out_of_memory, train_and_score
 from harness.training.trained import Weights
@@ -180,7 +181,14 @@ def kept(job: Job) -> Kept:
     return Kept(
         Checkpoints.of(planned, folder, keeping.checkpoint_s) if keeping.checkpoint_s else None,
         Weights.of(planned, store) if keeping.weights else None,
+        log_of(planned.spec, store) if keeping.log and not job.rank else Log(),
     )
+
+
+def log_of(spec: RunSpec, store: Store) -> Log:
+    """Return where a training tells of itself."""
+    protocol = spec.protocol or Protocol()
+    return Log.to_tensorboard(store.log(spec), protocol.batch * protocol.devices)
 
 
 def in_precision(network: Network, precision: str, device: str) -> None:

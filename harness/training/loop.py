@@ -8,7 +8,7 @@ kept apart.
 import copy
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import signature
@@ -36,6 +36,7 @@ from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
 from harness.training.checkpoint import Checkpoints
 from harness.training.evaluate import evaluate
+from harness.training.log import Log
 from harness.training.pace import Pace
 from harness.training.trained import Weights
 
@@ -56,6 +57,7 @@ class Kept:
     checkpoints: Checkpoints | None = None
     """What it goes on from. Writing them counts neither as time nor as interference."""
     weights: Weights | None = None
+    log: Log = field(default_factory=Log)
 
 
 NOTHING = Kept()
@@ -137,6 +139,8 @@ class Trainer:
     loss: Callable[[Tensor, Tensor], Tensor]
     clip: float
     synchronize: Callable[[], None]
+    rates: Sequence[float] = ()
+    """Of the last step, a learning rate of each group."""
 
     def step(self, batch: Batch) -> Tensor:
         """Do one optimiser step and return its loss, detached."""
@@ -258,8 +262,10 @@ def fit(
             raise DivergedError(f"The loss is {value} at step {step}{of}.")
         history.curve.append((step, value))
         on_step(step, value)
+        kept.log.step(step, value, trainer.rates, history.step_s[-1])
         if trainer.pace.due():
             selection.consider(step, history)
+            kept.log.validation(task.outputs.metric, history.validation)
         if checkpoints and fabric.broadcast(checkpoints.due):
             history.note(watch)
             checkpoints.write(step, parts, here=fabric.is_global_zero)
@@ -312,6 +318,7 @@ def steps(
     pace = trainer.pace
     while not pace.over:
         batch = trainer.share(next(batches)).to(trainer.fabric.device)
+        trainer.rates = trainer.scheduler.get_last_lr()
         start = now()
         loss = trainer.step(batch)
         seconds = trainer.fabric.broadcast(now() - start)

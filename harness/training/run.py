@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from typing import TypeVar
 
@@ -47,7 +48,8 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, on_step, spec.draw, kept)
+        with closing(kept.log):
+            history = fit(trainer, task, protocol, on_step, spec.draw, kept)
         if trainer.fabric.global_rank:  # the first rank alone scores; they weigh together
             return None, weighed(trainer, task, protocol, spec.device)
     if kept.weights:

@@ -17,7 +17,7 @@ from harness.results.store import Store
 from harness.training.trained import Weights
 
 TINY = {"steps": 6, "batch": 8, "width": 8, "depth": 1, "evaluations": 2}
-LABELS = "retrieval/induction_heads[length=16]"
+LABELS = "retrieval/induction-heads[length=16]"
 VALUES = "synthetic/shift[length=16,shifts=2]"
 
 

@@ -1,0 +1,61 @@
+"""What a training tells of itself while it goes on: to TensorBoard, through Fabric's logger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.errors import SpecError
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers import Logger
+
+FLUSH_S = 10
+"""The most seconds of a training that a kill may take from what it told."""
+
+
+@dataclass
+class Log:
+    """Where it is told; nowhere by default. All is told between the timed steps."""
+
+    examples: int = 0
+    """Examples of a step, of which the throughput is made."""
+    loggers: "list[Logger]" = field(default_factory=list)
+
+    @classmethod
+    def to_tensorboard(cls, folder: Path, examples: int) -> "Log":
+        """Write event files in a folder, where those of an ended training may lie already.
+
+        Raises:
+            SpecError: Nothing is installed that writes them.
+        """
+        from lightning_fabric.loggers import TensorBoardLogger  # noqa: PLC0415 - behind Fabric
+
+        try:
+            logger = TensorBoardLogger(folder, name=None, version="", flush_secs=FLUSH_S)
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                "A log for TensorBoard needs tensorboardX, which is not installed; "
+                "`pip install 'ssm-bench[tensorboard]'`."
+            ) from error
+        return cls(examples, [logger])
+
+    def step(self, step: int, loss: float, rates: Sequence[float], seconds: float) -> None:
+        """Tell of a step: of every one below 1,000, then of every tenth, hundredth and so on."""
+        if step % 10 ** max(0, len(str(step)) - 3):
+            return
+        of_groups = {f"learning_rate/group_{n}": rate for n, rate in enumerate(rates)}
+        told = {"loss": loss, "examples_per_second": self.examples / seconds, **of_groups}
+        for logger in self.loggers:
+            logger.log_metrics(told, step)
+
+    def validation(self, metric: str, scores: Sequence[tuple[int, float]]) -> None:
+        """Tell of the last of some (step, score) on validation."""
+        for logger in self.loggers:
+            for step, score in scores[-1:]:
+                logger.log_metrics({f"validation/{metric}": score}, step)
+
+    def close(self) -> None:
+        """Let all be on the disk."""
+        for logger in self.loggers:
+            logger.finalize("success")
