@@ -1,12 +1,12 @@
 """What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
 from harness.core.config import LONGEST_S, Limits, Option, RunSpec, Selector
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError, quoted, unknown
 from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
@@ -79,8 +79,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str = ""
 
 
-LogName = Literal["", "tensorboard"]
-LOGS: tuple[str, ...] = get_args(LogName)
+LOGS = ("tensorboard", "mlflow=URI")
+"""Where a training may tell of itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,8 @@ class Keeping:
     """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
     weights: bool = False
     """Whether the parameters that scored best on validation are kept."""
-    log: LogName = ""
-    """Where the training tells of itself while it goes on."""
+    log: str = ""
+    """Where the training tells of itself while it goes on: `tensorboard`, `mlflow=http://...`."""
 
     def __post_init__(self) -> None:
         """Refuse an interval that is none, and a place to tell that nobody knows.
@@ -100,8 +100,14 @@ class Keeping:
         Raises:
             SpecError: One is.
         """
-        if self.log not in LOGS:
-            raise unknown("log", self.log, [name for name in LOGS if name])
+        kind, _, address = self.log.partition("=")
+        if self.log not in {"", "tensorboard"} and kind != "mlflow":
+            raise unknown("log", self.log, LOGS)
+        if kind == "mlflow" and not address.startswith(("http://", "https://")):
+            raise SpecError(
+                "A log for MLflow wants the address of its server, as in "
+                f"mlflow=http://127.0.0.1:5000, not {quoted(self.log)}."
+            )
         if not 0 <= self.checkpoint_s <= LONGEST_S:
             raise SpecError(
                 f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "

@@ -21,7 +21,7 @@ from harness.contract.model import Recipe
 from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.core import codec
-from harness.core.config import Protocol, RunSpec
+from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError, UnsupportedError
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
@@ -181,14 +181,8 @@ def kept(job: Job) -> Kept:
     return Kept(
         Checkpoints.of(planned, folder, keeping.checkpoint_s) if keeping.checkpoint_s else None,
         Weights.of(planned, store) if keeping.weights else None,
-        log_of(planned.spec, store) if keeping.log and not job.rank else Log(),
+        Log.of(planned.spec, store, "" if job.rank else keeping.log),
     )
-
-
-def log_of(spec: RunSpec, store: Store) -> Log:
-    """Return where a training tells of itself."""
-    protocol = spec.protocol or Protocol()
-    return Log.to_tensorboard(store.log(spec), protocol.batch * protocol.devices)
 
 
 def in_precision(network: Network, precision: str, device: str) -> None:

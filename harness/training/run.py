@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from typing import TypeVar
 
@@ -48,7 +47,7 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        with closing(kept.log):
+        with kept.log:
             history = fit(trainer, task, protocol, on_step, spec.draw, kept)
         if trainer.fabric.global_rank:  # the first rank alone scores; they weigh together
             return None, weighed(trainer, task, protocol, spec.device)
