@@ -102,7 +102,7 @@ class Keeping:
         """
         kind, _, address = self.log.partition("=")
         if self.log not in {"", "tensorboard"} and kind != "mlflow":
-            raise unknown("log", self.log, LOGS)
+            raise unknown("log", self.log, list(LOGS))
         if kind == "mlflow" and not address.startswith(("http://", "https://")):
             raise SpecError(
                 "A log for MLflow wants the address of its server, as in "

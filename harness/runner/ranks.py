@@ -80,15 +80,16 @@ def watch(
     code = process.wait()
     if over.is_set():
         return
-    if said:
+    try:
         result: Result = codec.decode(said, Result)
-        if result.outcome != "ok":
-            same = result.outcome == "diverged"  # the loss is one of all ranks
-            end(result if same else replace(result, reason=f"Rank {rank}: {result.reason}"))
-    else:
+    except ValueError:
         by = signal_name(-code) if code < 0 else f"code {code}"
         reason = f"Its rank {rank} was ended by {by}."
         end(Result(outcome="killed" if code < 0 else "failed", reason=reason))
+    else:
+        same = result.outcome == "diverged"  # the loss is one of all ranks
+        if result.outcome != "ok":
+            end(result if same else replace(result, reason=f"Rank {rank}: {result.reason}"))
 
 
 def free_port() -> int:

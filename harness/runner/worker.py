@@ -22,7 +22,7 @@ from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.core import codec
 from harness.core.config import Protocol
-from harness.core.errors import DivergedError, SpecError, UnsupportedError
+from harness.core.errors import DivergedError, SpecError, UnsupportedError, out_of_memory
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
 from harness.core.record import Measured, digests
@@ -45,7 +45,7 @@ from harness.runner.ranks import others
 from harness.training.checkpoint import Checkpoints
 from harness.training.log import Log
 from harness.training.loop import Kept
-from harness.training.run import out_of_memory, train_and_score
+from harness.training.run import train_and_score
 from harness.training.trained import Weights
 
 Send = Callable[[Event], None]

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 
 from harness.core import codec
+from harness.core.errors import out_of_memory
 from harness.core.messages import Planned
 from harness.core.notify import inform
 from harness.core.record import digests
@@ -26,12 +27,12 @@ KEPT = 2
 """Checkpoints of a run that stay: the newest, and one in case that it is damaged."""
 
 
-T = TypeVar("T")
+Agreement = Callable[[list[Path]], list[Path]]
 
 
-def same(value: T) -> T:
-    """Return a value: there is one rank, and it agrees with itself."""
-    return value
+def same(files: list[Path]) -> list[Path]:
+    """Return some files: there is one rank, and it agrees with itself."""
+    return files
 
 
 class Stateful(Protocol):
@@ -93,7 +94,7 @@ class Checkpoints:
         """Return the files of this code, the newest first."""
         return sorted((self.folder / self.code).glob("*-*.pt"), reverse=True)
 
-    def resume(self, parts: Mapping[str, Stateful], agree: Callable[[T], T] = same) -> bool:
+    def resume(self, parts: Mapping[str, Stateful], agree: Agreement = same) -> bool:
         """Bring a training to where the newest checkpoint that can be read left it.
 
         Args:
@@ -102,20 +103,26 @@ class Checkpoints:
 
         Returns:
             Whether there was one; if not, the training is as it was.
+
+        Raises:
+            Exception: There is no memory for it, which is no fault of the file.
         """
         for torn in (self.folder / self.code).glob("*.part"):
             torn.unlink(missing_ok=True)
         files = agree(self.files())
-        if not files and self.folder.is_dir():
+        if not files and any(self.folder.glob("*/*-*.pt")):
             inform("Its checkpoints are of other code or other settings, so it starts afresh.")
         fresh = copy.deepcopy({name: each.state_dict() for name, each in parts.items() if files})
         for path in files:
             try:
                 _take(parts, _read(path))
             except Exception as error:  # a damaged file may hold anything
+                if out_of_memory(error):
+                    raise
                 what = " ".join(str(error).split())[:200]
                 inform(f"The checkpoint {path.name} is damaged and taken for none: {what}")
-                path.unlink(missing_ok=True)
+                if not isinstance(error, OSError):  # a disk may only be away
+                    path.unlink(missing_ok=True)
             else:
                 return True
         _take(parts, fresh)

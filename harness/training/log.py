@@ -10,7 +10,7 @@ from harness.core.errors import SpecError
 from harness.results.store import Store
 
 if TYPE_CHECKING:
-    from lightning_fabric.loggers import Logger
+    from lightning_fabric.loggers.logger import Logger
 
 FLUSH_S = 10
 """The most seconds of a training that a kill may take from what it told."""
@@ -67,7 +67,7 @@ def tensorboard(folder: Path) -> "Logger":
     Raises:
         SpecError: Nothing is installed that writes them.
     """
-    from lightning_fabric.loggers import TensorBoardLogger  # noqa: PLC0415 - behind Fabric
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger  # noqa: PLC0415 - behind Fabric
 
     try:
         return TensorBoardLogger(folder, name=None, version="", flush_secs=FLUSH_S)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import signature
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from msgspec.structs import asdict
@@ -34,7 +34,7 @@ from harness.core.seeding import random_state, scope, set_random_state
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
-from harness.training.checkpoint import Checkpoints
+from harness.training.checkpoint import Checkpoints, Stateful
 from harness.training.evaluate import evaluate
 from harness.training.log import Log
 from harness.training.pace import Pace
@@ -200,8 +200,8 @@ def prepared(
     """Put a network on its device with an AdamW of the recipe's groups."""
     # Takes as long to import as torch.
     from lightning_fabric import Fabric  # noqa: PLC0415
-    from lightning_fabric.plugins.environments import LightningEnvironment  # noqa: PLC0415
-    from lightning_fabric.strategies import DDPStrategy  # noqa: PLC0415
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment  # noqa: PLC0415
+    from lightning_fabric.strategies.ddp import DDPStrategy  # noqa: PLC0415
 
     fabric = Fabric(
         accelerator=device,
@@ -251,7 +251,7 @@ def fit(
     history, selection = History(), Selection(trainer, task, protocol)
     batches = drawn(task, protocol.batch * protocol.devices, draw)
     checkpoints, fabric = kept.checkpoints, trainer.fabric
-    parts = {"history": history, "selection": selection, "trainer": trainer}
+    parts: dict[str, Stateful] = {"history": history, "selection": selection, "trainer": trainer}
     if checkpoints and checkpoints.resume(parts, fabric.broadcast):
         go_on(trainer, batches, history)
     watch = Watch()
@@ -318,11 +318,11 @@ def steps(
     pace = trainer.pace
     while not pace.over:
         batch = trainer.share(next(batches)).to(trainer.fabric.device)
-        trainer.rates = trainer.scheduler.get_last_lr()
+        trainer.rates = list(map(float, trainer.scheduler.get_last_lr()))
         start = now()
         loss = trainer.step(batch)
         seconds = trainer.fabric.broadcast(now() - start)
-        loss = trainer.fabric.all_reduce(loss)
+        loss = cast("Tensor", trainer.fabric.all_reduce(loss))
         history.step_s.append(seconds)
         pace.steps += 1
         pace.seconds += seconds

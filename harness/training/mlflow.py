@@ -8,7 +8,7 @@ https://mlflow.org/docs/latest/rest-api.html
 from typing import Any
 
 import requests
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 
 from harness.core.errors import SpecError, quoted
 from harness.core.notify import inform

@@ -13,7 +13,7 @@ from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.contract.task import Evaluation, LearningTask, Split
 from harness.core.config import Protocol, RunSpec
-from harness.core.errors import DivergedError, UnsupportedError
+from harness.core.errors import DivergedError, UnsupportedError, out_of_memory
 from harness.core.record import Learned, Memory
 from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
@@ -150,14 +150,6 @@ def scored(
     finally:
         network.resample(1)
         network.train()
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Tell an allocation that failed, on whatever device, from other errors."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
-    )
 
 
 def refuse_nonsense(scores: Scores) -> None:

@@ -13,6 +13,7 @@ from harness.contract.task import LearningTask, Split
 from harness.core.config import Protocol
 from harness.core.errors import SpecError, quoted
 from harness.core.messages import Planned
+from harness.core.plugin_names import Kind
 from harness.core.record import Record, digests
 from harness.core.seeding import scope
 from harness.nn.backbone import Backbone
@@ -131,12 +132,11 @@ def refuse_other_code(record: Record, plugins: tuple[str, ...]) -> None:
         SpecError: One is not; one of ours has another version, which `build` tells.
     """
     known = registry(plugins)
-    names = {"task": record.spec.task.name, "model": record.spec.model.name}
-    for kind, digest in record.digests.items():
-        now = source_of(known.find(kind, names[kind]))
-        if now.digest != digest:
+    names: dict[Kind, str] = {"task": record.spec.task.name, "model": record.spec.model.name}
+    for kind, name in names.items():
+        if source_of(known.find(kind, name)).digest != record.digests[kind]:
             raise SpecError(
-                f"The code of the {kind} {names[kind]!r} has changed since {record.run_id} was "
+                f"The code of the {kind} {name!r} has changed since {record.run_id} was "
                 "trained, so its network cannot be built; bring it back, or run it again."
             )
 

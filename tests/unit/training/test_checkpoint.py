@@ -230,6 +230,28 @@ def test_other_code_starts_afresh_and_says_so(tmp_path):
     assert history.starts == [0]
 
 
+def test_a_first_checkpoint_that_was_torn_is_not_taken_for_other_code(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "77.part").write_bytes(b"half")
+
+    assert trained(Fresh(), PROTOCOL, tmp_path)[2] == []
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    trained(Fresh(), PROTOCOL, tmp_path, until=9)
+    before = sorted((tmp_path / "one").iterdir())
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        trained(Fresh(), PROTOCOL, tmp_path)
+
+    assert sorted((tmp_path / "one").iterdir()) == before
+
+
+def refuse(*_, **__):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
 def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tmp_path):
     (tmp_path / "one").write_text("a file where the folder should be")
     history, _, said = trained(Fresh(), PROTOCOL, tmp_path)
