@@ -116,6 +116,7 @@ def run(
         results=str(results),
         plugins=tuple(plugin),
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
+        keeping=kept(checkpoint, keep_weights, log),
         executor=chosen_executor(executor, jobs),
         changes=changes,
         again=again,

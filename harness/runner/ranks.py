@@ -37,7 +37,7 @@ def others(job: Job, devices: int, end: Callable[[Result], None]) -> Iterator[No
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
     os.environ.update(where, LOCAL_RANK="0")
     over = Flag()
-    started = {rank: start(replace(job, rank=rank)) for rank in range(1, devices)}
+    started = {rank: start(replace(job, rank=rank, token="")) for rank in range(1, devices)}
     watches = [
         Thread(target=watch, args=(rank, process, over, end), daemon=True)
         for rank, process in started.items()
