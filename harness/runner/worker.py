@@ -38,8 +38,8 @@ from harness.measure.machine import code, conditions, cores, waiting
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
-from harness.runner.channel import Speaker
 from harness.results.store import Store
+from harness.runner.channel import Speaker
 from harness.runner.planning import plan, sources
 from harness.runner.ranks import others
 from harness.training.checkpoint import Checkpoints

@@ -64,7 +64,7 @@ def serve() -> None:
     from harness.runner import worker  # noqa: PLC0415 - torch is the child's
 
     speaker = Speaker()
-    worker.use_allowed_threads()
+    worker.use_allowed_threads(1)
     for line in sys.stdin.buffer:
         speaker.say(worker.run(codec.decode(line, Job), speaker.say))
 
