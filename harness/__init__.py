@@ -10,6 +10,7 @@ __all__ = [
     "Selector",
     "load_model",
     "load_task",
+    "load_trained",
     "read_records",
     "run",
 ]
@@ -21,6 +22,7 @@ _HOMES = {
     "Selector": "harness.core.config",
     "load_model": "harness.plugins.loading",
     "load_task": "harness.plugins.loading",
+    "load_trained": "harness.training.trained",
     "read_records": "harness.results.table",
     "run": "harness.runner.sweep",
 }

@@ -42,6 +42,7 @@ from harness.data.file_task import FileTask
 from harness.data.generated_task import GeneratedTask, PregeneratedTask
 from harness.nn.position_wise import SwiGLU
 from harness.nn.single_position import own_tensors, tensor_versions
+from harness.plugins.loading import load_model
 
 __all__ = [
     "IGNORED",
@@ -80,6 +81,7 @@ __all__ = [
     "UnsupportedError",
     "Values",
     "Workload",
+    "load_model",
     "mask_padding",
     "members",
     "one_hot",

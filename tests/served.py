@@ -30,6 +30,8 @@ class Site:
     knows_ranges: bool = True
     tells_length: bool = True
     """Whether answers say how long they are."""
+    length: str = ""
+    """What answers say of their length instead of the truth."""
     shift: int = 0
     """How many bytes behind what was asked for the rest of a file begins."""
     address: str = ""
@@ -84,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", site.etag)
         self.send_header("Last-Modified", email.utils.formatdate(0, usegmt=True))
         if site.tells_length:
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", site.length or str(len(content) - start))
         self.end_headers()
         self.wfile.write(content[start:][: site.breaks.pop(0) if site.breaks else None])
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import claims, data, plugins, results, runs, store  # noqa: F401 - they add their verbs
+from harness.cli import claims, data, plugins, predict, results, runs, store  # noqa: F401 - they add their verbs
 from harness.cli.app import app
 from harness.cli.process import inert, prepare
 from harness.core.errors import SpecError, quoted

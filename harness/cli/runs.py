@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from harness.core.config import (
 )
 from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
+from harness.core.messages import Keeping
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "
@@ -40,6 +42,32 @@ DryRun = Annotated[
 ]
 
 
+Match = Annotated[str, typer.Option(help="Choose each width so that models match: 'params=200k'.")]
+Budget = Annotated[
+    str, typer.Option(help="Train for so long and not for so many steps: 90s, 10min.")
+]
+Tried = Annotated[list[str], typer.Option(help="Choose on validation: 'lr_scale=0.3,1,3'; repeat.")]
+Vary = Annotated[
+    str, typer.Option(help="What a seed decides: init, data or both.", show_default="init")
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="Devices that train together, a batch on each.", show_default="1"
+    ),
+]
+Strategy = Annotated[str, typer.Option(help="How they share the work.", show_default="ddp")]
+Checkpoint = Annotated[
+    str, typer.Option(help="Every 60s, say, keep what a killed run goes on from.")
+]
+KeepWeights = Annotated[
+    bool, typer.Option("--keep-weights", help="Keep each network, for `predict`.")
+]
+ToLog = Annotated[
+    str, typer.Option(help="Where trainings tell of themselves: tensorboard, mlflow=URI.")
+]
+
+
 @app.command()
 def run(
     tasks: Annotated[
@@ -53,22 +81,19 @@ def run(
         str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
     ] = "",
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
-    match: Annotated[
-        str, typer.Option(help="Choose each width so that models match: 'params=200k'.")
-    ] = "",
-    budget: Annotated[
-        str, typer.Option(help="Train for so long and not for so many steps: 90s, 10min.")
-    ] = "",
-    sweep: Annotated[
-        list[str], typer.Option(help="Choose on validation: 'lr_scale=0.3,1,3'; repeat.")
-    ] = [],  # noqa: B006
-    vary: Annotated[
-        str, typer.Option(help="What a seed decides: init, data or both.", show_default="init")
-    ] = "",
+    match: Match = "",
+    budget: Budget = "",
+    sweep: Tried = [],  # noqa: B006
+    vary: Vary = "",
     device: Device = "cpu",
+    devices: Devices = None,
+    strategy: Strategy = "",
     results: Results = LOCAL,
     timeout: Annotated[float, typer.Option(min=0, help=TIMEOUT)] = 0,
     memory_limit: Annotated[str, typer.Option(help="Memory a run may use, such as 6G.")] = "0",
+    checkpoint: Checkpoint = "",
+    keep_weights: KeepWeights = False,
+    log: ToLog = "",
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Executor = "",
     jobs: Jobs = None,
@@ -83,14 +108,15 @@ def run(
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     changes = protocol_changes(protocol, match, budget, sweep)
-    if vary:
-        changes |= {"vary": vary}
-        Protocol().changed(changes)
+    asked_for = {"vary": vary, "devices": devices, "strategy": strategy}
+    changes |= {name: value for name, value in asked_for.items() if value}
+    Protocol().changed(changes)
     asked = Sweep(
         runs=requested(tasks or [], model, preset, seeds, device, plugin),
         results=str(results),
         plugins=tuple(plugin),
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
+        keeping=kept(checkpoint, keep_weights, log),
         executor=chosen_executor(executor, jobs),
         changes=changes,
         again=again,
@@ -135,6 +161,31 @@ def requested(
         chosen = parse_seeds(seeds or "1")
         return requests(tasks, models, seeds=chosen, device=device, plugins=tuple(plugins))
     raise SpecError("Name tasks and models, as in `ssm-bench run synthetic -m s4d`, or a --preset.")
+
+
+def kept(checkpoint: str, weights: bool, log: str) -> Keeping:
+    """Return what each training leaves on the disk, as three options say.
+
+    Raises:
+        SpecError: One cannot be read.
+    """
+    every = parse_seconds(checkpoint) if checkpoint else 0
+    return Keeping(checkpoint_s=every, weights=weights, log=known_log(log))
+
+
+def known_log(name: str) -> str:
+    """Return where trainings tell of themselves.
+
+    Raises:
+        SpecError: Nobody knows the place, or what writes there is not installed.
+    """
+    found = Keeping(log=name).log
+    if found == "tensorboard" and not any(map(find_spec, ("tensorboardX", "tensorboard"))):
+        raise SpecError(
+            "--log tensorboard needs tensorboardX, which is not installed; "
+            "`pip install 'ssm-bench[tensorboard]'`."
+        )
+    return found
 
 
 def protocol_changes(

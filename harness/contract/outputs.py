@@ -47,6 +47,10 @@ class Outputs(ABC):
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return the scalar that training minimises."""
 
+    def answers(self, predictions: Tensor) -> Tensor:
+        """Return what people read of (b, ...) predictions: here the class of the largest one."""
+        return predictions.argmax(-1)
+
     @abstractmethod
     def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return (b, k) float64 figures from which `score` can be reduced."""
@@ -128,6 +132,10 @@ class Values(Outputs):
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return the mean squared error."""
         return F.mse_loss(predictions, targets)
+
+    def answers(self, predictions: Tensor) -> Tensor:
+        """Return the values as they are."""
+        return predictions
 
     def per_example(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Keep squared error, sum, sum of squares and count of each example: (b, 4)."""

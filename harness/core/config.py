@@ -28,6 +28,9 @@ NAME = re.compile(
 )
 """A plugin's name, or the import path of an installed class: `torch.nn:GRU`."""
 
+APART = re.compile(r",(?![^\[\]]*\])")
+"""The commas between options, and not those within the brackets of one."""
+
 SEEDS = re.compile(r"(?P<first>\d{1,9})(\s*-\s*(?P<last>\d{1,9}))?")
 MOST_SEEDS = 10_000
 LARGEST = 1 << 64
@@ -86,8 +89,13 @@ class Protocol:
     trial: bool = False
     """Whether the run only helps to choose: it is scored on validation, and nothing is tested."""
 
+    devices: int = 1
+    """Devices that train together, each on `batch` examples of every step."""
+    strategy: Literal["ddp"] = "ddp"
+    """How they share the work: each has the whole network, and gradients are averaged."""
+
     def __post_init__(self) -> None:
-        sizes = ("steps", "batch", "width", "depth", "lr_scale", "budget_s")
+        sizes = ("steps", "devices", "batch", "width", "depth", "lr_scale", "budget_s")
         for name in sizes[1:] if self.steps == 0 and self.seconds else sizes:
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
@@ -298,13 +306,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_options(text: str) -> dict[str, Option]:
-    """Read `a=1,b=exp,c=true`.
+    """Read `a=1,b=exp,c=true`; commas in brackets, as of `m=mamba2[state=16,conv=2]`, part nothing.
 
     Raises:
         SpecError: An item has no `=`, or a name stands twice.
     """
     options: dict[str, Option] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in filter(None, (part.strip() for part in APART.split(text))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not key or not value:
             raise SpecError(f"{quoted(item)} is not an option; write it as name=value.")

@@ -24,6 +24,14 @@ class DivergedError(Exception):
     """A training's loss is no longer a number. Becomes the outcome `diverged`."""
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Tell an allocation that failed, on whatever device, from other errors."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
+    )
+
+
 def quoted(text: str) -> str:
     """Quote what a user wrote; of a long text its beginning."""
     return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}... ({len(text):,} characters)"

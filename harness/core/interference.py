@@ -27,6 +27,16 @@ class Interference(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 1
     """How many those are."""
 
+    def __add__(self, other: "Interference") -> "Interference":
+        """Return two sections as one; what the system did not say of one is unknown of both."""
+        ours, theirs = (msgspec.structs.asdict(each) for each in (self, other))
+        both = {
+            name: None if None in {value, theirs[name]} else value + theirs[name]
+            for name, value in ours.items()
+        }
+        both["cores"] = min(self.cores, other.cores)
+        return msgspec.convert(both, Interference)
+
     @property
     def shares(self) -> dict[str, float]:
         """Return what was taken from the section, as shares of its time, by what took it."""

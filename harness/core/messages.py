@@ -1,10 +1,12 @@
 """What goes between the parent and its children, as JSON: requests, plans, jobs, results."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from harness.core.config import Limits, Option, RunSpec, Selector
+from harness.core.config import LONGEST_S, Limits, Option, RunSpec, Selector
+from harness.core.errors import SpecError, quoted, unknown
 from harness.core.record import Learned, Measured, Memory, Outcome, Partial, Source, Swept
 
 
@@ -17,6 +19,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is changed in every protocol."""
     requirements: bool = False
     """Whether to say of each run what it will need."""
+    token: str = ""
+    """What each line of the answer begins with; see `harness.runner.channel`."""
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +79,57 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str = ""
 
 
+LOGS = ("tensorboard", "mlflow=URI")
+"""Where a training may tell of itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What a training leaves on the disk beside its record. Not part of a run's name."""
+
+    checkpoint_s: float = 0.0
+    """Seconds between two checkpoints, from which a run that was ended goes on; 0 for none."""
+    weights: bool = False
+    """Whether the parameters that scored best on validation are kept."""
+    log: str = ""
+    """Where the training tells of itself while it goes on: `tensorboard`, `mlflow=http://...`."""
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that is none, and a place to tell that nobody knows.
+
+        Raises:
+            SpecError: One is.
+        """
+        kind, _, address = self.log.partition("=")
+        if self.log not in {"", "tensorboard"} and kind != "mlflow":
+            raise unknown("log", self.log, list(LOGS))
+        if kind == "mlflow" and not address.startswith(("http://", "https://")):
+            raise SpecError(
+                "A log for MLflow wants the address of its server, as in "
+                f"mlflow=http://127.0.0.1:5000, not {quoted(self.log)}."
+            )
+        if not 0 <= self.checkpoint_s <= LONGEST_S:
+            raise SpecError(
+                f"checkpoint_s must be from 0, which is for none, to {LONGEST_S:.2g}, not "
+                f"{self.checkpoint_s}."
+            )
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a child is told to do."""
 
     planned: Planned
     plugins: list[str]
     limits: Limits
+    results: str = ""
+    """The folder of records, beside which a training leaves what it keeps."""
+    keeping: Keeping = Keeping()
+    rank: int = 0
+    """Which process of a training on several devices the child is; all but 0 only train."""
     keeps_memory: bool = True
     """Whether the child's allocator keeps what is freed, which is faster and takes more memory."""
+    token: str = ""
+    """What each line of the answer begins with; see `harness.runner.channel`."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -62,6 +62,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     per_example: PerExample | None = None
     """Errors of the first test examples; None of a trial, in older records, and where outputs do
     not say the error of an example."""
+    resumed: int = 0
+    """How often it went on from a checkpoint after its process had ended."""
 
     @property
     def beats_chance(self) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, Tensor
 
 
 def stream(*names: str | int) -> "Generator":
@@ -37,6 +37,23 @@ def scope(*names: str | int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(digest(*names))
         yield
+
+
+def random_state() -> list["Tensor"]:
+    """Return where torch's global generators are: the CPU's, and each CUDA device's in use."""
+    import torch  # noqa: PLC0415 - as above
+
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if used else [])]
+
+
+def set_random_state(states: list["Tensor"]) -> None:
+    """Let torch's global generators go on from where `random_state` saw them."""
+    import torch  # noqa: PLC0415 - as above
+
+    torch.set_rng_state(states[0])
+    if states[1:]:
+        torch.cuda.set_rng_state_all(states[1:])
 
 
 def digest(*names: str | int) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from io import BufferedReader, RawIOBase
+from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path, PureWindowsPath
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, Self, cast
 
 from harness.core.errors import SpecError
 
@@ -31,6 +31,20 @@ BROKEN = (
 )
 PACKED = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
 """Methods of zip files whose unpacking takes little memory, whatever the file says."""
+LONGEST = 1 << 20
+"""Bytes of the longest name in a tar file, or of what else stands before a member."""
+LISTED = 1 << 25
+"""Bytes of the longest list of members in a zip file, some hundred thousand names."""
+BEFORE = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
+"""Types of headers whose content says something of the members that follow."""
 SWELLING, ROOM = 200, 1 << 26
 """By how much an archive may grow when it is unpacked, and bytes to which any may."""
 
@@ -70,40 +84,9 @@ def members(path: Path, pattern: str = "*") -> Iterator[tuple[str, BinaryIO]]:
         opened = _zipped if zipfile.is_zipfile(file) else _tarred
         file.seek(0)
         left = Allowance(max(ROOM, SWELLING * path.stat().st_size))
-        for name, content in opened(file, wanted):
-            with BufferedReader(_Member(name, content, path, left), CHUNK) as member:
+        for name, content in opened(file, wanted, left):
+            with BufferedReader(_Member(name, content, path), CHUNK) as member:
                 yield name.removeprefix("./"), member
-
-
-def _zipped(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            # On Unix the upper half holds the mode; a link is a small file that names another.
-            link = info.external_attr >> 28 == 0o12
-            if wanted(info.filename) and not (info.is_dir() or link):
-                if info.compress_type not in PACKED:
-                    raise NotImplementedError("it is packed by a method that is not read here")
-                with archive.open(info) as content:
-                    yield info.filename, content
-
-
-def _tarred(file: BinaryIO, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
-    packed = file.read(2) == GZIP
-    file.seek(0)
-    # gzip's own reader checks lengths and sums, which tarfile's would not.
-    plain = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
-    with tarfile.open(fileobj=plain, mode="r|") as archive:
-        while info := archive.next():
-            # Millions of members would take gigabytes.
-            archive.members.clear()  # type: ignore[attr-defined]
-            if wanted(info.name) and info.isreg():
-                if info.issparse():
-                    raise NotImplementedError("it has holes, which may be of any size")
-                content = archive.extractfile(info)
-                assert content is not None
-                yield info.name, content
-    while plain.read(CHUNK):
-        pass  # the sum stands at the end
 
 
 @dataclass
@@ -123,13 +106,91 @@ class Allowance:
             raise OSError(f"it holds more than {SWELLING} times its size")
 
 
+@dataclass
+class _Counted:
+    """A stream whose bytes count."""
+
+    content: IO[bytes]
+    left: Allowance
+
+    def read(self, size: int) -> bytes:
+        part = self.content.read(size)
+        self.left.take(len(part))
+        return part
+
+
+def _zipped(
+    file: BinaryIO, wanted: Callable[[str], bool], left: Allowance
+) -> Iterator[tuple[str, _Counted]]:
+    with zipfile.ZipFile(_Listed(FileIO(file.fileno(), closefd=False))) as archive:
+        for info in archive.infolist():
+            # On Unix the upper half holds the mode; a link is a small file that names another.
+            link = info.external_attr >> 28 == 0o12
+            if wanted(info.filename) and not (info.is_dir() or link):
+                if info.compress_type not in PACKED:
+                    raise NotImplementedError("it is packed by a method that is not read here")
+                with archive.open(info) as content:
+                    yield info.filename, _Counted(content, left)
+
+
+class _Listed(BufferedReader):
+    """A zip file, whose list of members is read at once and takes 20 times as much in memory."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > LISTED:
+            raise OSError(f"its list of members has more than {LISTED >> 20} MiB")
+        return super().read(size)
+
+
+def _tarred(
+    file: BinaryIO, wanted: Callable[[str], bool], left: Allowance
+) -> Iterator[tuple[str, IO[bytes]]]:
+    packed = file.read(2) == GZIP
+    file.seek(0)
+    # gzip's own reader checks lengths and sums, which tarfile's would not. What is passed over is
+    # unpacked as well, so it counts.
+    plain = _Counted(cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file, left)
+    stream = cast("BinaryIO", plain)
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
+        while info := archive.next():
+            # Millions of members would take gigabytes.
+            archive.members.clear()  # type: ignore[attr-defined]
+            if wanted(info.name) and info.isreg():
+                if info.issparse():
+                    raise NotImplementedError("it has holes, which may be of any size")
+                content = archive.extractfile(info)
+                assert content is not None
+                yield info.name, content
+    while plain.read(CHUNK):
+        pass  # the sum stands at the end
+
+
+class _Header(tarfile.TarInfo):
+    """What stands before a member. Python would end at a broken one as if nothing came after it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read it.
+
+        Raises:
+            ValueError: It is broken, or a longer name than any follows, which would be read whole.
+        """
+        try:
+            found = super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise ValueError(str(error)) from error
+        if found.type in BEFORE and found.size > LONGEST:
+            raise ValueError(f"a name in it has {found.size:,} bytes")
+        return found
+
+
 class _Member(RawIOBase):
     """The bytes of a member, whose reading fails in one sentence."""
 
     mode = "rb"
 
-    def __init__(self, name: str, content: IO[bytes], path: Path, allowed: Allowance) -> None:
-        self.name, self.content, self.path, self.allowed = name, content, path, allowed
+    def __init__(self, name: str, content: IO[bytes] | _Counted, path: Path) -> None:
+        self.name, self.content, self.path = name, content, path
 
     def readable(self) -> bool:
         return True
@@ -137,7 +198,6 @@ class _Member(RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         with _one_sentence(self.path):
             part = self.content.read(len(buffer))
-            self.allowed.take(len(part))
         buffer[: len(part)] = part
         return len(part)
 

@@ -86,6 +86,7 @@ def _record(path: Path) -> None:
     digest, record = checksum_of(path, "sha256"), path.with_name(path.name + RECORD)
     part = record.with_name(record.name + ".part")
     with writing(record):
+        part.unlink(missing_ok=True)
         part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
         part.replace(record)
     inform(
@@ -186,6 +187,7 @@ def _get(url: str, part: Path, begun: int, file: RemoteFile) -> None:
             mark = said.get("ETag", "")
             # A weak tag does not promise the same bytes.
             mark = said.get("Last-Modified", "") if mark[:2] in {"", "W/"} else mark
+            _tag(part).unlink(missing_ok=True)
             _tag(part).write_text(f"{url}\n{mark}", encoding="utf-8")
             if total is None and LENGTH.fullmatch(length := said.get("Content-Length", "")):
                 total = int(length)

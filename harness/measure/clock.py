@@ -31,6 +31,11 @@ def today() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def milliseconds() -> int:
+    """Return the time of day as milliseconds since 1970, UTC."""
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
 def nothing() -> None:
     """Wait for no device: on a CPU a call has ended when it returns."""
 

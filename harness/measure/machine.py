@@ -132,7 +132,7 @@ def code(file: Path = Path(__file__)) -> dict[str, Any]:
     """
 
     def ask(*words: str) -> str | None:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B607
             ["git", "-C", str(file.parent), *words],  # noqa: S607 - whichever git the user has
             capture_output=True,
             encoding="utf-8",

@@ -17,6 +17,7 @@ from harness.report.tables import Table, Text
 from harness.results.aggregate import Group, group_cells
 from harness.results.table import row as flat
 
+MARKUP = re.compile(r"[\\`*_|<>\[\]~]|(?<=:)/(?=/)|(?<=www)\.|&(?=[#\w]+;)", re.IGNORECASE)
 FORMULA = re.compile(r"[=+@\t]|-(?![\d.e +-]*$)")
 SCALING_COLUMNS = (
     "task", "model", "length", "outcome", "reason", "batch", "call_s_median", "precision",
@@ -112,8 +113,8 @@ def _marked(text: Text) -> str:
 
 
 def escaped(text: str) -> str:
-    """Keep text from being read as Markdown."""
-    return re.sub(r"([\\`*_|<>\[\]~])", r"\\\1", " ".join(text.split()))
+    """Keep text from being read as Markdown; an address in it, from becoming a link."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _styled(text: Text) -> RichText:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.config import Option, Protocol, Selector, parse_options
-from harness.core.errors import SpecError
+from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
 from harness.results.gate import POINT
 from harness.results.publish import shipped
@@ -59,11 +59,11 @@ def parse_claim(text: str) -> Claim:
     sides = RELATION.split(head)
     parts = dict(zip(rest[::2], rest[1::2], strict=True))
     if len(sides) != 3:
-        raise SpecError(f"{text!r} does not set one model beside another; {FORM}.")
+        raise SpecError(f"{quoted(text)} does not set one model beside another; {FORM}.")
     if 2 * len(parts) != len(rest):
-        raise SpecError(f"{text!r} says {_twice(rest[::2])!r} twice; {FORM}.")
+        raise SpecError(f"{quoted(text)} says {_twice(rest[::2])!r} twice; {FORM}.")
     if "on" not in parts:
-        raise SpecError(f"{text!r} names no task; {FORM}.")
+        raise SpecError(f"{quoted(text)} names no task; {FORM}.")
     a, relation, b = sides
     if relation == "<":
         a, b = b, a
@@ -94,14 +94,16 @@ def protocol_changes(text: str) -> dict[str, Option]:
 def _margin(text: str, relation: str, within: str | None) -> float:
     alike = relation in {"≈", "~="}
     if alike and within is None:
-        raise SpecError(f"{text!r} does not say how alike; end it with, say, 'within 2 points'.")
+        raise SpecError(
+            f"{quoted(text)} does not say how alike; end it with, say, 'within 2 points'."
+        )
     if within is None:
         return 0.0
     if not alike:
         raise SpecError(f"'within' is for models that are alike, A ≈ B, not for A {relation} B.")
     found = MARGIN.fullmatch(within.strip())
     if found is None or not float(found[1]):
-        raise SpecError(f"{within!r} is no margin; write it like 'within 2 points'.")
+        raise SpecError(f"{quoted(within)} is no margin; write it like 'within 2 points'.")
     return float(found[1]) * POINT
 
 
@@ -144,9 +146,18 @@ def papers(folder: Path | None = None) -> list[Paper]:
 
     Args:
         folder: Of TOML files; None for those that the project ships.
+
+    Raises:
+        SpecError: A file is none of claims; the sentence names it.
     """
-    files = sorted((folder or shipped("claims")).glob("*.toml"))
-    return [msgspec.toml.decode(path.read_bytes(), type=Paper) for path in files]
+    return [_paper(path) for path in sorted((folder or shipped("claims")).glob("*.toml"))]
+
+
+def _paper(path: Path) -> Paper:
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Paper)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{path} is no file of claims: {str(error)[:200]}.") from error
 
 
 def paper_claims() -> dict[str, PaperClaim]:

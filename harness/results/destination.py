@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from harness.core.config import RunSpec
 from harness.core.errors import SpecError
 from harness.core.record import Record
-from harness.results.store import Store
+from harness.results.store import SETTLED, Store
 
 ROOM = 1 << 20
 """Bytes that a folder must have room for: many records, or a report without its figures."""
@@ -67,13 +68,15 @@ def try_store(store: Store, runs: Iterable[RunSpec]) -> None:
 
 
 def keep(store: Store, record: Record) -> None:
-    """Store a record, elsewhere if that cannot be.
+    """Store a record, elsewhere if that cannot be, and drop checkpoints that nobody needs now.
 
     Raises:
         SpecError: It is kept elsewhere; the sentence says where, and how to bring it home.
     """
     try:
         store.append(record)
+        if record.outcome in SETTLED:
+            shutil.rmtree(store.checkpoints(record.run_id), ignore_errors=True)
     except OSError as error:
         spare, path = Store(tempfile.mkdtemp(prefix="ssm-bench-")), store.path(record.spec)
         spare.append(record)

@@ -187,14 +187,14 @@ def _read(folder: Path, kind: type[P]) -> list[P]:
 def _rows(path: Path, kind: type[P]) -> Iterator[P]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file, restkey="(cells beyond the last column)")
-        for cells in reader:
-            try:
+        try:
+            for cells in reader:
                 yield codec.convert({k: v for k, v in cells.items() if v}, kind, strict=False)
-            except msgspec.ValidationError as error:
-                raise SpecError(
-                    f"{path}, line {reader.line_num}: {error}; "
-                    "docs/published.md says what stands in each column."
-                ) from error
+        except (ValueError, csv.Error) as error:  # msgspec's and of letters too
+            raise SpecError(
+                f"{path}, line {reader.line_num}: {str(error)[:300]}; "
+                "docs/published.md says what stands in each column."
+            ) from error
 
 
 def _is_of(row: Printed, wanted: str) -> bool:

@@ -60,6 +60,18 @@ class Store:
         """Return the file that a run's records belong to: its names without options choose it."""
         return self.folder / spec.task.name / f"{spec.model.name}.jsonl"
 
+    def checkpoints(self, run_id: str) -> Path:
+        """Return the folder from which a run goes on that was ended."""
+        return self.folder / ".checkpoints" / run_id
+
+    def weights(self, run_id: str) -> Path:
+        """Return the file of the network that a run trained, if it was kept."""
+        return self.folder / "weights" / f"{run_id}.safetensors"
+
+    def log(self, spec: RunSpec) -> Path:
+        """Return the folder of what a run tells while it goes on, by names that people know."""
+        return self.folder / "logs" / spec.task.name / spec.model.name / spec.run_id
+
     def records(self) -> list[Record]:
         """Return the record of every run, the latest, in the order in which the runs first came.
 

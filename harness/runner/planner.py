@@ -7,19 +7,19 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from harness.core import codec
 from harness.core.config import RunSpec
 from harness.core.messages import Plan, PlanRequest, Progress
-from harness.core.traces import last_words, signal_name
+from harness.core.traces import signal_name
 from harness.measure import machine
+from harness.runner.channel import LastWords, genuine, new_token
 from harness.runner.lines import Lines
 
 PATIENCE_S = 120.0
@@ -86,10 +86,11 @@ def _model(run: RunSpec) -> str:
 
 def attempted(request: PlanRequest) -> Plan | Lost:
     """Let one child plan; return what it says, or the run that ended it."""
-    with tempfile.TemporaryFile() as errors, child_of(request, errors) as child:
+    request = replace(request, token=new_token())
+    with LastWords() as errors, child_of(request, errors) as child:
         place, why = -1, ""
         try:
-            for line in lines(child):
+            for line in genuine(lines(child), request.token):
                 said: Plan | Progress = codec.decode(line, Plan | Progress)
                 if isinstance(said, Plan):
                     return said
@@ -97,20 +98,20 @@ def attempted(request: PlanRequest) -> Plan | Lost:
             why = ended(child)
         except ValueError as error:
             why = f"its planner sent no plan ({error})."
-        words = last_words(errors)
+        words = errors.told()
     if place < 0:
         raise RuntimeError(f"Planning failed: {why}\n" + "\n".join(words))
     return Lost(place, why + (f" Its last words: {words[-1].strip()[:300]}" if words else ""))
 
 
 @contextmanager
-def child_of(request: PlanRequest, errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def child_of(request: PlanRequest, errors: LastWords) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child on a request; nothing of it is left afterwards."""
     child = subprocess.Popen(
         machine.python("-m", "harness.runner.child", "harness.runner.worker", "plan"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=errors,
+        stderr=errors.sink,
         env=machine.pinned_environment(),
         start_new_session=True,
     )

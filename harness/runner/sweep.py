@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.config import Limits, Option, Protocol, RunSpec
 from harness.core.errors import SpecError
-from harness.core.messages import Job, Plan, Planned, PlanRequest
+from harness.core.messages import Job, Keeping, Plan, Planned, PlanRequest
 from harness.core.record import Record
 from harness.costs.frontier import Frontier
 from harness.measure import machine
@@ -38,6 +38,7 @@ class Sweep:
     results: str = RESULTS
     plugins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    keeping: Keeping = field(default_factory=Keeping)
     executor: str = DEFAULT
     """Where it is run: `local[jobs=4]`."""
     changes: Mapping[str, Option] = field(default_factory=dict)
@@ -138,6 +139,9 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     plugins: str | Sequence[str] = (),
     results: str = RESULTS,
     limits: Limits | None = None,
+    checkpoint_s: float = 0.0,
+    keep_weights: bool = False,
+    log: str = "",
     executor: str = DEFAULT,
     again: bool = False,
 ) -> list[Record]:
@@ -146,13 +150,15 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
     Args:
         tasks: One pattern or several, such as `synthetic/shift` or `scaling`.
         models: One selector or several, such as `s4d[state=32]`.
-        protocol: A whole protocol, or only what is changed in each task's own: `{"steps": 200}`,
-            `{"match": "params=200k", "sweep": "lr_scale=0.3,1,3"}`.
+        protocol: A whole one, or what is changed in each task's own: `{"match": "params=200k"}`.
         seeds: How many, from 0 on, or which.
         device: `cpu` or `cuda`.
         plugins: A file or several that hold further models and tasks, such as `leaky.py`.
         results: The folder of records; what it holds is not run again.
         limits: What each run may use: `Limits(timeout_s=600, memory_bytes=2**31)`.
+        checkpoint_s: Seconds between checkpoints, from which a killed training goes on; 0: none.
+        keep_weights: Whether each network is kept, for `load_trained`.
+        log: What each training tells of itself meanwhile: `tensorboard`, `mlflow=http://...`.
         executor: Where runs are executed, such as `local[jobs=4]`.
         again: Whether what is stored is repeated; the new records take the place of the old ones.
 
@@ -172,6 +178,7 @@ def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command
         results=results,
         plugins=files,
         limits=limits or Limits(),
+        keeping=Keeping(checkpoint_s=checkpoint_s, weights=keep_weights, log=log),
         executor=executor,
         changes=protocol or {},
         again=again,
@@ -221,7 +228,13 @@ def perform(sweep: Sweep, runs: list[Planned], observer: Observer = ignore) -> I
     """
     store, executor = Store(Path(sweep.results)), load_executor(sweep.executor)
     jobs = [
-        Job(planned=run, plugins=list(sweep.plugins), limits=executor.limits(run, sweep.limits))
+        Job(
+            planned=run,
+            plugins=list(sweep.plugins),
+            limits=executor.limits(run, sweep.limits),
+            results=str(store.folder.resolve()),
+            keeping=sweep.keeping,
+        )
         for run in runs
     ]
     missing = [

@@ -10,11 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
-import msgspec
 import torch
 from msgspec.structs import replace
 
@@ -23,7 +22,7 @@ from harness.contract.network import Network
 from harness.contract.task import LearningTask, MeasuredTask, Task
 from harness.core import codec
 from harness.core.config import Protocol
-from harness.core.errors import DivergedError, SpecError, UnsupportedError
+from harness.core.errors import DivergedError, SpecError, UnsupportedError, out_of_memory
 from harness.core.messages import Event, Job, PlanRequest, Progress, Result
 from harness.core.notify import redirect
 from harness.core.record import Measured, digests
@@ -39,8 +38,15 @@ from harness.measure.machine import code, conditions, cores, waiting
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build
 from harness.plugins.registry import registry
+from harness.results.store import Store
+from harness.runner.channel import Speaker
 from harness.runner.planning import plan, sources
-from harness.training.run import out_of_memory, train_and_score
+from harness.runner.ranks import others
+from harness.training.checkpoint import Checkpoints
+from harness.training.log import Log
+from harness.training.loop import Kept
+from harness.training.run import train_and_score
+from harness.training.trained import Weights
 
 Send = Callable[[Event], None]
 PROGRESS_S = 0.2
@@ -56,6 +62,7 @@ class ChildRun:
         self.protocol = spec.protocol or Protocol()
         self.plugins = tuple(job.plugins)
         self.model: Recipe = build("model", spec.model, self.plugins)
+        self.job, self.kept = job, kept(job)
         self.result = Result(outcome="ok")
         self.progress = Progress(step=0, steps=self.protocol.steps)
 
@@ -102,15 +109,35 @@ class ChildRun:
                 self.send(self.progress)
 
         try:
-            with scope(self.spec.init, "train"):
-                learned, weighed = train_and_score(network, task, self.model, self.spec, on_step)
+            with scope(self.spec.init, "train", *self.rank), self.others():
+                learned, weighed = train_and_score(
+                    network, task, self.model, self.spec, on_step, self.kept
+                )
         except Exception:
             self.send(self.progress)
             raise
         self.keep(learned=learned, memory=weighed, path=network.path())
 
+    @property
+    def rank(self) -> list[int]:
+        """What names a rank's own stream of dropout; that of the first is the usual one."""
+        return [self.job.rank] if self.job.rank else []
+
+    def others(self) -> AbstractContextManager[None]:
+        """Let the other ranks train too, where there are any and this is the first."""
+        if self.protocol.devices == 1 or self.job.rank:
+            return nullcontext()
+        return others(self.job, self.protocol.devices, self.end)
+
+    def end(self, result: Result) -> NoReturn:
+        """End here and now, in whatever thread."""
+        self.send(result)
+        os._exit(0)
+
     def measure(self, task: MeasuredTask) -> None:
         """Time the task's workload, then weigh it and count its operations in one more call."""
+        if self.protocol.devices > 1:
+            raise UnsupportedError("It is measured on one device; --devices is for training.")
         began = now()
         rng = stream(task.name, task.version, "measure")
         network = self.network(task).to(self.spec.device)
@@ -145,6 +172,17 @@ class ChildRun:
             interference=interference,
         )
         self.keep(measured=measured, memory=weighed, path=network.path())
+
+
+def kept(job: Job) -> Kept:
+    """Say where a job's training leaves what it keeps."""
+    planned, keeping, store = job.planned, job.keeping, Store(job.results)
+    folder = store.checkpoints(planned.spec.run_id)
+    return Kept(
+        Checkpoints.of(planned, folder, keeping.checkpoint_s) if keeping.checkpoint_s else None,
+        Weights.of(planned, store) if keeping.weights else None,
+        Log.of(planned.spec, store, "" if job.rank else keeping.log),
+    )
 
 
 def in_precision(network: Network, precision: str, device: str) -> None:
@@ -238,36 +276,36 @@ def homes(job: Job) -> list[Path]:
     return [each.path.parent if "." in each.module else each.path for each in entries]
 
 
-def use_allowed_threads() -> None:
-    """Let torch use as many threads as the environment says, which it takes once a process."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+def silent(_: Event) -> None:
+    """Tell nothing: the first rank tells for all."""
+
+
+def use_allowed_threads(processes: int) -> None:
+    """Let torch use as many threads as the environment says, which it takes once a process.
+
+    Args:
+        processes: Those that share the processors.
+    """
+    allowed = int(os.environ.get("OMP_NUM_THREADS", cores()))
+    torch.set_num_threads(max(1, allowed // processes))
     torch.set_num_interop_threads(1)
-
-
-def private_output() -> BinaryIO:
-    """Keep standard output for our lines; what others print goes to standard error."""
-    ours = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return ours
 
 
 def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
-    out = private_output()
+    speaker = Speaker()
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)  # says what hung
     text = sys.stdin.buffer.read()
-
-    def send(message: msgspec.Struct) -> None:
-        out.write(codec.encode(message) + b"\n")
-        out.flush()
-
     if verb == "plan":
         request: PlanRequest = codec.decode(text, PlanRequest)
-        total = len(request.runs)
-        send(plan(request, lambda place: send(Progress(step=place, steps=total))))
+        speaker.token, total = request.token, len(request.runs)
+        speaker.say(plan(request, lambda place: speaker.say(Progress(step=place, steps=total))))
     else:
-        use_allowed_threads()
-        send(run(codec.decode(text, Job), send))
+        job: Job = codec.decode(text, Job)
+        protocol = job.planned.spec.protocol or Protocol()
+        use_allowed_threads(protocol.devices if job.planned.spec.device == "cpu" else 1)
+        speaker.token = job.token
+        speaker.say(run(job, silent if job.rank else speaker.say))
     # All is said; taking torch apart in order would take longer than many a measurement.
     sys.stderr.flush()
     os._exit(0)

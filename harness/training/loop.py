@@ -7,12 +7,16 @@ kept apart.
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from msgspec.structs import asdict
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,19 +29,38 @@ from harness.contract.task import LearningTask
 from harness.core.config import Protocol
 from harness.core.errors import DivergedError, SpecError
 from harness.core.interference import Interference
+from harness.core.notify import inform, status
+from harness.core.seeding import random_state, scope, set_random_state
 from harness.measure.clock import now
 from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
+from harness.training.checkpoint import Checkpoints, Stateful
 from harness.training.evaluate import evaluate
+from harness.training.log import Log
+from harness.training.pace import Pace
+from harness.training.trained import Weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-UNKNOWN = 1000
-"""Steps that a training in seconds is taken to have until its first one is timed."""
+PATIENCE = timedelta(days=30)
+"""How long ranks wait for each other: one that scores takes its time, and one that died is seen."""
 
 StepCallback = Callable[[int, float], None]
 """Called with the step and the training loss, outside the timed span."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a training leaves what is kept beside its record; nothing by default."""
+
+    checkpoints: Checkpoints | None = None
+    """What it goes on from. Writing them counts neither as time nor as interference."""
+    weights: Weights | None = None
+    log: Log = field(default_factory=Log)
+
+
+NOTHING = Kept()
 
 
 @dataclass
@@ -50,7 +73,35 @@ class History:
     """Seconds of every step."""
     evaluate_s: float = 0.0
     interference: Interference | None = None
-    """What else used the processors from the first step to the last."""
+    """What else used the processors from the first step to the last, while none was written down.
+    """
+    starts: list[int] = field(default_factory=lambda: [0])
+    """The steps after which a process began: 0, and those from which others went on."""
+
+    def note(self, watch: Watch) -> None:
+        """Add what a watch saw."""
+        seen = watch.stop()
+        self.interference = seen if self.interference is None else self.interference + seen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, long lists as tensors."""
+        return {
+            "loss": torch.tensor([loss for _, loss in self.curve], dtype=torch.float64),
+            "step_s": torch.tensor(self.step_s, dtype=torch.float64),
+            "validation": list(self.validation),
+            "evaluate_s": self.evaluate_s,
+            "interference": self.interference and asdict(self.interference),
+            "starts": list(self.starts),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.curve = list(enumerate(state["loss"].tolist(), 1))
+        self.step_s = state["step_s"].tolist()
+        self.validation = [(step, score) for step, score in state["validation"]]
+        self.evaluate_s, self.starts = float(state["evaluate_s"]), list(state["starts"])
+        seen = state["interference"]
+        self.interference = seen and Interference(**seen)
 
 
 def optimizer_groups(
@@ -76,57 +127,6 @@ def optimizer_groups(
     ]
 
 
-def schedule(protocol: Protocol, step: int, total: float) -> float:
-    """Return the factor on every learning rate at a step: linear warm-up, then the schedule.
-
-    Args:
-        protocol: Says how long the warm-up is, and what follows it.
-        step: Counted from 0.
-        total: How many there will be.
-    """
-    warm = max(1, round(protocol.warmup * total))
-    if step < warm:
-        return (step + 1) / warm
-    if protocol.schedule == "constant":
-        return 1.0
-    done = (step - warm) / max(1, total - warm)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-@dataclass
-class Pace:
-    """How far a training has come: by its steps, or by its seconds where these decide."""
-
-    protocol: Protocol
-    steps: int = 0
-    seconds: float = 0.0
-    evaluated: int = 0
-    """Evaluations that have been due."""
-
-    @property
-    def total(self) -> float:
-        """Steps that there will be, if seconds decide as the steps so far say."""
-        if self.protocol.steps:
-            return self.protocol.steps
-        return self.protocol.seconds * self.steps / self.seconds if self.steps else UNKNOWN
-
-    def factor(self, step: int) -> float:
-        """Return the factor on every learning rate at a step, counted from 0."""
-        return schedule(self.protocol, step, self.total)
-
-    @property
-    def over(self) -> bool:
-        """Whether the training has come to its end."""
-        limits = (self.steps, self.protocol.steps), (self.seconds, self.protocol.seconds)
-        return any(limit and at >= limit for at, limit in limits)
-
-    def due(self) -> bool:
-        """Say once of every evaluation that it is time for it."""
-        at, before = self.steps if self.protocol.steps else self.seconds, self.evaluated
-        self.evaluated = sum(mark <= at for mark in evaluation_marks(self.protocol))
-        return self.evaluated > before
-
-
 @dataclass
 class Trainer:
     """A network on its device with its optimiser: what one step needs."""
@@ -139,6 +139,8 @@ class Trainer:
     loss: Callable[[Tensor, Tensor], Tensor]
     clip: float
     synchronize: Callable[[], None]
+    rates: Sequence[float] = ()
+    """Of the last step, a learning rate of each group."""
 
     def step(self, batch: Batch) -> Tensor:
         """Do one optimiser step and return its loss, detached."""
@@ -152,14 +154,63 @@ class Trainer:
         self.synchronize()
         return loss.detach()
 
+    def share(self, batch: Batch) -> Batch:
+        """Return this rank's examples of a batch that all ranks have drawn.
+
+        Together they are the batch that one device would take, but for a rest that cannot be
+        divided; sequences that were sorted by length meet every rank.
+
+        Raises:
+            SpecError: There are fewer examples than ranks.
+        """
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        if len(batch) < ranks:
+            raise SpecError(f"A batch of {len(batch)} is too small for {ranks} devices; use fewer.")
+        return batch[rank : len(batch) // ranks * ranks : ranks] if ranks > 1 else batch
+
+    def of_all_ranks(self, value: Any) -> list[Any]:
+        """Return what every rank has, in their order."""
+        if self.fabric.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.fabric.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return parameters, optimiser, schedule, pace, and where the random streams are."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "pace": [self.pace.steps, self.pace.seconds, self.pace.evaluated],
+            "random": self.of_all_ranks(random_state()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name in ("network", "optimizer", "scheduler"):
+            getattr(self, name).load_state_dict(state[name])
+        self.pace.steps, self.pace.seconds, self.pace.evaluated = state["pace"]
+        set_random_state(state["random"][self.fabric.global_rank])
+
 
 def prepared(
     network: Network, task: LearningTask, recipe: Recipe, protocol: Protocol, device: str
 ) -> Trainer:
     """Put a network on its device with an AdamW of the recipe's groups."""
-    from lightning_fabric import Fabric  # noqa: PLC0415 - takes as long to import as torch
+    # Takes as long to import as torch.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment  # noqa: PLC0415
+    from lightning_fabric.strategies.ddp import DDPStrategy  # noqa: PLC0415
 
-    fabric = Fabric(accelerator=device, devices=1, precision=protocol.precision)
+    fabric = Fabric(
+        accelerator=device,
+        devices=protocol.devices,
+        strategy=DDPStrategy(timeout=PATIENCE) if protocol.devices > 1 else "auto",
+        precision=protocol.precision,
+        plugins=[LightningEnvironment()],  # and not what a scheduler says of its own processes
+    )
+    fabric.launch()
     optimizer = torch.optim.AdamW(optimizer_groups(network, recipe, protocol))
     wrapped, optimizer = fabric.setup(network, optimizer)
     pace = Pace(protocol)
@@ -176,7 +227,12 @@ def prepared(
 
 
 def fit(
-    trainer: Trainer, task: LearningTask, protocol: Protocol, on_step: StepCallback, draw: int = 0
+    trainer: Trainer,
+    task: LearningTask,
+    protocol: Protocol,
+    on_step: StepCallback,
+    draw: int = 0,
+    kept: Kept = NOTHING,
 ) -> History:
     """Train, and leave the network with the parameters that scored best on validation.
 
@@ -186,26 +242,54 @@ def fit(
         protocol: For how long, and how it is scored meanwhile.
         on_step: Told of each step and its loss.
         draw: Which draw of the training data.
+        kept: What it goes on from, and leaves to go on from.
 
     Raises:
         DivergedError: A loss is not finite, or no score on validation is.
         SpecError: The task has but one draw.
     """
     history, selection = History(), Selection(trainer, task, protocol)
+    batches = drawn(task, protocol.batch * protocol.devices, draw)
+    checkpoints, fabric = kept.checkpoints, trainer.fabric
+    parts: dict[str, Stateful] = {"history": history, "selection": selection, "trainer": trainer}
+    if checkpoints and checkpoints.resume(parts, fabric.broadcast):
+        go_on(trainer, batches, history)
     watch = Watch()
-    for step, loss in steps(trainer, drawn(task, protocol.batch, draw), history):
+    for step, loss in steps(trainer, batches, history):
         value = float(loss)
         if not math.isfinite(value):
             of = f" of {protocol.steps}" if protocol.steps else ""
             raise DivergedError(f"The loss is {value} at step {step}{of}.")
         history.curve.append((step, value))
         on_step(step, value)
+        kept.log.step(step, value, trainer.rates, history.step_s[-1])
         if trainer.pace.due():
             selection.consider(step, history)
+            kept.log.validation(task.outputs.metric, history.validation)
+        if checkpoints and fabric.broadcast(checkpoints.due):
+            history.note(watch)
+            checkpoints.write(step, parts, here=fabric.is_global_zero)
+            watch = Watch()
     selection.consider(len(history.step_s), history)
-    history.interference = watch.stop()
+    history.note(watch)
+    if checkpoints:
+        checkpoints.write(trainer.pace.steps, parts, here=fabric.is_global_zero)
     selection.restore()
     return history
+
+
+def go_on(trainer: Trainer, batches: Iterator[Batch], history: History) -> None:
+    """Draw again the batches that were trained on, for any task's stream has but one direction.
+
+    That takes a small share of the time of their steps, and is exact whatever a task does.
+    """
+    done = trainer.pace.steps
+    inform(f"Goes on after step {done:,}.")
+    history.starts.append(done)
+    if trainer.pace.over:
+        return
+    with status(f"drawing the {done:,} batches that were trained on"), scope("drawn again"):
+        deque(islice(batches, done), maxlen=0)
 
 
 def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
@@ -227,26 +311,22 @@ def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
 def steps(
     trainer: Trainer, batches: Iterator[Batch], history: History
 ) -> Iterator[tuple[int, Tensor]]:
-    """Do the protocol's steps, timing each, and yield its number and loss."""
+    """Do the protocol's steps, timing each, and yield its number and loss.
+
+    Of several ranks the seconds are those of the first one, the loss is the whole batch's.
+    """
     pace = trainer.pace
     while not pace.over:
-        batch = next(batches).to(trainer.fabric.device)
+        batch = trainer.share(next(batches)).to(trainer.fabric.device)
+        trainer.rates = list(map(float, trainer.scheduler.get_last_lr()))
         start = now()
         loss = trainer.step(batch)
-        seconds = now() - start
+        seconds = trainer.fabric.broadcast(now() - start)
+        loss = cast("Tensor", trainer.fabric.all_reduce(loss))
         history.step_s.append(seconds)
         pace.steps += 1
         pace.seconds += seconds
         yield pace.steps, loss
-
-
-def evaluation_marks(protocol: Protocol) -> list[float]:
-    """Return when validation is scored, evenly spaced: steps, or seconds where these decide."""
-    if not protocol.steps:
-        share = protocol.seconds / max(1, protocol.evaluations)
-        return [share * (number + 1) for number in range(protocol.evaluations)]
-    count = min(protocol.evaluations, protocol.steps)
-    return [round(protocol.steps * (number + 1) / count) for number in range(count)]
 
 
 class Selection:
@@ -257,6 +337,14 @@ class Selection:
         self.rows = task.rows("validation")
         self.best, self.considered = -math.inf, -1
         self.kept: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept, and what it scored."""
+        return {"best": self.best, "considered": self.considered, "kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.best, self.considered, self.kept = state["best"], state["considered"], state["kept"]
 
     def consider(self, step: int, history: History) -> None:
         """Score the network after a step, unless that was done, and keep it if none was better.

@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import TypeVar
 
-from msgspec.structs import replace
+from msgspec import structs
 from torch import Tensor
 
 from harness.contract.batch import Batch, Rows
@@ -15,28 +15,33 @@ from harness.contract.network import Network
 from harness.contract.outputs import Outputs
 from harness.contract.task import Evaluation, LearningTask, Split
 from harness.core.config import Protocol, RunSpec
-from harness.core.errors import DivergedError, UnsupportedError
+from harness.core.errors import DivergedError, UnsupportedError, out_of_memory
 from harness.core.per_example import MOST, PerExample, kept
 from harness.core.record import Learned, Memory
 from harness.data.cached_task import BUCKET
 from harness.measure.clock import now
 from harness.measure.device import peak
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import History, StepCallback, fit, prepared
+from harness.training.loop import NOTHING, History, Kept, StepCallback, Trainer, fit, prepared
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, float]]
 """Figures by the name of a split or of a further evaluation."""
 WARMUP_STEPS = 3
-"""Steps whose seconds are not among the samples: they pay for lazy set-up."""
+"""Steps of a process whose seconds are not among the samples: they pay for lazy set-up."""
 MOST_POINTS = 300
 MOST_SECONDS = 1000
 
 
 def train_and_score(
-    network: Network, task: LearningTask, recipe: Recipe, spec: RunSpec, on_step: StepCallback
-) -> tuple[Learned, Memory | None]:
-    """Train a network on a task and score it.
+    network: Network,
+    task: LearningTask,
+    recipe: Recipe,
+    spec: RunSpec,
+    on_step: StepCallback,
+    kept: Kept = NOTHING,
+) -> tuple[Learned | None, Memory | None]:
+    """Train a network on a task and score it; of several ranks the first has scores.
 
     A network without parameters is scored as it is, and has no step to weigh. A trial is scored on
     validation alone.
@@ -45,7 +50,12 @@ def train_and_score(
     history, memory, trainer = History(), None, None
     if any(p.requires_grad for p in network.parameters()):
         trainer = prepared(network, task, recipe, protocol, spec.device)
-        history = fit(trainer, task, protocol, on_step, spec.draw)
+        with kept.log:
+            history = fit(trainer, task, protocol, on_step, spec.draw, kept)
+        if trainer.fabric.global_rank:  # the first rank alone scores; they weigh together
+            return None, weighed(trainer, task, protocol, spec.device)
+    if kept.weights:
+        kept.weights.write(network)
     start, outputs = now(), task.outputs
     splits: tuple[Split, ...] = ("validation",) if protocol.trial else ("validation", "test")
     figures = {
@@ -60,10 +70,9 @@ def train_and_score(
     by_example = None if protocol.trial else errors_of(figures["test"], task)
     history.evaluate_s += now() - start
     if trainer is not None:
-        batch = heaviest(iter(task.train_batches(protocol.batch))).to(trainer.fabric.device)
-        memory = peak(lambda: trainer.step(batch), spec.device)
+        memory = weighed(trainer, task, protocol, spec.device)
     learned = record_of(task, history, scores, bounds, unscored)
-    return replace(learned, per_example=by_example), memory
+    return structs.replace(learned, per_example=by_example), memory
 
 
 def errors_of(figures: Tensor, task: LearningTask) -> PerExample | None:
@@ -76,6 +85,17 @@ def errors_of(figures: Tensor, task: LearningTask) -> PerExample | None:
     for tensor in (seen.inputs, seen.targets):
         digest.update(tensor.contiguous().numpy().tobytes())
     return kept(errors.tolist(), digest.hexdigest()[:16])
+
+
+def weighed(trainer: Trainer, task: LearningTask, protocol: Protocol, device: str) -> Memory:
+    """Weigh a step of training; all ranks do it together, and each weighs itself."""
+    batch = heaviest(iter(task.train_batches(protocol.batch * protocol.devices)))
+    batch = trainer.share(batch).to(trainer.fabric.device)
+    found = peak(lambda: trainer.step(batch), device)
+    if protocol.devices > 1:
+        of = f"{found.method}, rank {trainer.fabric.global_rank} of {protocol.devices}"
+        return structs.replace(found, method=of)
+    return found
 
 
 def heaviest(batches: Iterator[Batch]) -> Batch:
@@ -149,14 +169,6 @@ def scored(
         network.train()
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Tell an allocation that failed, on whatever device, from other errors."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
-    )
-
-
 def refuse_nonsense(scores: Scores) -> None:
     """Raise if a score is no number: predictions overflowed although the losses did not.
 
@@ -188,14 +200,21 @@ def record_of(
         curve=thinned(history.curve, MOST_POINTS),
         validation=history.validation,
         steps=len(history.step_s),
-        step_s=thinned(history.step_s[WARMUP_STEPS:], MOST_SECONDS),
+        step_s=thinned(samples(history), MOST_SECONDS),
         first_step_s=history.step_s[0] if history.step_s else None,
         train_s=sum(history.step_s),
         evaluate_s=history.evaluate_s,
         unscored=unscored,
         shortcuts=dict(task.shortcuts),
         interference=history.interference,
+        resumed=len(history.starts) - 1,
     )
+
+
+def samples(history: History) -> list[float]:
+    """Return the seconds of the steps that did not pay for the set-up of a process."""
+    paid = {start + step for start in history.starts for step in range(WARMUP_STEPS)}
+    return [seconds for step, seconds in enumerate(history.step_s) if step not in paid]
 
 
 def thinned(values: list[T], most: int) -> list[T]:

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from jaxtyping import Int64, UInt8
 from harness.api import Batch, FileTask, OneLabel, Protocol, RemoteFile, Signal, SpecError, Split
 
 PIXELS = 28 * 28
+BYTES = b"\0\0\x08"
+"""How an idx file of bytes begins."""
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 
@@ -141,7 +144,17 @@ def embedded() -> Digits:
 
 
 def idx(path: Path) -> UInt8[np.ndarray, "n ..."]:
-    """Read an idx file of bytes: a magic number whose last byte counts the axes, sizes, data."""
-    data = gzip.decompress(path.read_bytes())
-    sizes = np.frombuffer(data, ">i4", count=data[3], offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + sizes.nbytes).reshape(sizes)
+    """Read an idx file of bytes: a magic number whose last byte counts the axes, sizes, data.
+
+    Raises:
+        SpecError: It is packed or made otherwise.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes())
+        sizes = np.frombuffer(data, ">i4", count=data[3], offset=4)
+        known = data[:3] == BYTES and min(sizes, default=0) >= 0
+        return np.frombuffer(data, np.uint8, offset=4 + sizes.nbytes).reshape(sizes if known else 0)
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise SpecError(
+            f"{path} is no idx file ({error}); remove it, so that it is fetched again."
+        ) from error

@@ -46,8 +46,8 @@ def cases(
 def broken(path: Path, number: int, reason: str) -> SpecError:
     """Build the error for a line."""
     return SpecError(
-        f"Line {number} of {path} is broken ({reason}); remove the file, so that it is fetched "
-        "again."
+        f"Line {number} of {path} is broken ({reason[:200]}); remove the file, so that it is "
+        "fetched again."
     )
 
 

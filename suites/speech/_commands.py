@@ -138,8 +138,9 @@ def samples(name: str, file: BinaryIO) -> Int16[np.ndarray, " l"]:
             found = (sound.getnchannels(), sound.getsampwidth(), sound.getframerate())
             count = sound.getnframes()
             frames = sound.readframes(count)
-    except (wave.Error, EOFError) as error:
-        raise SpecError(f"The clip {name} is no wav file ({error}).") from error
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last of a part that ends too soon
+        why = str(error) or "it is cut short"
+        raise SpecError(f"The clip {name} is no wav file ({why}).") from error
     if found != FORMAT:
         raise SpecError(
             f"The clip {name} has (channels, bytes a sample, samples a second) {found}, "

@@ -101,6 +101,7 @@ def test_the_public_names_of_the_harness_are_these() -> None:
             "Selector",
             "load_model",
             "load_task",
+            "load_trained",
             "read_records",
             "run",
         ]

@@ -4,6 +4,8 @@ import csv
 import io
 
 import msgspec
+import pytest
+from markdown_it import MarkdownIt
 
 from harness.cli.process import inert
 from harness.cli.terminal import Terminal
@@ -12,8 +14,15 @@ from harness.report import formats, write
 from harness.report.canvas import finished, panels
 from harness.report.tables import Table, Text
 from harness.results.compare import compare
-from tests.unit.report.made_records import measured, scored
+from tests.unit.report.made_records import MACHINE, blank, measured, scored
 
+MARKUP = (
+    "</td><script>alert(1)</script><img src=x onerror=alert(1)>",
+    "[click](javascript:alert(1)) ![see](https://example.org/track.png)",
+    "<https://example.org/> https://example.org www.example.org",
+    "a | b | c\n\n# Heading\n\n```sh\nrm -rf ~\n```\n[1]: https://example.org",
+    "&lt;script&gt; &#60;b&#62; \\<i\\> `code` **bold** ~~gone~~",
+)
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\rover"
 
 
@@ -70,3 +79,24 @@ def test_a_peak_or_a_time_of_nothing_has_no_ratio():
         [change] = compare([made(*a)], [made(*b)]).changes
         assert change.peak_bytes is None
         assert change.seconds is None
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_markdown_shows_what_a_record_says_letter_by_letter(text, tmp_path):
+    lost = blank(outcome="failed", reason=text, learned=None)
+    machine = {**MACHINE, "processor": text}
+    write(
+        [scored(0.5), lost, scored(0.5, seed=1, machine=machine)], tmp_path, [f"Left out: {text}"]
+    )
+    read = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+    tokens = read.parse((tmp_path / "report.md").read_text())
+    inline = [token for block in tokens for token in block.children or []]
+
+    kinds = {token.type for token in (*tokens, *inline)}
+    shown = " ".join(token.content for token in inline if token.type == "text")
+    addresses = [token.attrs["src"] for token in inline if token.type == "image"]
+    assert not kinds & {"html_block", "html_inline", "link_open", "code_inline", "fence", "s_open"}
+    assert all(address.startswith("figures/") for address in addresses)
+    assert " ".join(text.split()) in shown
+    assert "https://example.org" not in (tmp_path / "report.md").read_text()

@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import Callable
 from typing import IO
 
-import msgspec
-
 from harness.core import codec
 from harness.core.messages import Job, Progress, Result
 from harness.core.record import FAILURES
 from harness.core.traces import last_words
 from harness.measure.machine import pinned_environment, python
+from harness.runner.channel import Speaker
 from harness.runner.deadline import Deadline
-from harness.runner.executors.process import exit_result, read_events, terminate
+from harness.runner.ending import terminate
+from harness.runner.executors.process import exit_result, read_events
 
 
 class WarmExecutor:
@@ -63,15 +63,10 @@ def serve() -> None:
     """Be the child: do the jobs that come, a line each."""
     from harness.runner import worker  # noqa: PLC0415 - torch is the child's
 
-    out = worker.private_output()
-    worker.use_allowed_threads()
-
-    def send(message: msgspec.Struct) -> None:
-        out.write(codec.encode(message) + b"\n")
-        out.flush()
-
+    speaker = Speaker()
+    worker.use_allowed_threads(1)
     for line in sys.stdin.buffer:
-        send(worker.run(codec.decode(line, Job), send))
+        speaker.say(worker.run(codec.decode(line, Job), speaker.say))
 
 
 if __name__ == "__main__":

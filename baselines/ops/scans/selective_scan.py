@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -142,7 +142,7 @@ def _chunk(
     """Return what a chunk's states give, and the last of them."""
     A, *gain = shared
     decay, drive = (dt[..., None] * A).exp(), (dt * x)[..., None] * B[:, :, None]
-    states: Tensor = _Recurrence.apply(decay, drive, *start)  # type: ignore[no-untyped-call]
+    states = all_states(decay, drive, *start)
     # A view of the last state would keep all of them.
     last = states[:, -1].clone() if x.shape[1] else start[0]
     return (states * _read(C, *gain)).sum(-1), (last,)
@@ -151,6 +151,16 @@ def _chunk(
 def _read(C: Tensor, gain: Tensor | None = None) -> Tensor:
     """Return what multiplies the states, (b, l, 1 or d, n)."""
     return C[:, :, None] if gain is None else C[:, :, None] * gain
+
+
+def all_states(
+    decay: Inexact[Tensor, "b l d n"],
+    drive: Inexact[Tensor, "b l d n"],
+    state: Inexact[Tensor, "b d n"],
+) -> Inexact[Tensor, "b l d n"]:
+    """Return all h_t = decay_t h_{t-1} + drive_t that follow a state, real or complex."""
+    states: Tensor = _Recurrence.apply(decay, drive, state)  # type: ignore[no-untyped-call]
+    return states
 
 
 class _Recurrence(torch.autograd.Function):
@@ -174,9 +184,9 @@ class _Recurrence(torch.autograd.Function):
         decay, h, state = ctx.saved_tensors
         adjoint, later = grad.clone(), torch.zeros_like(state)
         for a, now in zip(reversed(decay.unbind(1)), reversed(adjoint.unbind(1)), strict=True):
-            later = a * now.add_(later)
+            later = a.conj() * now.add_(later)
         before = torch.cat([state[:, None], h[:, :-1]], 1)
-        return adjoint * before, adjoint, later
+        return adjoint * before.conj(), adjoint, later
 
 
 def _mamba_ssm_scan(x: Tensor, system: Selective) -> Scanned:

@@ -9,9 +9,7 @@ that finds too little memory is done once more by a child that keeps none of wha
 import contextlib
 import os
 import select
-import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
@@ -19,16 +17,16 @@ from msgspec.structs import replace
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
-from harness.core.traces import last_words, signal_name
-from harness.measure import allocator, control_group, memory
+from harness.core.traces import signal_name
+from harness.measure import allocator, control_group, process_tree
 from harness.measure.machine import pinned_environment, python
+from harness.runner.channel import LastWords, genuine, new_token
 from harness.runner.deadline import Deadline
+from harness.runner.ending import end_of, terminate
 from harness.runner.lines import Lines
 
 POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
-GRACE_S = 5.0
-"""How long a child may take to end after it was asked to."""
 SLACK = 1.1
 """How far above the limit the parent lets memory go: the child's own limit should act first."""
 
@@ -71,13 +69,13 @@ def attempt(
     stop: int | None,
 ) -> Result:
     """Do a job once; its time counts from when the first attempt began."""
-    killed = control_group.killed()
-    with tempfile.TemporaryFile() as errors:
+    killed, job = control_group.killed(), replace(job, token=new_token())
+    with LastWords() as errors:
         child = subprocess.Popen(
             python("-m", "harness.runner.child", "harness.runner.worker", "run"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=errors.sink,
             env=pinned_environment(threads),
             start_new_session=True,
         )
@@ -89,7 +87,7 @@ def attempt(
             result = read_events(child, job, on_progress, deadline, stop)
         finally:
             terminate(child)
-        said = last_words(errors)
+        said = errors.told()
         if result is None:
             return exit_result(child, said, control_group.killed() - killed)
         stopped = result.outcome in {"timed-out", "out-of-memory"} and not result.traceback
@@ -112,24 +110,26 @@ def read_events(
     assert child.stdout is not None
     deadline.listen()
     pipe, lines = child.stdout.fileno(), Lines()
-    while True:
-        left = deadline.left()
-        if left is not None and left <= 0:
-            return Result(outcome="timed-out", reason=deadline.reason())
-        exceeded = exceeded_limit(child.pid, job.limits)
-        if exceeded:
-            return exceeded
-        ready = readable([pipe, *([] if stop is None else [stop])], poll_timeout(job.limits, left))
-        if stop in ready:
-            return Result(outcome="killed", reason="It was cancelled.")
-        chunk = os.read(pipe, 1 << 16) if ready else None
-        if chunk == b"":
-            return None
-        for event in events_of(lines, chunk or b""):
-            if isinstance(event, Result):
-                return event
-            deadline.hear(event)
-            on_progress(event)
+    with end_of(child.pid) as end:
+        files = [pipe, *end, *([] if stop is None else [stop])]
+        while True:
+            left = deadline.left()
+            if left is not None and left <= 0:
+                return Result(outcome="timed-out", reason=deadline.reason())
+            exceeded = exceeded_limit(child.pid, job.limits)
+            if exceeded:
+                return exceeded
+            ready = readable(files, poll_timeout(job.limits, left))
+            if stop in ready:
+                return Result(outcome="killed", reason="It was cancelled.")
+            chunk = os.read(pipe, 1 << 16) if pipe in ready else b"" if ready else None
+            if chunk == b"":
+                return None
+            for event in events_of(lines, chunk or b"", job.token):
+                if isinstance(event, Result):
+                    return event
+                deadline.hear(event)
+                on_progress(event)
 
 
 def readable(files: list[int], timeout_s: float | None) -> list[int]:
@@ -142,10 +142,10 @@ def readable(files: list[int], timeout_s: float | None) -> list[int]:
     return [file for file, _ in waited.poll(1e3 * seconds)]
 
 
-def events_of(lines: Lines, chunk: bytes) -> Iterator[Event]:
-    """Read the lines that end; one that is no message ends the run: nobody knows what was lost."""
+def events_of(lines: Lines, chunk: bytes, token: str) -> Iterator[Event]:
+    """Read the child's own lines that end; one that is no message ends the run: what was lost?"""
     try:
-        for line in lines.cut(chunk):
+        for line in genuine(lines.cut(chunk), token):
             yield codec.decode(line, Event)
     except ValueError as error:
         yield Result(outcome="failed", reason=f"Its process sent no result: {error}.")
@@ -160,27 +160,11 @@ def poll_timeout(limits: Limits, left: float | None) -> float | None:
 def exceeded_limit(pid: int, limits: Limits) -> Result | None:
     """Return the result of a child that holds more than it may, None of one that does not."""
     allowed = limits.memory_bytes
-    held = memory.status_bytes("VmRSS", str(pid)) if allowed else 0
+    held = process_tree.held_bytes(pid, SLACK * allowed) if allowed else 0
     if held > SLACK * allowed:
         reason = f"Stopped at {held / 2**30:.3g} GiB resident of {allowed / 2**30:.3g} GiB allowed."
         return Result(outcome="out-of-memory", reason=reason)
     return None
-
-
-def terminate(child: subprocess.Popen[bytes]) -> None:
-    """Make sure that the child and all that it started are gone."""
-    for signum, wait in ((0, 0.5), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            if signum:
-                os.killpg(child.pid, signum)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(wait)
-            break
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            pipe.close()
 
 
 def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:

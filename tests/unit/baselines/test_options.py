@@ -19,9 +19,12 @@ TASK = features_task(causal=True)
 FORMS = {("s4", "mode"), ("transformer", "backend")}
 """Options that choose between several ways to compute the same numbers."""
 WIDTH = 32
+TEXTS = {"pattern": ["am"], "m": ["gru"], "a": ["lstm"]}
+"""Other values of options that take text."""
 SMALL = {
     **{name: f"{name}[state=8]" for name in ("s4", "s4d", "dss", "dlr", "mamba2")},
     "jamba": "jamba[experts=4,top=1]",
+    "rwkv7": "rwkv7[head_dim=8]",
     "sgconv": "sgconv[piece=4]",
 }
 """Recipes to begin with, where the default is slow or made for longer sequences."""
@@ -32,6 +35,8 @@ def others(recipe: Model, option: Field) -> list[Any]:
     kind, value = get_type_hints(type(recipe))[option.name], getattr(recipe, option.name)
     if kind is bool:
         return [not value]
+    if kind is str:
+        return TEXTS[option.name]
     if get_origin(kind) is Literal:
         return [word for word in get_args(kind) if word != value]
     return [value // 2 or value + 1] if kind is int else [value / 2 or 0.01]

@@ -41,6 +41,13 @@ def test_a_malformed_selector_is_refused_in_a_sentence(text):
         Selector(text)
 
 
+def test_commas_between_the_brackets_of_an_option_part_nothing():
+    read = Selector("hybrid[a=gru,m=mamba2@1[conv=2,state=16]]")
+
+    assert read.options == {"a": "gru", "m": "mamba2@1[conv=2,state=16]"}
+    assert Selector(str(read)) == read
+
+
 def test_a_misspelled_option_is_answered_with_the_near_miss():
     with pytest.raises(SpecError, match="Did you mean 'steps'"):
         Protocol().changed(parse_options("step=3"))
@@ -213,6 +220,8 @@ DEFAULTS = {
         "match": "",
         "sweep": "",
         "trial": False,
+        "devices": 1,
+        "strategy": "ddp",
     }
 }
 """By the protocol's version: what a field has that a run's name leaves out."""

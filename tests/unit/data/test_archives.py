@@ -90,7 +90,7 @@ def test_a_member_is_read_line_by_line_or_in_part_or_not_at_all(kind: str, tmp_p
 
 @pytest.mark.parametrize("make", [tar, packed])
 def test_what_is_streamed_is_never_whole_in_memory(make, tmp_path: Path) -> None:
-    size = 64 << 20
+    size = 48 << 20
     path = make(tmp_path / "archive", {"zeros": bytes(size)})
     tracemalloc.start()
     try:
@@ -243,4 +243,49 @@ def test_a_zip_whose_method_takes_memory_as_it_says_is_refused(tmp_path: Path) -
         archive.writestr("set/a", b"first")
 
     with pytest.raises(ArchiveError, match="packed by a method"):
+        contents(path)
+
+
+@pytest.mark.parametrize("make", [tar, packed])
+def test_what_is_passed_over_takes_no_more_than_an_archive_may_hold(
+    make: Callable[[Path, dict[str, bytes]], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "ROOM", 1 << 20)
+    path = make(tmp_path / "bomb", {"set/zeros": bytes(4 << 20), "set/a": b"first"})
+
+    if make is packed:  # which has a list, and unpacks only what is wanted
+        assert contents(path, "set/a") == [("set/a", b"first")]
+    else:
+        with pytest.raises(ArchiveError, match="more than 200 times its size"):
+            contents(path, "set/a")
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_name_of_millions_of_letters_is_not_read(form: int, tmp_path: Path) -> None:
+    path = tmp_path / "long.tar.gz"
+    with tarfile.open(path, "w:gz", format=form) as archive:
+        archive.addfile(tarfile.TarInfo("a" * (2 << 20)))
+
+    with pytest.raises(ArchiveError, match="a name in it has 2,097,1"):
+        contents(path)
+
+
+@pytest.mark.parametrize("at", [0, 1024, 2048])
+def test_a_broken_header_is_no_end(at: int, tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", {"a": b"1", "b": b"2", "c": b"3"}, "w")
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(ArchiveError, match="bad checksum"):
+        contents(path)
+
+
+def test_a_zip_with_millions_of_members_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "LISTED", 1 << 10)
+    path = packed(tmp_path / "many.zip", {f"set/{n}": b"" for n in range(1000)})
+
+    with pytest.raises(ArchiveError, match="list of members"):
         contents(path)

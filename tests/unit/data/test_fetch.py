@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -433,7 +434,10 @@ def test_a_first_part_that_is_a_link_is_not_written_through(
     (folder / "set").mkdir(parents=True)
     (folder / "set" / "file.bin.part").symlink_to(victim)
 
-    fetch((file,))
+    for beside in ("file.bin.part.tag", "file.bin.sha256.part"):
+        (folder / "set" / beside).symlink_to(victim)
+
+    fetch((replace(file, checksum=None),))
 
     assert victim.read_bytes() == CONTENT[:10]
     assert (folder / "set" / "file.bin").read_bytes() == CONTENT
@@ -467,3 +471,16 @@ def test_a_home_folder_is_written_as_people_write_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSM_BENCH_DATA", "~/data-of-mine")
 
     assert data_dir() == Path.home() / "data-of-mine"
+
+
+@pytest.mark.parametrize("length", ["abc", "-1", "9" * 400, "1e3", "\u0664\u0662"])
+def test_a_length_that_is_none_is_no_matter(
+    length: str, site: Site, folder: Path, file: RemoteFile
+) -> None:
+    site.length = length.encode().decode("latin-1")
+
+    with suppress(FetchError):
+        fetch((replace(file, size=None),))
+
+    whole = folder / "set" / "file.bin"
+    assert not whole.exists() or whole.read_bytes() == CONTENT

@@ -11,7 +11,8 @@ from harness.plugins.loading import build, load_task
 from harness.plugins.registry import registry
 from harness.runner.planning import plan
 from harness.runner.sweep import preset_runs
-from harness.training.loop import Pace, optimizer_groups
+from harness.training.loop import optimizer_groups
+from harness.training.pace import Pace
 from suites.presets import cpu, paper, smoke
 
 

@@ -25,7 +25,8 @@ from harness.core.seeding import scope
 from harness.data.cache import use_shard_dir
 from harness.nn.backbone import Backbone
 from harness.training.evaluate import evaluate, interval
-from harness.training.loop import Pace, evaluation_marks, fit, optimizer_groups, prepared
+from harness.training.loop import fit, optimizer_groups, prepared
+from harness.training.pace import Pace, evaluation_marks
 from harness.training.run import thinned, train_and_score
 
 

@@ -1,0 +1,62 @@
+"""Sees that a child has ended, whoever keeps its pipes, and ends one with all that it started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+
+from harness.measure.process_tree import descendants
+
+GRACE_S = 5.0
+"""How long a child may take to end after it was asked to."""
+
+
+@contextlib.contextmanager
+def end_of(pid: int) -> Iterator[list[int]]:
+    """Offer what can be read once a process has ended, though others may keep its pipes.
+
+    It is a descriptor, or nothing where the system knows none of processes.
+    """
+    try:
+        end = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield []
+        return
+    try:
+        yield [end]
+    finally:
+        os.close(end)
+
+
+def terminate(child: subprocess.Popen[bytes]) -> None:
+    """Make sure that the child and all that it started are gone.
+
+    It is asked to end, then read no more, at which its watcher ends all of it, then killed.
+    """
+    assert child.stdout is not None
+    steps: tuple[tuple[Callable[[], object], float | None], ...] = (
+        (lambda: None, 0.5),
+        (lambda: os.killpg(child.pid, signal.SIGTERM), GRACE_S),
+        (child.stdout.close, GRACE_S),
+        (lambda: kill_all(child.pid), None),
+    )
+    for step, wait in steps:
+        with contextlib.suppress(ProcessLookupError):
+            step()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(wait)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def kill_all(pid: int) -> None:
+    """Kill a watcher that does not answer, and first those that it would have ended."""
+    for each in [*descendants(pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+    os.killpg(pid, signal.SIGKILL)
