@@ -25,7 +25,7 @@ MARKERS = "osD^vPXph*"
 DASHES, SLOTS = ("-", (0, (5, 2)), (0, (4, 1, 1, 1)), (0, (1, 1))), len(COLOURS) * len(MARKERS)
 STRIDE = 11
 """From a taken look to the next: another colour and another marker."""
-SALT = 52964
+SALT = 226928
 """The first of those tried that gives no two models that are shipped the same colour and marker."""
 PANELS = 3
 """The most panels side by side."""
