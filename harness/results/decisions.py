@@ -75,7 +75,7 @@ class Decision:
             return f"{means}; a first look takes {FIRST_LOOK}.", self.obstacle
         low, high = self.interval
         ends = f"[{low:+.4g}, {high:+.4g}]"
-        found = f"{means}, {self.difference:+.4g} {ends} in favour of {self.claim.a}"
+        found = f"{means}; the first less the second is {self.difference:+.4g} {ends}"
         if self.answer != "undecided":
             return (f"{found}.",)
         needed = f"about {self.needed}" if self.needed else f"more than {MOST}"
