@@ -19,13 +19,14 @@ from tests.unit.report.made_records import planned
 TWO = pytest.mark.skipif(machine.cores() < 2, reason="needs two cores")
 CHILD = """
 import json, os, sys, time
-json.loads(sys.stdin.read())
+token = json.loads(sys.stdin.read())["token"]
 cores = sorted(os.sched_getaffinity(0))
 said = {"cores": cores, "threads": os.environ["OMP_NUM_THREADS"]}
-print(json.dumps({"type": "Progress", "step": 0, "steps": 1, "status": json.dumps(said)}))
+print(token, json.dumps({"type": "Progress", "step": 0, "steps": 1, "status": json.dumps(said)}))
 sys.stdout.flush()
 time.sleep(SECONDS)
-print(json.dumps({"type": "Result", "outcome": "ok", "conditions": {"threads": len(cores)}}))
+end = {"type": "Result", "outcome": "ok", "conditions": {"threads": len(cores)}}
+print(token, json.dumps(end))
 """
 
 
