@@ -21,6 +21,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to say of each run what it will need."""
     token: str = ""
     """What each line of the answer begins with; see `harness.runner.channel`."""
+    elsewhere: bool = False
+    """Whether the runs are done on other machines, whose devices nobody knows yet."""
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):

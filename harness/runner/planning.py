@@ -43,7 +43,8 @@ def plan(request: PlanRequest, tell: Callable[[int], None] = ignore) -> Plan:
         request: Runs as they were written.
         tell: Called with each run's place before it is planned.
     """
-    if absent := next(filter(None, map(device.absence, {run.device for run in request.runs})), ""):
+    wanted = set() if request.elsewhere else {run.device for run in request.runs}
+    if absent := next(filter(None, map(device.absence, wanted)), ""):
         return Plan(error=absent)
     runs: list[Planned] = []
     problems: list[str] = []
@@ -196,7 +197,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
         skip=skip,
         ladder=replace(spec, task=chosen(common)).run_id if rungs else "",
         length=rungs.get("length", 0),
-        accelerator=device.accelerator(spec.device),
+        accelerator="" if request.elsewhere else device.accelerator(spec.device),
         requirements=requirements(spec, task, model, tuple(request.plugins)) if asked else None,
     )
 

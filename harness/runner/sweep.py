@@ -206,12 +206,13 @@ def plan(sweep: Sweep, *, requirements: bool = False) -> Plan:
     Raises:
         SpecError: An option is wrong, also one of the executor.
     """
-    load_executor(sweep.executor)  # its mistakes cost nobody a planning
+    executor = load_executor(sweep.executor)  # its mistakes cost nobody a planning
     request = PlanRequest(
         runs=list(sweep.runs),
         plugins=list(sweep.plugins),
         changes=dict(sweep.changes),
         requirements=requirements,
+        elsewhere=executor.elsewhere,
     )
     found = planner.planned(request)
     if found.error:

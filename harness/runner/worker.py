@@ -31,7 +31,7 @@ from harness.core.traces import place, trace
 from harness.costs.frontier import SETTLING
 from harness.measure import allocator, memory
 from harness.measure.clock import Samples, now, sample
-from harness.measure.device import peak, synchronizer
+from harness.measure.device import absence, accelerator, peak, synchronizer
 from harness.measure.flops import flops
 from harness.measure.interference import quietest
 from harness.measure.machine import code, conditions, cores, waiting
@@ -201,9 +201,10 @@ def in_precision(network: Network, precision: str, device: str) -> None:
 
 def run(job: Job, send: Send) -> Result:
     """Do a job; every exception becomes an outcome here and nowhere else."""
-    before = conditions()
+    before, device = conditions(), job.planned.spec.device
     hands_out = allocator.keep() if job.keeps_memory else allocator.allocator()
     try:
+        refuse_absent(device)
         child = ChildRun(job, send)
         task: Task = build("task", job.planned.spec.task, child.plugins)
         refuse_changed(job)
@@ -217,8 +218,10 @@ def run(job: Job, send: Send) -> Result:
         result = Result(outcome="skipped", reason=str(error))
     except Exception as error:
         result = failure(error, job)
+    card = "" if absence(device) else accelerator(device)
     state = {
         **code(),
+        **({"accelerator": card} if card else {}),
         "threads": torch.get_num_threads(),
         "allocator": hands_out,
         "waiting": waiting(),
@@ -238,6 +241,16 @@ def storable(result: Result) -> Result:
         return codec.checked(result)
     except SpecError as error:
         raise SpecError(f"What it gave cannot be kept: {error}.") from None
+
+
+def refuse_absent(device: str) -> None:
+    """Check that a device is there, which planning on another machine could not.
+
+    Raises:
+        SpecError: It is not.
+    """
+    if absent := absence(device):
+        raise SpecError(absent)
 
 
 def refuse_changed(job: Job) -> None:

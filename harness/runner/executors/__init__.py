@@ -1,4 +1,4 @@
-"""Where runs are executed: one file an executor, found by its entry point, and one interface.
+"""Where runs are executed: executors, each found by its entry point, and their one interface.
 
 A sweep opens an executor's pool, submits jobs while it has room, and hears what becomes of them.
 """
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from harness.core.config import Limits, Selector, checked_options
 from harness.core.errors import SpecError, unknown
@@ -51,6 +51,9 @@ class Pool(Protocol):
 
 class Executor(ABC):
     """Does jobs somewhere: a frozen keyword-only dataclass, whose fields are its options."""
+
+    elsewhere: ClassVar[bool] = False
+    """Whether that is on other machines, which may have devices that this one lacks."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[Pool]:

@@ -88,3 +88,28 @@ def test_a_card_that_cannot_be_measured_in_double_precision_says_so(card: Counte
     assert result.outcome == "skipped"
     assert result.reason.startswith("It is measured in 32-true or bf16-mixed")
     assert not card["synchronize"]
+
+
+def elsewhere() -> Job:
+    """Plan a small measurement on another machine's card."""
+    run = RunSpec(task="scaling/forward[length=16]", model="transformer", device="cuda")
+    changes = {"width": 8, "budget_s": 0.5}
+    request = PlanRequest(runs=[run], plugins=[], changes=changes, elsewhere=True)
+    (found,) = plan(request).runs
+    return Job(planned=found, plugins=[], limits=Limits(), keeps_memory=False)
+
+
+def test_a_run_on_another_machines_card_is_planned_without_one_and_refused_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    job = elsewhere()
+    result = worker.run(job, lambda _: None)
+
+    assert job.planned.accelerator == ""
+    assert result.outcome == "failed"
+    assert result.reason.startswith("There is no CUDA device here")
+
+
+def test_a_card_that_planning_did_not_know_is_named_by_the_run(card: Counter[object]) -> None:
+    assert worker.run(elsewhere(), lambda _: None).conditions["accelerator"] == "A card"
