@@ -22,7 +22,7 @@ from harness.core.errors import SpecError
 from harness.core.messages import Job, Planned, Progress, Result
 from harness.measure import control_group, machine
 from harness.runner.executors import Executor
-from harness.runner.executors.process import execute
+from harness.runner.executors.process import Stop, execute
 
 
 @final
@@ -63,23 +63,6 @@ class LocalExecutor(Executor):
     @cached_property
     def _share_bytes(self) -> float:
         return machine.SHARE * machine.ram_bytes() / self.jobs
-
-
-class Stop:
-    """A pipe whose end can be read once `pull` has closed the other."""
-
-    def __init__(self) -> None:
-        end, other = os.pipe()
-        self.end, self.other = os.fdopen(end, "rb"), os.fdopen(other, "wb")
-
-    def pull(self) -> None:
-        """Ask for a job's end."""
-        self.other.close()
-
-    def close(self) -> None:
-        """Close what is still open."""
-        self.other.close()
-        self.end.close()
 
 
 @dataclass(kw_only=True)

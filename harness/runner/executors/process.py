@@ -11,6 +11,7 @@ import os
 import select
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -29,6 +30,29 @@ POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
 SLACK = 1.1
 """How far above the limit the parent lets memory go: the child's own limit should act first."""
+
+
+class Stop:
+    """A pipe whose end can be read once `pull` has closed the other."""
+
+    def __init__(self) -> None:
+        end, other = os.pipe()
+        self.end, self.other = os.fdopen(end, "rb"), os.fdopen(other, "wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def pull(self) -> None:
+        """Ask for a job's end."""
+        self.other.close()
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self.other.close()
+        self.end.close()
 
 
 def execute(
