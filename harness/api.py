@@ -18,7 +18,8 @@ from harness.contract.batch import (
     valid_positions,
 )
 from harness.contract.block import ParameterGroup, Trunk
-from harness.contract.labels import IGNORED, OneLabel, PairLabel, StepLabels, one_hot
+from harness.contract.denoising import IGNORED
+from harness.contract.labels import OneLabel, PairLabel, StepLabels, one_hot
 from harness.contract.model import Assembler, Model, NetworkModel, Recipe
 from harness.contract.network import Mixer, Network, State, Stepper, tensor_bytes
 from harness.contract.outputs import Outputs, Values

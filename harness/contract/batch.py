@@ -11,6 +11,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from harness.contract.denoising import Denoising, SignalDenoising, TokenDenoising
+from harness.core.errors import UnsupportedError
+
 STRIDE = 128
 """Positions by which batches differ in length: memory of ever new sizes is hardly used again, and a
 training that is cut to the position holds twice as much after 600 steps."""
@@ -112,6 +115,24 @@ class Inputs(ABC):
     def random(self, batch: int, length: int, rng: torch.Generator) -> Tensor:
         """Draw legal inputs that mean nothing, for measuring and checking."""
 
+    def denoising(self) -> Denoising:
+        """Return how a network is trained on such inputs alone.
+
+        Raises:
+            UnsupportedError: Nobody says how they are hidden and rebuilt.
+        """
+        raise UnsupportedError(f"{type(self).__name__} has no `denoising` to be pretrained by.")
+
+    def with_symbols(self, more: int) -> "Inputs":
+        """Return such inputs with so many tokens more, which no example has.
+
+        Raises:
+            UnsupportedError: They are no tokens.
+        """
+        if more:
+            raise UnsupportedError(f"{type(self).__name__} has no tokens to put symbols beside.")
+        return self
+
 
 @final
 @dataclass(frozen=True)
@@ -128,6 +149,14 @@ class Tokens(Inputs):
         """Draw uniform tokens."""
         return torch.randint(self.size, (batch, length), generator=rng)
 
+    def denoising(self) -> Denoising:
+        """Return what hides by a further token."""
+        return TokenDenoising(self.size)
+
+    def with_symbols(self, more: int) -> "Tokens":
+        """Return a larger vocabulary; what is added comes last."""
+        return Tokens(self.size + more)
+
 
 @final
 @dataclass(frozen=True)
@@ -143,3 +172,7 @@ class Signal(Inputs):
     def random(self, batch: int, length: int, rng: torch.Generator) -> Tensor:
         """Draw normal values."""
         return torch.randn(batch, length, self.channels, generator=rng)
+
+    def denoising(self) -> Denoising:
+        """Return what hides by zeros."""
+        return SignalDenoising(self.channels)

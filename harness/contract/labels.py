@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.contract.denoising import IGNORED
 from harness.contract.outputs import Outputs, pooled
-
-IGNORED = -100
-"""The target of a position that carries no label."""
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.contract.batch import Batch, Rows
-from harness.contract.labels import IGNORED
+from harness.contract.denoising import IGNORED
 from harness.contract.task import LearningTask, Split
 
 BUCKET = 8

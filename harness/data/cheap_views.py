@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harness.contract.batch import Batch
-from harness.contract.labels import IGNORED
+from harness.contract.denoising import IGNORED
 from harness.contract.task import LearningTask
 
 Array = npt.NDArray[Any]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.contract.batch import Batch
-from harness.contract.labels import IGNORED
+from harness.contract.denoising import IGNORED
 from harness.contract.task import SPLITS, LearningTask, Split
 from harness.core.errors import SpecError
 from harness.core.seeding import stream
