@@ -57,6 +57,10 @@ Devices = Annotated[
     ),
 ]
 Strategy = Annotated[str, typer.Option(help="How they share the work.", show_default="ddp")]
+Pretrain = Annotated[
+    str,
+    typer.Option(help="Train on inputs first: self; on texts also ntp, ul2, fixed, birdie."),
+]
 Checkpoint = Annotated[
     str, typer.Option(help="Every 60s, say, keep what a killed run goes on from.")
 ]
@@ -85,6 +89,7 @@ def run(
     budget: Budget = "",
     sweep: Tried = [],  # noqa: B006
     vary: Vary = "",
+    pretrain: Pretrain = "",
     device: Device = "cpu",
     devices: Devices = None,
     strategy: Strategy = "",
@@ -108,7 +113,7 @@ def run(
     if preset and (tasks or model or protocol):
         raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
     changes = protocol_changes(protocol, match, budget, sweep)
-    asked_for = {"vary": vary, "devices": devices, "strategy": strategy}
+    asked_for = {"vary": vary, "pretrain": pretrain, "devices": devices, "strategy": strategy}
     changes |= {name: value for name, value in asked_for.items() if value}
     Protocol().changed(changes)
     asked = Sweep(

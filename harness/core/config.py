@@ -47,8 +47,7 @@ class Protocol:
     version: int = 1
     """Raised when the meaning of any field, or of what is timed, changes."""
     steps: int = 1000
-    """Optimiser steps of a training; 0 for as many as fit into `seconds`, to which its schedule and
-    its evaluations are then stretched."""
+    """Optimiser steps; 0 for as many as fit into `seconds`, to which schedule and scoring adapt."""
     seconds: float = 0.0
     """Stop training after this many timed seconds, if sooner than `steps`; 0 for no such limit."""
     batch: int = 32
@@ -88,21 +87,24 @@ class Protocol:
     """What is chosen on validation and among what: `lr_scale=0.3,1,3;state=16,64`."""
     trial: bool = False
     """Whether the run only helps to choose: it is scored on validation, and nothing is tested."""
-
     devices: int = 1
     """Devices that train together, each on `batch` examples of every step."""
     strategy: Literal["ddp"] = "ddp"
     """How they share the work: each has the whole network, and gradients are averaged."""
+    pretrain: Literal["", "self", "ntp", "ul2", "fixed", "birdie"] = ""
+    """What a network is trained on first, of the training inputs alone; empty for nothing."""
+    pretrain_share: float = 0.5
+    """Share of the steps or seconds that goes to it; the labels have the rest."""
 
     def __post_init__(self) -> None:
         sizes = ("steps", "devices", "batch", "width", "depth", "lr_scale", "budget_s")
-        for name in sizes[1:] if self.steps == 0 and self.seconds else sizes:
+        for name in ("pretrain_share", *sizes[1 if self.steps == 0 and self.seconds else 0 :]):
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be positive, not {getattr(self, name)}.")
         for name in ("seconds", "lr", "weight_decay", "clip", "evaluations"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"{name} must be 0 or more, not {getattr(self, name)}.")
-        for name in ("dropout", "warmup"):
+        for name in ("dropout", "warmup", "pretrain_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise SpecError(f"{name} must be from 0 to less than 1, not {getattr(self, name)}.")
 

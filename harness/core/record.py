@@ -25,6 +25,24 @@ FAILURES: frozenset[Outcome] = frozenset(
 """Outcomes of runs that were started and have no score."""
 
 
+class Pretraining(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training on the inputs alone left, which came before the labels."""
+
+    steps: int
+    train_s: float
+    """Seconds of its timed steps."""
+    evaluate_s: float
+    """Of its evaluations and, where a mixture is chosen as it goes, of choosing."""
+    curve: list[tuple[int, float]]
+    """(step, training loss), thinned."""
+    validation: list[tuple[int, float]]
+    """(step, loss on inputs of the validation split)."""
+    shares: list[tuple[int, dict[str, float]]] = []
+    """Of a mixture: from which step on which class of objectives had which share."""
+    interference: Interference | None = None
+    resumed: int = 0
+
+
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """What a training left."""
 
@@ -64,6 +82,9 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     not say the error of an example."""
     resumed: int = 0
     """How often it went on from a checkpoint after its process had ended."""
+    pretraining: Pretraining | None = None
+    """What came before the labels. `steps`, `train_s`, `evaluate_s`, `interference` and `resumed`
+    hold both; `curve`, `validation`, `step_s` and `first_step_s` are of the labels alone."""
 
     @property
     def beats_chance(self) -> bool:

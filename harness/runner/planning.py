@@ -27,6 +27,7 @@ from harness.plugins.loading import BrokenPluginError, build, chosen, options
 from harness.plugins.registry import registry
 from harness.plugins.source import constant
 from harness.runner.matching import Face, counted, matched
+from harness.training.pretraining import refusal
 
 FARTHEST = 0.1
 """Share of the parameters that are asked for by which a network may miss them and still be run."""
@@ -180,7 +181,7 @@ def resolved(run: RunSpec, task: Task, model: Recipe, request: PlanRequest) -> P
     assert run.protocol is not None
     protocol, far = fitted(run.protocol, task, model)
     spec = replace(run, task=chosen(task), model=chosen(model), protocol=protocol)
-    skip = model.refusal(task) or far
+    skip = model.refusal(task) or far or refusal(protocol, task)
     asked = request.requirements and not skip
     rungs = {key: getattr(task, key) for key in task.ladder}
     common = replace(cast("Any", task), **{key: values[0] for key, values in task.ladder.items()})

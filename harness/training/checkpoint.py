@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +62,10 @@ class Checkpoints:
         """Return those of a run: its whole spec, its plugins' code and torch must stay."""
         parts = [codec.builtins(planned.spec), digests(planned.sources), str(torch.__version__)]
         return cls(folder, every_s, hashlib.sha256(codec.encode(parts)).hexdigest()[:16])
+
+    def within(self, name: str) -> "Checkpoints":
+        """Return those of a part of the training."""
+        return replace(self, folder=self.folder / name)
 
     @property
     def due(self) -> bool:

@@ -35,6 +35,7 @@ from harness.measure.clock import now
 from harness.measure.device import synchronizer
 from harness.measure.interference import Watch
 from harness.training.checkpoint import Checkpoints, Stateful
+from harness.training.curriculum import Curriculum
 from harness.training.evaluate import evaluate
 from harness.training.log import Log
 from harness.training.pace import Pace
@@ -141,6 +142,7 @@ class Trainer:
     synchronize: Callable[[], None]
     rates: Sequence[float] = ()
     """Of the last step, a learning rate of each group."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
 
     def step(self, batch: Batch) -> Tensor:
         """Do one optimiser step and return its loss, detached."""
@@ -184,11 +186,12 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
             "pace": [self.pace.steps, self.pace.seconds, self.pace.evaluated],
             "random": self.of_all_ranks(random_state()),
+            "curriculum": self.curriculum.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        for name in ("network", "optimizer", "scheduler"):
+        for name in ("network", "optimizer", "scheduler", "curriculum"):
             getattr(self, name).load_state_dict(state[name])
         self.pace.steps, self.pace.seconds, self.pace.evaluated = state["pace"]
         set_random_state(state["random"][self.fabric.global_rank])
@@ -361,6 +364,7 @@ class Selection:
             history.validation.append((step, score))
         if math.isfinite(score) and signed > self.best:
             self.best, self.kept = signed, copy.deepcopy(self.trainer.network.state_dict())
+        self.trainer.curriculum.observe(step, figures)
         history.evaluate_s += now() - start
 
     def restore(self) -> None:

@@ -23,6 +23,7 @@ from harness.measure.clock import now
 from harness.measure.device import peak
 from harness.training.evaluate import evaluate, interval
 from harness.training.loop import NOTHING, History, Kept, StepCallback, Trainer, fit, prepared
+from harness.training.pretraining import counted_on, phases, pretrained, with_first
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, float]]
@@ -47,11 +48,16 @@ def train_and_score(
     validation alone.
     """
     protocol = spec.protocol or task.protocol
-    history, memory, trainer = History(), None, None
+    history, memory, trainer, before = History(), None, None, None
     if any(p.requires_grad for p in network.parameters()):
-        trainer = prepared(network, task, recipe, protocol, spec.device)
+        if protocol.pretrain:
+            before = pretrained(network, task, recipe, spec, on_step, kept)
+            before = structs.replace(before, curve=thinned(before.curve, MOST_POINTS))
+            on_step = counted_on(before, on_step)
+        _, labelled = phases(protocol)
+        trainer = prepared(network, task, recipe, labelled, spec.device)
         with kept.log:
-            history = fit(trainer, task, protocol, on_step, spec.draw, kept)
+            history = fit(trainer, task, labelled, on_step, spec.draw, kept)
         if trainer.fabric.global_rank:  # the first rank alone scores; they weigh together
             return None, weighed(trainer, task, protocol, spec.device)
     if kept.weights:
@@ -72,7 +78,8 @@ def train_and_score(
     if trainer is not None:
         memory = weighed(trainer, task, protocol, spec.device)
     learned = record_of(task, history, scores, bounds, unscored)
-    return structs.replace(learned, per_example=by_example), memory
+    learned = structs.replace(learned, per_example=by_example)
+    return (with_first(learned, before) if before else learned), memory
 
 
 def errors_of(figures: Tensor, task: LearningTask) -> PerExample | None:

@@ -195,6 +195,7 @@ def test_the_order_in_which_options_are_written_names_nothing():
 def test_a_run_is_named_by_the_fields_of_its_protocol_that_are_no_defaults():
     assert Protocol().chosen == {"version": 1}
     assert Protocol(seconds=150, lr=1e-3).chosen == {"version": 1, "seconds": 150.0, "lr": 1e-3}
+    assert Protocol(pretrain="self").chosen == {"version": 1, "pretrain": "self"}
     named = RunSpec(task="synthetic/shift@1", model="s4d@1", protocol=Protocol(steps=7))
     assert named.run_id == "cc8afafa36d9f366", "whatever options and fields come later"
 
@@ -222,6 +223,8 @@ DEFAULTS = {
         "trial": False,
         "devices": 1,
         "strategy": "ddp",
+        "pretrain": "",
+        "pretrain_share": 0.5,
     }
 }
 """By the protocol's version: what a field has that a run's name leaves out."""
