@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from harness.contract.batch import Batch
-from harness.contract.labels import IGNORED
+from harness.contract.denoising import IGNORED
 from harness.contract.task import LearningTask
 from harness.plugins.loading import load_task
 from harness.plugins.registry import registry
