@@ -18,6 +18,7 @@ UNSET: Mapping[str, str] = {
     "clip": "none",
     "match": "none",
     "sweep": "none",
+    "pretrain": "none",
     "timeout_s": "none",
     "memory_bytes": "none",
 }
