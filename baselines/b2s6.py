@@ -25,6 +25,7 @@ from baselines.ops.scans.block_selective_scan import (
     block_selective_scan,
     block_selective_step,
 )
+from baselines.ops.ssm.complex_parameters import as_complex, complex_type
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, ParameterGroup, SpecError
 
@@ -122,12 +123,12 @@ class B2S6Layer(Mixer):
         self, u: Float[Tensor, "b d"], state: Complex[Tensor, "b d n"]
     ) -> tuple[Float[Tensor, "b d"], Complex[Tensor, "b d n"]]:
         """Advance one position."""
-        x = u.to(self.D.dtype)
+        x = u.to(self._working)
         y, state = block_selective_step(x, self._drives(x), self._fixed(), state)
-        return torch.addcmul(y, self.D, x).to(u.dtype), state
+        return torch.addcmul(y, self.D.to(x), x).to(u.dtype), state
 
     def _scanned(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        x = u.to(self.D.dtype)
+        x = u.to(self._working)
         return block_selective_scan(x, self._drives(x), self._fixed(), state)
 
     def _drives(self, x: Tensor) -> Drives:
@@ -137,7 +138,7 @@ class B2S6Layer(Mixer):
             blocks = x.unflatten(-1, (len(self.dt_proj), -1))
             # Not a broadcast product, which would copy the matrices for every position.
             logit, B, C = (
-                torch.einsum("...jp,jpn->...jn", blocks, matrix)
+                torch.einsum("...jp,jpn->...jn", blocks, matrix.to(x))
                 for matrix in (self.dt_proj, self.B_proj, self.C_proj)
             )
             spread = logit + self.dt_bias.unflatten(0, (len(self.dt_proj), -1))
@@ -146,9 +147,13 @@ class B2S6Layer(Mixer):
         return Drives(dt, B, C)
 
     def _fixed(self) -> Fixed:
-        return Fixed(
-            torch.complex(-self.A_log.exp(), self.A_im), torch.view_as_complex(self.B_bias)
-        )
+        decay, turn = -self.A_log.to(self._working).exp(), self.A_im.to(self._working)
+        return Fixed(torch.complex(decay, turn), as_complex(self.B_bias))
 
     def _zeros(self, batch: int) -> Tensor:
-        return torch.view_as_complex(self.B_bias.new_zeros(batch, *self.B_bias.shape))
+        return as_complex(self.B_bias.new_zeros(batch, *self.B_bias.shape))
+
+    @property
+    def _working(self) -> torch.dtype:
+        """Return the type of the scan's numbers, single at least: complex ones have no half."""
+        return complex_type(self.D).to_real()

@@ -109,8 +109,8 @@ class HyenaLayer(Mixer):
             phase = 2 * math.pi / self.reach * lags[:, None] * bands
             h = torch.cat([share, phase.cos(), -phase.sin()], -1)
             for W, b in ((self.W1, self.b1), (self.W2, self.b2), (self.W3, self.b3)):
-                h = torch.sin(self.freq * F.linear(h, W, b))
-            taps: Tensor = F.linear(h, self.W4).unflatten(-1, self.kernels)
+                h = torch.sin(self.freq * F.linear(h, W.to(working), b.to(working)))
+            taps: Tensor = F.linear(h, self.W4.to(working)).unflatten(-1, self.kernels)
             return (taps * (-share * self.rates).exp()[:, None, :, None]).permute(1, 2, 3, 0)
 
     def forward(

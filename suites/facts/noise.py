@@ -59,10 +59,11 @@ class Noise(TokenTask):
 
     def __post_init__(self) -> None:
         within("facts", self.facts, 8)
+        within("length", self.length, 1)
         if self.length < 3 * self.facts + 2:
             raise SpecError(
-                f"{self.facts} facts and a question need {3 * self.facts + 2} positions, not "
-                f"{self.length}."
+                f"With {self.facts} facts and a question the length must be at least "
+                f"{3 * self.facts + 2}, not {self.length}."
             )
 
     @property

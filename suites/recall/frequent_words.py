@@ -40,9 +40,11 @@ class FrequentWords(TokenTask):
     def __post_init__(self) -> None:
         within("words", self.words, 2)
         within("lead", self.lead, 2)
+        within("length", self.length, 1)
         if self.length < 2 * self.words:
             raise SpecError(
-                f"A text must hold every word twice: {2 * self.words} positions, not {self.length}."
+                f"The length must hold every word twice: {2 * self.words} positions, not "
+                f"{self.length}."
             )
 
     @property

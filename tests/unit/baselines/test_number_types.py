@@ -77,7 +77,7 @@ def test_a_layer_of_half_precision_follows_its_copy_in_single(
     assert y.dtype == dtype
     assert all(p.grad is None or p.grad.isfinite().all() for p in mixer.parameters())
     error = 16 * torch.finfo(dtype).eps * expected.norm()
-    assert (y - expected).norm() < error
+    assert (y - expected).norm() <= error  # both are zero where a layer starts as nothing
     if causal and not mixer.no_step_mode():
         with torch.no_grad():
             steps = stepped(mixer, u)
