@@ -98,16 +98,17 @@ def test_an_exception_of_a_recipe_is_a_problem_and_the_other_runs_are_planned(tm
 SCRIPT = """
 import json, os, sys, time
 request = json.loads(sys.stdin.buffer.read())
+token = request["token"]
 for place, run in enumerate(request["runs"]):
-    print(json.dumps({"type": "Progress", "step": place, "steps": 0}), flush=True)
+    print(token, json.dumps({"type": "Progress", "step": place, "steps": 0}), flush=True)
     if run["model"] == "dies":
         print("Oh no", file=sys.stderr, flush=True)
         os.kill(os.getpid(), 9)
     if run["model"] == "sleeps":
         time.sleep(60)
     if run["model"] == "garbage":
-        print("garbage", flush=True)
-print(json.dumps({"type": "Plan", "problems": [run["model"] for run in request["runs"]]}))
+        print(token, "garbage", flush=True)
+print(token, json.dumps({"type": "Plan", "problems": [run["model"] for run in request["runs"]]}))
 """
 
 

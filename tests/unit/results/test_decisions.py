@@ -45,7 +45,10 @@ def test_a_clear_difference_decides_at_the_first_look(line, answer, code):
 
     assert (decision.answer, decision.code, decision.needed) == (answer, code, None)
     assert decision.seeds == (0, 1, 2)
-    assert "mamba has 0.91 and s4d 0.51 over 3 seeds, +0.4" in decision.sentence
+    assert (
+        "mamba has 0.91 and s4d 0.51 over 3 seeds; the first less the second is +0.4"
+        in decision.sentence
+    )
 
 
 def test_a_claim_fails_where_the_other_model_is_better():

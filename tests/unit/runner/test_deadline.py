@@ -91,6 +91,7 @@ def test_an_executor_lets_a_child_draw_for_longer_than_its_time(
     lines = [codec.encode(each).decode() for each in (said(words), said(), Result(outcome="ok"))]
     script = "echo '{}'; sleep 2; echo '{}'; echo '{}'".format(*lines)
     monkeypatch.setattr(process, "python", lambda *_: ["sh", "-c", script])
+    monkeypatch.setattr(process, "new_token", str)  # none: a shell has no way to read it
     spec = RunSpec(task="synthetic/cumsum", model="chance")
     planned = Planned(spec=spec, task=spec.task, model=spec.model, task_version=1, learns=True)
     job = Job(planned=planned, plugins=[], limits=Limits(timeout_s=1))

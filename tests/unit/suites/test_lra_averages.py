@@ -3,10 +3,10 @@
 import pytest
 
 from harness import load_task
-from harness.core.config import RunSpec
+from harness.core.config import Limits, RunSpec
 from harness.core.messages import PlanRequest, Result
+from harness.runner.course import recorded
 from harness.runner.planning import plan
-from harness.runner.sweep import Sweep, recorded
 
 AS_PUBLISHED = {
     "lra/listops": "",
@@ -104,6 +104,6 @@ def test_a_record_keeps_the_averages_also_without_a_score() -> None:
     asked = RunSpec(task="lra/path-x[sets=published]", model="s4d")
     [run] = plan(PlanRequest(runs=[asked], plugins=[])).runs
 
-    record = recorded(Sweep(runs=(asked,)), run, Result(outcome="diverged"), {}, "")
+    record = recorded(run, Result(outcome="diverged"), Limits(), {}, "")
 
     assert record.averages == load_task("lra/path-x[sets=published]").averages() != {}
