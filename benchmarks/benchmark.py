@@ -24,6 +24,8 @@ class UnavailableError(NotImplementedError):
 def find(package: str, *names: str) -> Any:
     """Import a module by its last name, in whichever folder of the package it lies.
 
+    An operator lies deeper than a model that has its name.
+
     Args:
         package: `harness`, `suites` or `baselines`.
         names: What the module is called, then what it was called before.
@@ -33,6 +35,8 @@ def find(package: str, *names: str) -> Any:
     """
     (folder,) = map(Path, import_module(package).__path__)
     found = next(filter(None, ([*folder.rglob(f"{name}.py")] for name in names)), [])
+    deepest = max((len(path.parts) for path in found), default=0)
+    found = [path for path in found if len(path.parts) == deepest]
     if len(found) != 1:
         raise ImportError(f"{package} has {len(found)} modules called {names[0]}.")
     return import_module(".".join(found[0].relative_to(folder.parent).with_suffix("").parts))

@@ -25,7 +25,9 @@ class Records(Benchmark):
         harness, codec = import_module("harness"), find("harness", "codec")
         store_of = find("harness", "publish").Store  # a verb's module is called `store`, too
         known = store_of(PUBLISHED).records()
-        first = next(each for each in known if each.learned and each.learned.curve)
+        first = next(
+            each for each in known if each.learned and each.learned.curve and not each.trial
+        )
         seeds = count()
 
         def another() -> Any:

@@ -293,7 +293,8 @@ class HuggingFace(NetworkModel):
         unused = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
         try:
             config = AutoConfig.for_model(kind, **asked(self), **sizes, **unused)
-            body: Any = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+            built_by: Any = AutoModel  # which is typed where transformers is installed only
+            body = built_by.from_config(config)
         except Exception as error:
             why = " ".join(str(error).split())[:300]
             raise SpecError(f"{self.name} cannot be built at width {width}: {why}") from error

@@ -24,6 +24,7 @@ TEXTS = {"pattern": ["am"], "m": ["gru"], "a": ["lstm"]}
 SMALL = {
     **{name: f"{name}[state=8]" for name in ("s4", "s4d", "dss", "dlr", "mamba2")},
     "jamba": "jamba[experts=4,top=1]",
+    "mesanet": "mesanet[steps=4]",
     "rwkv7": "rwkv7[head_dim=8]",
     "sgconv": "sgconv[piece=4]",
 }
