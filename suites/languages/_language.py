@@ -10,6 +10,7 @@ Axes: b batch, n symbols of the string, m symbols of the answer.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from typing import ClassVar
 
@@ -17,13 +18,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.api import IGNORED, Batch, Evaluation, Protocol, one_hot
+from harness.api import IGNORED, Batch, Evaluation, Protocol, one_hot, stream
 from suites._lengths import at_lengths
 from suites._options import by_default, within
 from suites._tokens import TokenTask
 
 FACTORS = (2, 4, 8)
 """How many times longer than in training the strings of the further evaluations are."""
+COUNTED = 2000
+"""Strings in which the commonest symbol is counted."""
 Drawn = tuple[Int[Tensor, "b n"], Int[Tensor, "b m"]]
 
 
@@ -42,8 +45,9 @@ class Language(TokenTask, ABC):
     """Of the alphabet."""
     shortest: ClassVar[int] = 1
     """Symbols of the shortest string."""
-    usual: ClassVar[float] = 0.5
-    """Share of the commonest symbol among those of answers, at the default length."""
+    usual: ClassVar[float | None] = 0.5
+    """Share of the commonest symbol among those of answers; None where it depends on the length, so
+    that it has to be counted."""
     cheap: ClassVar[Mapping[str, float]] = {}
     """What ways around the question reach at the default length."""
 
@@ -75,7 +79,7 @@ class Language(TokenTask, ABC):
     @property
     def chance(self) -> float:
         """The commonest symbol everywhere."""
-        return self.usual
+        return counted(self) if self.usual is None else self.usual
 
     @property
     def shortcuts(self) -> Mapping[str, float]:
@@ -112,6 +116,14 @@ class Language(TokenTask, ABC):
             answer = self.answer(string)
             found[row, len(string) : len(string) + len(answer)] = torch.tensor(answer)
         return one_hot(found, self.size)
+
+
+@cache
+def counted(task: Language) -> float:
+    """Return the share of the commonest symbol in answers to strings of the task's length."""
+    targets = task.drawn(COUNTED, task.length, stream(task.name, task.version, "chance")).targets
+    counts = targets[targets != IGNORED].bincount()
+    return (counts.max() / counts.sum()).item()
 
 
 def letters(n: int, length: int, count: int, rng: torch.Generator) -> Int[Tensor, "b n"]:

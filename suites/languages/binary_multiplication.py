@@ -23,7 +23,7 @@ class BinaryMultiplication(Language):
 
     symbols: ClassVar[int] = 3
     shortest: ClassVar[int] = 3
-    usual: ClassVar[float] = 0.536
+    usual: ClassVar[float | None] = None
 
     def asked(self, length: int) -> int:
         """As many digits as both numbers have."""

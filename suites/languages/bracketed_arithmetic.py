@@ -18,7 +18,7 @@ class BracketedArithmetic(Language):
     """Digits 0 to 4, plus, minus and times, every two parts in brackets; the answer is a digit."""
 
     symbols: ClassVar[int] = CLOSE + 1
-    usual: ClassVar[float] = 0.29
+    usual: ClassVar[float | None] = None
 
     def strings(self, n: int, length: int, rng: torch.Generator) -> Drawn:
         """Draw trees, and work them out from their leaves."""

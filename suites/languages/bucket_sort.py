@@ -20,7 +20,7 @@ class BucketSort(Language):
     """The letters of a string in the order of the alphabet."""
 
     symbols: ClassVar[int] = LETTERS
-    usual: ClassVar[float] = 1 / LETTERS
+    usual: ClassVar[float | None] = 1 / LETTERS
     cheap: ClassVar[Mapping[str, float]] = {
         "usual answer at the place": 0.774,
         "boosted trees": 0.92,

@@ -21,7 +21,7 @@ class CycleNavigation(Language):
     """Moves stay, go one place on or one back; the answer is the place, counted from the first."""
 
     symbols: ClassVar[int] = PLACES
-    usual: ClassVar[float] = 1 / PLACES
+    usual: ClassVar[float | None] = 1 / PLACES
     cheap: ClassVar[Mapping[str, float]] = {"linear model": 0.247, "boosted trees": 0.927}
 
     def strings(self, n: int, length: int, rng: torch.Generator) -> Drawn:

@@ -18,7 +18,7 @@ class ModularArithmetic(Language):
     """Digits 0 to 4 with plus, minus or times between any two; products come before sums."""
 
     symbols: ClassVar[int] = TIMES + 1
-    usual: ClassVar[float] = 0.2
+    usual: ClassVar[float | None] = 0.2
 
     def strings(self, n: int, length: int, rng: torch.Generator) -> Drawn:
         """Go from digit to digit with the sum of what is complete and the product that is not."""

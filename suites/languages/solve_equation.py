@@ -19,7 +19,7 @@ class SolveEquation(Language):
     """An expression in which one digit is unknown, an equals sign, and what it comes to."""
 
     symbols: ClassVar[int] = EQUALS + 1
-    usual: ClassVar[float] = 1 / MODULUS
+    usual: ClassVar[float | None] = 1 / MODULUS
     shortest: ClassVar[int] = 3
 
     def strings(self, n: int, length: int, rng: torch.Generator) -> Drawn:

@@ -27,7 +27,7 @@ class StackManipulation(Language):
     """
 
     symbols: ClassVar[int] = 6
-    usual: ClassVar[float] = 0.482
+    usual: ClassVar[float | None] = None
     cheap: ClassVar[Mapping[str, float]] = {"commonest value": 0.539, "boosted trees": 0.569}
     shortest: ClassVar[int] = 2
 
