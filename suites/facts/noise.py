@@ -6,15 +6,17 @@ BABILong (Kuratov et al. 2024, arXiv 2406.10149) hides them, with tokens instead
 Axes: b batch, l positions, c classes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import IGNORED, Batch, Evaluation, Protocol, SpecError, one_hot
+from harness.api import IGNORED, Batch, Evaluation, Protocol, SpecError, one_hot, stream
 from suites._lengths import at_lengths
 from suites._options import by_default, within
 from suites._tokens import TokenTask
@@ -28,7 +30,8 @@ COUNT = THING + THINGS
 WORD = COUNT + COUNTS
 TOKENS = WORD + NOISE
 FACTORS = (4, 16, 64)
-CHANCE = {"where": 0.125, "thing": 0.125, "before": 0.125, "count": 0.505}
+COUNTED = 1000
+"""Texts in which the commonest number is counted."""
 CHEAP = {
     "where": {"last value": 0.24, "beside the last occurrence": 0.794},
     "thing": {"last value": 0.251, "commonest value": 0.257},
@@ -79,7 +82,7 @@ class Noise(TokenTask):
     @property
     def chance(self) -> float:
         """Any place, or the commonest number."""
-        return CHANCE[self.question]
+        return commonest(self) if self.question == "count" else 1 / PLACES
 
     @property
     def shortcuts(self) -> Mapping[str, float]:
@@ -135,6 +138,14 @@ class Noise(TokenTask):
             ]
             found[row, -1] = READERS[self.question](facts, tokens[-1])
         return one_hot(found, self.size)
+
+
+@cache
+def commonest(task: Noise) -> float:
+    """Return the share of the commonest number of things, which the number of facts decides."""
+    rng = stream(task.name, task.version, "chance")
+    found = Counter(task.told(rng)[2] for _ in range(COUNTED))
+    return found.most_common(1)[0][1] / COUNTED
 
 
 def chosen(tokens: list[int], rng: torch.Generator) -> int:
