@@ -86,6 +86,14 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """What came before the labels. `steps`, `train_s`, `evaluate_s`, `interference` and `resumed`
     hold both; `curve`, `validation`, `step_s` and `first_step_s` are of the labels alone."""
 
+    def scored(self, evaluation: str = "") -> float:
+        """Return the score of a further evaluation, or without its name that of the test split.
+
+        Raises:
+            KeyError: It has none.
+        """
+        return self.scores[evaluation][self.metric] if evaluation else self.score
+
     @property
     def beats_chance(self) -> bool:
         """Whether its interval over examples lies beyond chance."""

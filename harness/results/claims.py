@@ -38,6 +38,8 @@ class Claim:
     """By how much A and B may differ if they are to be alike; 0 if A is to be better."""
     tasks: tuple[str, ...]
     """Names, folders or `folder/*`."""
+    evaluation: str = ""
+    """Which of the tasks' further evaluations has the scores; empty for the test split."""
     changes: Mapping[str, Option] = field(default_factory=dict)
     """What is changed in the protocol of each task."""
 
@@ -50,7 +52,8 @@ def parse_claim(text: str) -> Claim:
     """Read `A > B on TASKS`, `A ≈ B on TASKS within N points`, each with `at FIELD=VALUE,...`.
 
     `~=` stands for `≈`, and `A < B` says that B is better. Several tasks are separated by commas;
-    `at params=100k` has widths chosen so that A and B have as many parameters.
+    `at params=100k` has widths chosen so that A and B have as many parameters, and `at length-256`
+    is about the further evaluation of that name.
 
     Raises:
         SpecError: The text has another form.
@@ -64,6 +67,10 @@ def parse_claim(text: str) -> Claim:
         raise SpecError(f"{quoted(text)} says {_twice(rest[::2])!r} twice; {FORM}.")
     if "on" not in parts:
         raise SpecError(f"{quoted(text)} names no task; {FORM}.")
+    at = [part.strip() for part in COMMA.split(parts.get("at", ""))]
+    named = [part for part in at if part and "=" not in part and not hasattr(Protocol, part)]
+    if len(named) > 1:
+        raise SpecError(f"{quoted(text)} names {len(named)} evaluations; a claim is about one.")
     a, relation, b = sides
     if relation == "<":
         a, b = b, a
@@ -73,7 +80,8 @@ def parse_claim(text: str) -> Claim:
         b=Selector(b),
         margin=_margin(text, relation, parts.get("within")),
         tasks=tuple(filter(None, COMMA.split(parts["on"]))),
-        changes=protocol_changes(parts.get("at", "")),
+        evaluation="".join(named),
+        changes=protocol_changes(",".join(part for part in at if part not in named)),
     )
 
 

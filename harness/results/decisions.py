@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from typing import Literal
 
 from harness.core.config import RunSpec, Selector
-from harness.core.errors import SpecError
+from harness.core.errors import SpecError, quoted
 from harness.core.messages import Planned
 from harness.core.record import Record
 from harness.results.claims import Claim
@@ -112,7 +112,7 @@ class Question:
 
     def decide(self, records: Iterable[Record]) -> Decision:
         """Say what follows from all seeds that are there; other records do not count."""
-        a, b = self.models
+        (a, b), evaluation = self.models, self.claim.evaluation
         asked = {seedless(run.spec) for run in self.runs if not is_trial(run)}
         found: dict[tuple[str, Selector, int], Record] = {
             (record.task, record.spec.asked, record.spec.seed): record
@@ -122,12 +122,12 @@ class Question:
         whole = {}
         for seed in sorted({seed for _, _, seed in found}):
             pairs = [
-                _scores(found.get((task, a, seed)), found.get((task, b, seed)))
+                _scores(found.get((task, a, seed)), found.get((task, b, seed)), evaluation)
                 for task in self.tasks
             ]
             if None not in pairs:
                 whole[seed] = [pair for pair in pairs if pair]
-        return _decision(self.claim, self.tasks, whole, _obstacle(found.values()))
+        return _decision(self.claim, self.tasks, whole, _obstacle(found.values(), evaluation))
 
 
 @dataclass(frozen=True)
@@ -156,20 +156,29 @@ def seedless(spec: RunSpec) -> str:
     return replace(spec, seed=0).run_id
 
 
-def _scores(a: Record | None, b: Record | None) -> Scores | None:
+def _scores(a: Record | None, b: Record | None, evaluation: str) -> Scores | None:
     """Return a pair of scores; None if a run has none, or both diverged."""
     if a is None or b is None or not {a.outcome, b.outcome} <= {"ok", "diverged"}:
         return None
     known = a.learned or b.learned
     if known is None:
         return None
-    first, second = (each.learned.score if each.learned else known.chance for each in (a, b))
+    try:
+        first, second = (
+            each.learned.scored(evaluation) if each.learned else known.chance for each in (a, b)
+        )
+    except KeyError:
+        return None
     return Scores(known.metric, first, second, 1 if known.higher_is_better else -1)
 
 
-def _obstacle(records: Iterable[Record]) -> str:
+def _obstacle(records: Iterable[Record], evaluation: str) -> str:
     """Say which run would have no score with another seed either; nothing if none."""
     for record in records:
+        learned = record.learned
+        if learned and evaluation and learned.metric not in learned.scores.get(evaluation, {}):
+            why = learned.unscored.get(evaluation) or f"it has {', '.join(learned.scores)}."
+            return f"{record.model} on {record.task} has no score at {quoted(evaluation)}: {why}"
         if record.outcome not in {"ok", "diverged"}:
             return f"{record.model} on {record.task} is {record.outcome}: {record.reason}"
     return ""

@@ -62,6 +62,7 @@ def test_equal_parameters_are_a_matter_of_the_protocol():
         ("a > b on t at steps=5 at width=5", "says 'at' twice"),
         ("a > b on t at stepz=5", "Did you mean 'steps'"),
         ("a > b on t at steps", "is not an option"),
+        ("a > b on t at length-64,length-256", "names 2 evaluations"),
         ("a > b on t at params=many", "is no number of parameters"),
         ("a > B on t", "is not a name"),
     ],
@@ -86,3 +87,10 @@ def test_the_line_of_a_shipped_claim_goes_before_its_protocol(tmp_path):
     [paper] = papers(tmp_path)
 
     assert paper.claims[0].parsed.changes == {"steps": 5, "batch": 2}
+
+
+def test_a_claim_may_be_about_a_further_evaluation():
+    claim = parse_claim("lstm > mamba on tracking/parity at length-256,steps=400")
+
+    assert (claim.evaluation, claim.changes) == ("length-256", {"steps": 400})
+    assert parse_claim("lstm > mamba on tracking/parity at steps=400").evaluation == ""

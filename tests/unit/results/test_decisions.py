@@ -114,6 +114,23 @@ def test_a_run_that_diverged_scores_chance():
     assert decision.tasks[0].mean_b == pytest.approx((0.50 + 0.52 + 0.1) / 3)
 
 
+def test_a_claim_of_a_further_evaluation_counts_its_scores():
+    def longer(record):
+        scores = {"length-256": {"accuracy": 1 - record.learned.score}}
+        return structs.replace(record, learned=structs.replace(record.learned, scores=scores))
+
+    asked = question("mamba > s4d on synthetic/shift at length-256")
+
+    assert asked.decide(map(longer, BETTER)).answer == "fails"
+
+
+def test_a_further_evaluation_that_no_run_has_is_an_obstacle():
+    decision = question("mamba > s4d on synthetic/shift at length-256").decide(BETTER)
+
+    assert decision.sentence.startswith("Undecided: mamba on synthetic/shift has no score at 'l")
+    assert "it has" in decision.sentence
+
+
 def test_a_run_that_no_seed_would_mend_is_an_obstacle():
     skipped = blank(model="s4d", outcome="skipped", reason="It has no step mode.")
 
