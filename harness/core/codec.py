@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.core.config import Selector
-from harness.core.errors import SpecError
+from harness.core.errors import SpecError, brief
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ def decode(text: bytes, kind: Any) -> Any:
         return msgspec.json.decode(text, type=kind, dec_hook=_selector)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except msgspec.MsgspecError as error:
+        raise type(error)(brief(error)) from None
 
 
 def decoder(kind: type[T]) -> "msgspec.json.Decoder[T]":
@@ -72,7 +74,7 @@ def checked(value: T) -> T:
             raise SpecError(f"{name} is not finite")
         return convert(plain, type(value))
     except msgspec.MsgspecError as error:
-        what, _, place = str(error).partition(" - at ")
+        what, _, place = brief(error).partition(" - at ")
         raise SpecError(f"{place.strip('`').removeprefix('$.') or 'it'}: {what}") from None
     except (NotImplementedError, TypeError, RecursionError) as error:
         raise SpecError(f"it has a field that is no value: {error}") from None

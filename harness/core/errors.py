@@ -37,6 +37,12 @@ def quoted(text: str) -> str:
     return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}... ({len(text):,} characters)"
 
 
+def brief(error: Exception) -> str:
+    """Return what an error says, in one line; of long words, which may quote a file, both ends."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 4 * LONG else f"{words[: 2 * LONG]} ... {words[-LONG:]}"
+
+
 def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
     """Build the error for a name nobody has: the near miss first, then what is known.
 

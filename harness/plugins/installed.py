@@ -21,7 +21,7 @@ from harness.contract.model import Model, NetworkModel
 from harness.contract.network import Mixer, Network, State
 from harness.contract.task import Task
 from harness.core.config import Option, parse_value
-from harness.core.errors import SpecError, UnsupportedError, unknown
+from harness.core.errors import SpecError, UnsupportedError, brief, unknown
 from harness.core.seeding import stream
 from harness.plugins.registry import Entry
 
@@ -296,7 +296,7 @@ class HuggingFace(NetworkModel):
             built_by: Any = AutoModel  # which is typed where transformers is installed only
             body = built_by.from_config(config)
         except Exception as error:
-            why = " ".join(str(error).split())[:300]
+            why = brief(error)
             raise SpecError(f"{self.name} cannot be built at width {width}: {why}") from error
         network = Body(body, task, width)
         ahead = looks_ahead(self.name, network, network.hidden, width)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.config import Option, Protocol, Selector, parse_options
-from harness.core.errors import SpecError, quoted
+from harness.core.errors import SpecError, brief, quoted
 from harness.core.grid import settled
 from harness.results.gate import POINT
 from harness.results.publish import shipped
@@ -165,7 +165,7 @@ def _paper(path: Path) -> Paper:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Paper)
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is no file of claims: {str(error)[:200]}.") from error
+        raise SpecError(f"{path} is no file of claims: {brief(error)}.") from error
 
 
 def paper_claims() -> dict[str, PaperClaim]:

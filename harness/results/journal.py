@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from harness.core import codec
+from harness.core.errors import brief
 from harness.core.record import SCHEMA, Record
 from harness.results.schema import MALFORMED, NewerError, Raw, upgraded
 
@@ -199,7 +200,7 @@ def decoded(line: bytes) -> Record:
     except NewerError:
         raise
     except MALFORMED as error:
-        why = f"not a record ({error}); `ssm-bench store repair` sets it aside."
+        why = f"not a record ({brief(error)}); `ssm-bench store repair` sets it aside."
         raise ValueError(why) from error
     return record
 

@@ -16,7 +16,7 @@ import scipy
 
 from harness.core import codec
 from harness.core.config import Selector
-from harness.core.errors import SpecError, unknown
+from harness.core.errors import SpecError, brief, unknown
 from harness.results.publish import shipped
 from harness.results.statistics import Interval
 
@@ -192,7 +192,7 @@ def _rows(path: Path, kind: type[P]) -> Iterator[P]:
                 yield codec.convert({k: v for k, v in cells.items() if v}, kind, strict=False)
         except (ValueError, csv.Error) as error:  # msgspec's and of letters too
             raise SpecError(
-                f"{path}, line {reader.line_num}: {str(error)[:300]}; "
+                f"{path}, line {reader.line_num}: {brief(error)}; "
                 "docs/published.md says what stands in each column."
             ) from error
 

@@ -16,7 +16,7 @@ from harness.contract.model import Recipe
 from harness.contract.task import Task
 from harness.core import codec
 from harness.core.config import Option, Protocol, RunSpec, checked_options
-from harness.core.errors import SpecError, UnsupportedError
+from harness.core.errors import SpecError, UnsupportedError, brief
 from harness.core.grid import FIELDS, parse_grid, parse_match, points, refuse_unknown, settled
 from harness.core.messages import Plan, Planned, PlanRequest, Requirements
 from harness.core.record import Source
@@ -76,7 +76,7 @@ def blamed(run: RunSpec, request: PlanRequest, first_seed: int) -> list[Planned]
     except SpecError:
         raise
     except (Exception, SystemExit) as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        why = f"{type(error).__name__}: {brief(error)}"
         raise BrokenPluginError(f"{run.model} on {run.task} cannot be planned: {why}") from error
 
 

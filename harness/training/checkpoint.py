@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from harness.core import codec
-from harness.core.errors import out_of_memory
+from harness.core.errors import brief, out_of_memory
 from harness.core.messages import Planned
 from harness.core.notify import inform
 from harness.core.record import digests
@@ -123,7 +123,7 @@ class Checkpoints:
             except Exception as error:  # a damaged file may hold anything
                 if out_of_memory(error):
                     raise
-                what = " ".join(str(error).split())[:200]
+                what = brief(error)
                 inform(f"The checkpoint {path.name} is damaged and taken for none: {what}")
                 if not isinstance(error, OSError):  # a disk may only be away
                     path.unlink(missing_ok=True)

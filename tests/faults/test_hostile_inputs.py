@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.core.codec import decode, encode
 from harness.core.errors import SpecError
+from harness.core.record import Record
 from harness.results.claims import papers, parse_claim
 from harness.results.published import published_figures
+from harness.results.store import Store
 from suites.images._digits import idx
 from suites.signals._ts import cases
 from tests.faults.hostile_inputs import READERS, fed, findings, mutated, read_wav, sound
+from tests.unit.report.made_records import scored
 
 SHORT = {"command lines": 20, "files of records": 100, "archives": 100}
 """Inputs of what takes long to read; of all others, 300."""
@@ -134,3 +138,16 @@ def test_a_sentence_quotes_the_beginning_of_what_is_long(tmp_path):
         with pytest.raises(SpecError) as told:
             read()
         assert len(str(told.value)) < 500
+
+
+def test_a_record_with_a_long_word_in_place_of_another_is_a_short_fault(tmp_path):
+    line = encode(scored()).replace(b'"outcome":"ok"', b'"outcome":"ok' + b"a" * 9000 + b'"')
+    (tmp_path / "a.jsonl").write_bytes(line + b"\n")
+
+    [fault] = Store(tmp_path).faults()
+
+    assert len(str(fault)) < 500
+    assert "$.outcome" in str(fault)
+    with pytest.raises(ValueError, match=r"\$\.outcome") as told:
+        decode(line, Record)
+    assert len(str(told.value)) < 500
