@@ -16,6 +16,7 @@ OWN_WORDS = {
     "forward": "a face of a layer",
     "paper": "a size of fonts",
     "presets": "a kind of plugin",
+    "tables": "a folder of results",
     "train": "a split",
 }
 """What the harness calls something else that a plugin or its folder is called, too."""

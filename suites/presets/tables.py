@@ -1,0 +1,127 @@
+"""Some thirty hours of one core: what `results/tables` leads with, the most telling rows first.
+
+Every model has as many parameters as the others of its row, and the best of four rates by
+validation, with three seeds. `ssm-bench run --preset tables --jobs 2` goes on where it stopped, so
+whatever is finished is whole rows.
+"""
+
+from dataclasses import replace
+
+from harness import Protocol, RunSpec
+
+SEEDS = range(3)
+SWEEP = "lr_scale=1,2,4,8"
+"""Recipes have the rates of long trainings; short ones want larger steps."""
+SHALLOW = Protocol(
+    steps=600, batch=16, depth=1, evaluations=2, match="parameters=40000", sweep=SWEEP
+)
+DEEP = Protocol(steps=500, batch=64, depth=2, evaluations=5, match="parameters=80000", sweep=SWEEP)
+TRACKING = replace(SHALLOW, batch=32)
+MAD = replace(DEEP, steps=400, width=128, match="", sweep="lr_scale=1,3,9")
+DIGITS = replace(DEEP, steps=400, batch=32, evaluations=2)
+MINUTES = replace(DEEP, steps=0, seconds=200, batch=16, lr_scale=1, sweep="", clip=1)
+"""Equal time instead of equal steps: long sequences differ most in what a step costs."""
+SPOKEN = replace(MINUTES, batch=8)
+LONG = replace(SHALLOW, batch=2)
+ABLATION = replace(SHALLOW, width=64, match="")
+SCALING = Protocol(batch=1, width=64, depth=1, budget_s=16)
+
+FIXED = ("s4", "s4d", "dss", "dlr", "s5")
+"""Models whose layers do not depend on the input."""
+SELECTIVE = ("mamba", "mamba2[head_dim=16]", "hgrn2", "gated-deltanet")
+OTHERS = ("transformer[heads=2]", "lstm", "chance")
+ALL = (*FIXED, *SELECTIVE, *OTHERS)
+SOME = ("s4d", "dlr", "s5", *SELECTIVE, *OTHERS)
+NEGATIVE = ("deltanet[negative=true]", "gated-deltaproduct[negative=true]")
+MIXERS = ("s4d", "s5", "mamba", "mamba2", "hgrn2", "gated-deltanet", "gla", "hyena", "rwkv7")
+
+Row = tuple[Protocol, tuple[str, ...], tuple[str, ...]]
+
+
+def among(model: str, option: str, *values: object) -> tuple[str, ...]:
+    """Return a model once for each value of an option."""
+    return tuple(f"{model}[{option}={value}]" for value in values)
+
+
+def atomic(*names: str, length: int = 512) -> tuple[str, ...]:
+    """Return synthetic tasks at a length."""
+    return tuple(f"synthetic/{name}[length={length}]" for name in names)
+
+
+def recall(*pairs: int) -> tuple[str, ...]:
+    """Return MQAR with texts that are full of pairs and their questions."""
+    return tuple(f"retrieval/mqar[length={8 * p},pairs={p},vocabulary={16 * p}]" for p in pairs)
+
+
+PLAN: tuple[Row, ...] = (
+    (TRACKING, ("tracking/parity",), (*SOME, *NEGATIVE, "rwkv7")),
+    (DEEP, recall(4), (*SOME, "rwkv7")),
+    (SHALLOW, atomic("shift", "select-fixed", "cumsum", "reverse"), ALL),
+    (TRACKING, ("tracking/word-problem", "tracking/modular-sum"), (*SOME, *NEGATIVE)),
+    (SHALLOW, atomic("select", "cummax", "context-shift", "sort"), ALL),
+    (DEEP, recall(8, 16), (*SOME, "rwkv7")),
+    (
+        ABLATION,
+        ("synthetic/shift[length=512]", "signals/delay[length=400,lag=100,frequency=50]"),
+        (
+            *among("s4d", "init", "legs", "lin", "inv", "real", "fout", "random", "dfout"),
+            *among("s4", "init", "legs", "fout", "legt"),
+            "s5",
+            "chance",
+        ),
+    ),
+    (
+        ABLATION,
+        ("retrieval/selective-copying[length=64,tokens=4]",),
+        (
+            "mamba",
+            *(f"mamba[select_{part}=false]" for part in ("b", "c", "dt")),
+            "mamba[select_b=false,select_c=false,select_dt=false]",
+            "chance",
+        ),
+    ),
+    (TRACKING, ("tracking/word-problem[group=a5]",), (*SOME, *NEGATIVE)),
+    (SHALLOW, atomic("solve-fixed", "solve", "mips"), ALL),
+    (
+        MAD,
+        (
+            "mad/memorization",
+            "mad/recall",
+            "mad/noisy-recall",
+            "mad/fuzzy-recall",
+            "mad/compression",
+            "retrieval/selective-copying[length=256,tokens=16]",
+        ),
+        (*MIXERS, "transformer", "chance"),
+    ),
+    (DIGITS, ("images/smnist", "images/pmnist"), SOME),
+    (SPOKEN, ("speech/spoken",), ("s4", "s4d", "dlr", "s5", "mamba", "chance")),
+    (
+        MINUTES,
+        (
+            "lra/listops",
+            "lra/pathfinder",
+            "lra/pathfinder[distractors=asked]",
+            "retrieval/phone-book[entries=6,questions=1]",
+        ),
+        ("s4", "s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", "transformer", "chance"),
+    ),
+    (LONG, atomic("shift", "cumsum", "select-fixed", length=4096), ALL),
+    (
+        SCALING,
+        ("scaling/forward", "scaling/train", "scaling/decode"),
+        (*FIXED, "mamba", "mamba2", "hgrn2", "gated-deltanet", "transformer", "lstm"),
+    ),
+)
+"""Protocol, tasks, models: every model on every task of its row."""
+
+
+def runs() -> list[RunSpec]:
+    """Return the runs, row by row; what is measured needs one seed."""
+    return [
+        RunSpec(task=task, model=model, protocol=protocol, seed=seed)
+        for protocol, tasks, models in PLAN
+        for task in tasks
+        for model in models
+        for seed in SEEDS[: 1 if protocol is SCALING else None]
+    ]
