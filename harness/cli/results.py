@@ -20,12 +20,16 @@ def report(
         str, typer.Option("--format", help="What to write: md, csv, parquet, latex, html.")
     ] = "md,csv,html",
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Say which files the records do not give."),
+    ] = False,
 ) -> None:
     """Print the tables, and write them with figures and one HTML page."""
     import webbrowser
 
     from harness.cli.terminal import Terminal
-    from harness.report import print_tables, write
+    from harness.report import differing, print_tables, write
     from harness.results.destination import try_folder
     from harness.results.store import Store
 
@@ -33,6 +37,11 @@ def report(
     records, damaged = store.records(), tell_faults(store)
     if not records:
         raise SpecError(f"There are no records in {str(results)!r}; `ssm-bench run` makes some.")
+    if check:
+        differ = differing(records, folder, list(map(str, store.faults())), forms.split(","))
+        sentences = [f"{path} is not what its records give." for path in differ]
+        typer.echo("\n".join(sentences or [f"{folder} is what its records give."]))
+        sys.exit(1 if damaged or differ else 0)
     try_folder(folder, "--out")
     # First the files, for a reader of tables may go away.
     wanted = dict.fromkeys([*forms.split(","), *["html"] * show])

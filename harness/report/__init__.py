@@ -16,7 +16,7 @@ from harness.results.published import Cost, Figure
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Report", "print_comparison", "print_published", "print_tables", "write"]
+__all__ = ["Report", "differing", "print_comparison", "print_published", "print_tables", "write"]
 
 
 def print_tables(records: Sequence[Record], console: "Console") -> None:
@@ -57,3 +57,19 @@ def write(
     from harness.report import files  # noqa: PLC0415 - what is only printed needs no jinja
 
     return files.write(records, folder, left_out, forms)
+
+
+def differing(
+    records: Sequence[Record],
+    folder: Path,
+    left_out: Sequence[str] = (),
+    forms: Sequence[str] = ("md", "csv", "html"),
+) -> list[Path]:
+    """Return which files of a written report its records do not give: see `files`.
+
+    Raises:
+        SpecError: There is no such format.
+    """
+    from harness.report import files  # noqa: PLC0415 - as above
+
+    return files.differing(records, folder, left_out, forms)

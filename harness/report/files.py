@@ -27,8 +27,6 @@ def write(
 ) -> list[Path]:
     """Write a report, and return the paths of its files.
 
-    Works with any records, also with none; the same records give the same bytes.
-
     Args:
         records: What is reported.
         folder: Where to.
@@ -38,17 +36,41 @@ def write(
     Raises:
         SpecError: The folder cannot be written to, or there is no such format.
     """
-    for form in forms:
-        if form not in FORMATS:
-            raise unknown("format of a report", form, list(FORMATS))
-    made = shown(records, left_out)
-    files = {path: text for form in forms for path, text in FORMATS[form](made).items()}
+    files = contents(records, left_out, forms)
     with writing(folder, "--out"):
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     return [folder / name for name in files]
+
+
+def differing(
+    records: Sequence[Record],
+    folder: Path,
+    left_out: Sequence[str] = (),
+    forms: Sequence[str] = ("md", "csv", "html"),
+) -> list[Path]:
+    """Return which files of a written report are not what `write` would write now, or lack.
+
+    Raises:
+        SpecError: There is no such format.
+    """
+    files = contents(records, left_out, forms).items()
+    paths = [(folder / name, content) for name, content in files]
+    return [path for path, content in paths if not path.exists() or path.read_bytes() != content]
+
+
+def contents(records: Sequence[Record], left_out: Sequence[str], forms: Sequence[str]) -> Files:
+    """Return a report's files; the same records give the same bytes.
+
+    Works with any records, also with none.
+    """
+    for form in forms:
+        if form not in FORMATS:
+            raise unknown("format of a report", form, list(FORMATS))
+    made = shown(records, left_out)
+    return {path: text for form in forms for path, text in FORMATS[form](made).items()}
 
 
 def _markdown(made: Shown) -> Files:

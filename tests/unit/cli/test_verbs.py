@@ -80,6 +80,18 @@ def test_report_prints_its_tables_and_names_what_it_wrote(verb, two_models, tmp_
     assert {path.rpartition("/")[2] for path in written} == {"report.md", "report.html"}
 
 
+def test_report_checks_that_its_files_are_what_the_records_give(verb, two_models, tmp_path):
+    asked = ("report", "--results", two_models, "--out", tmp_path / "out", "--format", "md,csv")
+    verb(*asked)
+    kept = verb(*asked, "--check")
+    (tmp_path / "out" / "scores.csv").write_text("changed")
+    changed = verb(*asked, "--check")
+
+    assert kept == (0, f"{tmp_path / 'out'} is what its records give.\n")
+    assert changed == (1, f"{tmp_path / 'out' / 'scores.csv'} is not what its records give.\n")
+    assert (tmp_path / "out" / "scores.csv").read_text() == "changed"
+
+
 def test_report_writes_the_formats_that_are_asked_for_and_opens_the_page(
     verb, two_models, tmp_path, monkeypatch
 ):
