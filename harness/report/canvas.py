@@ -19,6 +19,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
+from harness.core.garbage import uncollected
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
 """Told apart by the colour-blind, on paper too (Okabe and Ito 2008)."""
 MARKERS = "osD^vPXph*"
@@ -125,7 +127,7 @@ def panels(count: int, lines: float = 0) -> Iterator[tuple[Figure, list[Axes]]]:
         "text.parse_math": False,  # a name may hold dollar signs
     }
     style = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **held}
-    with mpl.rc_context(style):
+    with uncollected(), mpl.rc_context(style):
         figure = Figure(
             figsize=(PANEL[0] * max(across, ALONE), (PANEL[1] + LINE * lines) * down),
             layout="constrained",

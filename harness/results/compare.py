@@ -165,14 +165,15 @@ def sides(a: str, b: str, results: Path) -> tuple[Side, Side]:
         SpecError: A side is neither.
     """
     store = Store(results)
-    return _side(a, store), _side(b, store)
+    records = store.records()
+    return _side(a, store, records), _side(b, store, records)
 
 
-def _side(name: str, store: Store) -> Side:
+def _side(name: str, store: Store, records: Sequence[Record]) -> Side:
     if is_revision(name):
         other = Store(extracted(name))
         return Side(other, other.records())
-    folder, records = Path(name).is_dir(), store.records()
+    folder = Path(name).is_dir()
     written_as_path = name != Path(name).name  # `./s4d`, `s4d/`, `results/before`, `..`
     if not (folder and (written_as_path or NAME.fullmatch(name) is None)):
         chosen = Selector(name)

@@ -7,11 +7,9 @@ torch.
 """
 
 import fcntl
-import gc
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from io import FileIO
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +17,7 @@ from typing import TypeVar
 from harness.core import codec
 from harness.core.config import Limits, RunSpec
 from harness.core.errors import SpecError
+from harness.core.garbage import uncollected
 from harness.core.messages import Planned
 from harness.core.record import Outcome, Record, digests
 from harness.results.journal import OPENING, Entry, Fault, Journal, is_json, reread
@@ -158,18 +157,6 @@ def latest(journals: Iterable[Journal], run_id: str) -> Record | None:
         if record.digests == found[-1].digests and (shown is None or not shown.outweighs(record)):
             shown = record
     return shown
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Make many values without a search for cycles, which they have none of: half the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _extend(file: FileIO, line: bytes) -> None:

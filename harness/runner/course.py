@@ -73,13 +73,15 @@ class Course:
     """Whether what is stored is repeated."""
     waiting: dict[str, Job] = field(init=False)
     known: dict[tuple[str, ...], Record] = field(init=False)
-    """What was stored when the sweep began: what comes besides, another sweep has made."""
+    """What was stored of them when the sweep began: what comes besides, another sweep has made."""
     begun: dict[str, Begun] = field(default_factory=dict)
     done: dict[str, tuple[Planned, Record]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting = {job.planned.spec.run_id: job for job in self.jobs}
-        self.known = {code_key(record): record for record in self.store.records()}
+        # Of a large folder, only what is asked for is held.
+        stored = self.store.each(lambda each: each if each.run_id in self.waiting else None)
+        self.known = {code_key(record): record for record in stored if record}
 
     def records(self) -> Iterator[Record]:
         """Do everything, and yield records as they come.
