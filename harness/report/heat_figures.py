@@ -1,7 +1,9 @@
-"""The figure of tasks with two axes: scores of each model over two numbers of one task."""
+"""The figure of scores over two numbers: of a task's options, or of its further evaluations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,56 +11,61 @@ from matplotlib.axes import Axes
 from harness.core.config import Option
 from harness.report import units
 from harness.report.canvas import Picture, finished, panels
-from harness.results.aggregate import Cell, Group, condition, group_cells
+from harness.results.aggregate import Group, condition, group_cells
 from harness.results.statistics import Floats
 
 COLOURS = "cividis"
 """From blue to yellow: the same to the colour-blind, and on a dark page, which inverts it."""
 FEWEST = 2
 """Values on each axis."""
+PLACE = re.compile(r"([a-z]+)-([\d.]+)-([a-z]+)-([\d.]+)")
+"""The name of a further evaluation that has two numbers: length-256-depth-50."""
+
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One task over two of its numbers, under one condition."""
+    """One task over two numbers, under one condition."""
 
     task: str
     across: str
     up: str
-    cells: Mapping[tuple[float, float], Sequence[Cell]]
-    """By the values of the two."""
+    means: Mapping[Place, Mapping[str, float]]
+    """By the values of the two, and by model."""
 
     @property
     def axes(self) -> tuple[list[float], list[float]]:
         """The values of both, in order."""
-        across, up = zip(*self.cells, strict=True)
+        across, up = zip(*self.means, strict=True)
         return sorted(set(across)), sorted(set(up))
 
     @property
     def models(self) -> list[str]:
         """Models with two scores or more."""
-        every = [cell.model for cells in self.cells.values() for cell in cells if cell.n]
+        every = [model for found in self.means.values() for model in found]
         return sorted({model for model in every if every.count(model) > 1})
 
     def scores(self, model: str) -> Floats:
         """Return the mean scores of a model, (up, across); NaN where it has none."""
-        means = {
-            place: cell.mean
-            for place, cells in self.cells.items()
-            for cell in cells
-            if cell.model == model
-        }
         across, up = self.axes
-        return np.array([[means.get((x, y)) for x in across] for y in up], dtype=np.float64)
+        found = [[self.means.get((x, y), {}).get(model) for x in across] for y in up]
+        return np.array(found, dtype=np.float64)
 
 
 def planes(groups: Iterable[Group]) -> list[Plane]:
+    """Find what has scores over two numbers: tasks that differ in them, and single trained ones."""
+    learned = [group for group in groups if not group.sweep]
+    found = [*_over_options(learned), *_over_evaluations(learned)]
+    return [plane for plane in found if all(len(values) >= FEWEST for values in plane.axes)]
+
+
+def _over_options(groups: Iterable[Group]) -> list[Plane]:
     """Find tasks that ran under one condition and differ in two numbers and nothing else."""
     alike: dict[object, list[Group]] = {}
     for group in groups:
         first = group.records[0]
-        if not group.sweep:
-            alike.setdefault((first.task.name, condition(first)), []).append(group)
+        alike.setdefault((first.task.name, condition(first)), []).append(group)
     found = []
     for members in alike.values():
         options = [group.records[0].task_options for group in members]
@@ -66,18 +73,42 @@ def planes(groups: Iterable[Group]) -> list[Plane]:
         if len(names) != 2 or not all(_number(each.get(n)) for each in options for n in names):
             continue
         across, up = names
-        cells = {
-            (float(each[across]), float(each[up])): group_cells(group)
+        means = {
+            (float(each[across]), float(each[up])): {
+                cell.model: cell.mean for cell in group_cells(group) if cell.mean is not None
+            }
             for each, group in zip(options, members, strict=True)
         }
-        plane = Plane(members[0].records[0].task.name, across, up, cells)
-        if all(len(values) >= FEWEST for values in plane.axes):
-            found.append(plane)
+        found.append(Plane(members[0].records[0].task.name, across, up, means))
     return found
 
 
+def _over_evaluations(groups: Iterable[Group]) -> list[Plane]:
+    """Find tasks whose trained networks were asked further at two numbers."""
+    found = []
+    for group in groups:
+        scores: dict[tuple[str, str], dict[Place, dict[str, list[float]]]] = {}
+        for axes, place, model, score in _asked_further(group):
+            models = scores.setdefault(axes, {}).setdefault(place, {})
+            models.setdefault(model, []).append(score)
+        for axes, places in scores.items():
+            means = {at: {m: mean(own) for m, own in each.items()} for at, each in places.items()}
+            found.append(Plane(group.title, *axes, means))
+    return found
+
+
+def _asked_further(group: Group) -> Iterator[tuple[tuple[str, str], Place, str, float]]:
+    """Yield each score at two numbers: the names of both, their values, the model, the score."""
+    for model, records in group.members.items():
+        for run in filter(None, (record.learned for record in records)):
+            for name, figures in run.scores.items():
+                if place := PLACE.fullmatch(name):
+                    across, x, up, y = place.groups()
+                    yield (across, up), (float(x), float(y)), model, figures[run.metric]
+
+
 def heat_picture(groups: Iterable[Group]) -> Picture | None:
-    """Draw scores over two numbers of a task, a panel a model; None if no task has two axes."""
+    """Draw scores over two numbers, a panel a model; None if no task has two axes."""
     drawn = [(plane, model) for plane in planes(groups) for model in plane.models]
     with panels(len(drawn)) as (figure, axes):
         for axis, (plane, model) in zip(axes, drawn, strict=True):
@@ -86,9 +117,9 @@ def heat_picture(groups: Iterable[Group]) -> Picture | None:
             figure,
             name="planes",
             title="Scores over two numbers of a task",
-            alt="The mean test score of a model at every pair of values that was run; the more "
-            "yellow, the higher, on one scale for all models of a task. An empty field was not "
-            "run, or has no score.",
+            alt="The mean score of a model at every pair of values at which it was run, or asked "
+            "further; the more yellow, the higher, on one scale for all models of a task. An empty "
+            "field was not run, or has no score.",
         )
 
 

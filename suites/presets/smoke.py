@@ -34,6 +34,7 @@ SHORT = (
     "mad/memorization[length=8]",
     "mad/noisy-recall[length=32]",
     "mad/recall[length=32]",
+    "recall/by-position[length=32,pairs=4,questions=2]",
     "recall/frequent-words[length=32,words=7]",
     "recall/needle[length=32]",
     "recall/variables[length=32]",

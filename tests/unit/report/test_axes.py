@@ -80,6 +80,46 @@ def test_a_task_over_two_numbers_is_a_map_of_each_model() -> None:
     assert {panel for panel, *_ in picture.series} == {"gru on a/recall", "s4d on a/recall"}
 
 
+def asked_further(model, seed, level):
+    """Make a run whose network was asked at two lengths and two depths, and at one of a third."""
+    sets = {
+        f"length-{length}-depth-{depth}": {"accuracy": level + length / 1000 + depth / 200}
+        for length in (64, 128)
+        for depth in (0, 50)
+    }
+    more = {"length-256-depth-0": {"accuracy": level}, "length-256": {"accuracy": 0.0}}
+    record = scored(level, model=model, seed=seed)
+    learned = msgspec.structs.replace(record.learned, scores={"test": {}, **sets, **more})
+    return msgspec.structs.replace(record, learned=learned)
+
+
+def test_a_network_that_was_asked_further_at_two_numbers_has_a_map() -> None:
+    records = [
+        asked_further("s4d", 0, 0.1),
+        asked_further("s4d", 1, 0.3),
+        asked_further("gru", 0, 0),
+    ]
+    (plane,) = planes(comparable_groups(records))
+
+    assert (plane.across, plane.up) == ("length", "depth")
+    assert plane.axes == ([64, 128, 256], [0, 50])
+    np.testing.assert_allclose(plane.scores("s4d"), [[0.264, 0.328, 0.2], [0.514, 0.578, np.nan]])
+    picture = drawn(records, "planes")
+    assert {panel for panel, *_ in picture.series} == {
+        "gru on synthetic/shift",
+        "s4d on synthetic/shift",
+    }
+    assert b">depth<" in picture.svg
+    assert drawn([with_line(records[0])], "planes") is None, "one depth makes no map"
+
+
+def with_line(record):
+    scores = {name: at for name, at in record.learned.scores.items() if "depth-50" not in name}
+    return msgspec.structs.replace(
+        record, learned=msgspec.structs.replace(record.learned, scores=scores)
+    )
+
+
 def test_tasks_that_differ_in_one_number_or_three_or_in_the_protocol_have_no_map() -> None:
     one = [each for each in square() if each.task_options["pairs"] == 4]
     third = {"task_options": {"length": 64, "pairs": 4, "kind": "y", "causal": True}}

@@ -20,6 +20,7 @@ THE_QUESTION = {
     "mad/recall": {LOOKUP},
     "mad/noisy-recall": {LOOKUP},
     "languages/even-pairs": {"boosted trees"},
+    "recall/by-position": {LOOKUP},
     "recall/frequent-words": {"commonest value", "linear model", "boosted trees"},
     "recall/needle": {LOOKUP},
     "retrieval/mqar": {LOOKUP},
