@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from harness.core.record import Record
 from harness.report import tables
@@ -199,25 +199,25 @@ def noted(table: Table, held: str) -> Table:
     return replace(table, note=f"{table.note} {held}".rstrip())
 
 
-class Shown(NamedTuple):
-    """A report as it is to be shown."""
+@dataclass(frozen=True)
+class Shown:
+    """A report as it is to be shown: what a form does not need is not made."""
 
     report: Report
-    tables: Mapping[str, list[Table]]
-    """By section."""
-    pictures: Mapping[str, list["Picture"]]
-    """By section."""
-    warnings: Sequence[str]
-    """What of the results could not be read."""
+    left_out: Sequence[str] = ()
+    """Sentences on what of the results could not be read."""
 
+    @cached_property
+    def tables(self) -> Mapping[str, list[Table]]:
+        """Every table, by section."""
+        return self.report.tables()
 
-def shown(records: Sequence[Record], left_out: Sequence[str] = ()) -> Shown:
-    """Make all of a report.
+    @cached_property
+    def pictures(self) -> Mapping[str, list["Picture"]]:
+        """Every figure, by section; drawing them takes longer than all else."""
+        return self.report.pictures()
 
-    Args:
-        records: What is reported.
-        left_out: Sentences on what of the results could not be read.
-    """
-    report = Report(records)
-    warnings = [f"Left out: {said}" for said in left_out]
-    return Shown(report, report.tables(), report.pictures(), warnings)
+    @property
+    def warnings(self) -> list[str]:
+        """What must be said of the results."""
+        return [f"Left out: {said}" for said in self.left_out]

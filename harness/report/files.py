@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.core.errors import SpecError, unknown
 from harness.core.record import Record
 from harness.report import formats
-from harness.report.contents import Shown, shown
+from harness.report.contents import Report, Shown
 from harness.report.latex import latex
 from harness.report.literature import literature_csv
 from harness.report.page import page, summary
@@ -69,7 +69,7 @@ def contents(records: Sequence[Record], left_out: Sequence[str], forms: Sequence
     for form in forms:
         if form not in FORMATS:
             raise unknown("format of a report", form, list(FORMATS))
-    made = shown(records, left_out)
+    made = Shown(Report(records), left_out)
     return {path: text for form in forms for path, text in FORMATS[form](made).items()}
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from harness.core.errors import SpecError
-from harness.report.contents import shown
+from harness.report.contents import Report, Shown
 from harness.report.page import page
 from harness.results.schema import record_files
 from harness.results.store import Store
@@ -35,7 +35,8 @@ class Live:
         with self.lock:
             version = self.version()
             if self.made[0] != version:
-                made = shown(self.store.records(), list(map(str, self.store.faults())))
+                report = Report(self.store.records())
+                made = Shown(report, list(map(str, self.store.faults())))
                 self.made = version, page(made, version)
             return self.made[1]
 

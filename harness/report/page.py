@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,11 +11,13 @@ from markupsafe import Markup
 
 from harness.core import codec
 from harness.core.record import Record
-from harness.report.canvas import Picture
 from harness.report.contents import Shown
 from harness.report.protocol import protocol
 from harness.report.provenance import provenance
 from harness.report.runs import run_details
+
+if TYPE_CHECKING:
+    from harness.report.canvas import Picture
 
 PLAIN = " <>=:/;,.-_()'{}[]!*@+?|~$"
 """What may stand in a figure's own address as it is, of what a quoted attribute may hold."""
@@ -71,7 +73,7 @@ def summary(records: Sequence[Record]) -> str:
     )
 
 
-def data_uri(picture: Picture) -> Markup:
+def data_uri(picture: "Picture") -> Markup:
     """Put a figure into its own address; nothing in it ends the attribute that holds it."""
     text = " ".join(picture.svg.decode().splitlines())
     return Markup("data:image/svg+xml;charset=utf-8," + quote(text, safe=PLAIN))  # noqa: S704

@@ -1,4 +1,6 @@
 import builtins
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from threading import Thread
@@ -33,6 +35,17 @@ def test_a_report_is_written_in_the_formats_that_are_asked_for(tmp_path):
     text = (tmp_path / "report.tex").read_text()
     assert text.count(r"\begin{tabular}") == text.count(r"\toprule") > 5
     assert text.isascii()
+
+
+def test_tables_and_numbers_are_written_without_drawing_a_figure(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from harness.report import write;"
+        "from tests.unit.report.made_records import sweep;"
+        "write(sweep(), Path(sys.argv[1]), forms=('csv', 'latex'));"
+        "assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert (tmp_path / "report.tex").exists()
 
 
 def test_a_format_that_is_not_known_is_named_with_those_that_are(tmp_path):
