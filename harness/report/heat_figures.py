@@ -18,6 +18,8 @@ COLOURS = "cividis"
 """From blue to yellow: the same to the colour-blind, and on a dark page, which inverts it."""
 FEWEST = 2
 """Values on each axis."""
+NARROWEST = 0.1
+"""From the darkest to the lightest score, so that noise around chance has no bright colours."""
 PLACE = re.compile(r"([a-z]+)-([\d.]+)-([a-z]+)-([\d.]+)")
 """The name of a further evaluation that has two numbers: length-256-depth-50."""
 
@@ -134,7 +136,8 @@ def _number(value: Option | None) -> bool:
 def _map(axis: Axes, plane: Plane, model: str) -> None:
     (across, up), scores = plane.axes, plane.scores(model)
     every = np.concatenate([plane.scores(each).ravel() for each in plane.models])
-    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    low = float(np.nanmin(every))
+    high = max(float(np.nanmax(every)), low + NARROWEST)
     axis.pcolormesh(scores, cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", lw=2)
     for (row, column), score in np.ndenumerate(scores):
         if np.isfinite(score):

@@ -39,6 +39,7 @@ SHORT = (
     "recall/needle[length=32]",
     "recall/variables[length=32]",
     "regression/in-context[points=8,dimensions=2]",
+    "retrieval/continuous-mqar[pairs=4,vectors=16,channels=4]",
     "retrieval/induction-heads[length=32]",
     "retrieval/infilling[words=4,copies=2,holes=2]",
     "retrieval/mqar[length=16,pairs=2,vocabulary=32]",

@@ -1,31 +1,25 @@
 """Answer many questions about pairs seen once: does the state hold more than one association?
 
 Source: multi-query associative recall of Arora et al. 2023, "Zoology", arXiv 2312.04927, and its
-generator in HazyResearch/zoology.
+generators in HazyResearch/zoology, of which the forgetting and the compositional variant are too.
+The chained one is of this project.
 
-Axes: b batch, l positions, p pairs.
+Axes: b batch, l positions.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from harness.api import (
-    IGNORED,
-    Batch,
-    Evaluation,
-    Protocol,
-    SpecError,
-    one_hot,
-    stream,
-)
+from harness.api import IGNORED, Batch, Evaluation, Protocol, SpecError, one_hot, stream
 from suites._options import within
 from suites._tokens import TokenTask
+from suites.retrieval._associations import VARIANTS, Variant, chosen
 
 POWER = 0.01
 """a: slot i is asked with a probability proportional to i^(a - 1), soon rather than late."""
@@ -38,7 +32,7 @@ class Mqar(TokenTask):
 
     Keys are drawn without replacement from the lower half of the vocabulary, values from the upper;
     noise from all of it, so it may look like a key or a value. The value is not written behind the
-    question.
+    question. Tokens of compositional keys and values have a third of the vocabulary each.
     """
 
     length: int = 64
@@ -47,6 +41,9 @@ class Mqar(TokenTask):
     """Associations to be held at once."""
     vocabulary: int = 256
     """Tokens; the published settings have 8,192."""
+    variant: Literal["plain", "forgetting", "compositional", "chained"] = "plain"
+    """Each key once; half of them once more with a new value; keys of two tokens, both of which
+    matter; or half of the keys lead to another key, whose value is asked for."""
 
     protocol: ClassVar[Protocol] = Protocol(steps=2500, batch=64, width=64, depth=2, lr_scale=3)
 
@@ -54,15 +51,28 @@ class Mqar(TokenTask):
         within("pairs", self.pairs, 1)
         within("length", self.length, 1)
         within("vocabulary", self.vocabulary, 2)
-        if self.length % 2 or self.length < 4 * self.pairs:
+        if lacking := self.rules.fits(self.pairs):
+            raise SpecError(f"The {self.variant} variant needs {lacking}, not {self.pairs}.")
+        least = self.rules.size(self.pairs) + self.slot * self.rules.asked(self.pairs)
+        if self.length % 2 or self.length < least:
             raise SpecError(
-                f"The length must be even and at least 4 x pairs = {4 * self.pairs}, not "
+                f"With {self.pairs} pairs the length must be even and at least {least}, not "
                 f"{self.length}."
             )
         if self.vocabulary <= self.length:
             raise SpecError(
                 f"The vocabulary must exceed the length {self.length}, not be {self.vocabulary}."
             )
+
+    @property
+    def rules(self) -> Variant:
+        """What is written and asked."""
+        return VARIANTS[self.variant]
+
+    @property
+    def slot(self) -> int:
+        """Positions of a question, with one at least behind it."""
+        return self.rules.key + 1
 
     @property
     def size(self) -> int:
@@ -77,12 +87,13 @@ class Mqar(TokenTask):
     @property
     def chance(self) -> float:
         """Any value."""
-        return 1 / (self.vocabulary - self.vocabulary // 2)
+        parts = self.rules.key + 1
+        return 1 / (self.vocabulary - self.rules.key * (self.vocabulary // parts))
 
     @property
     def shortcuts(self) -> Mapping[str, float]:
-        """Always the same one of the values that were shown."""
-        return {"first value": 1 / self.pairs}
+        """What the variant says."""
+        return self.rules.ways(self.pairs)
 
     def sample(self, n: int, rng: torch.Generator) -> Batch:
         """Draw sequences."""
@@ -90,16 +101,19 @@ class Mqar(TokenTask):
 
     def drawn(self, n: int, length: int, pairs: int, rng: torch.Generator) -> Batch:
         """Draw sequences of any length with any number of pairs."""
-        half = self.vocabulary // 2
-        keys = chosen(torch.ones(n, half - 1), pairs, rng) + 1
-        values = chosen(torch.ones(n, self.vocabulary - half), pairs, rng) + half
-        slots = (length - 2 * pairs) // 2
+        written = self.rules.draw(n, pairs, self.vocabulary, rng)
+        context = self.rules.size(pairs)
+        slots = (length - context) // self.slot
         likely = torch.arange(1, slots + 1, dtype=torch.float64) ** (POWER - 1)
-        places = 2 * pairs + 2 * chosen(likely.expand(n, -1), pairs, rng)
+        drawn = chosen(likely.expand(n, -1), self.rules.asked(pairs), rng)
+        places = context + self.slot * drawn
         inputs = torch.randint(self.vocabulary, (n, length), generator=rng)
-        inputs[:, : 2 * pairs] = torch.stack([keys, values], 2).flatten(1)
+        inputs[:, :context] = written.context
         targets = torch.full_like(inputs, IGNORED)
-        return Batch(inputs.scatter(1, places, keys), targets.scatter(1, places, values))
+        for token in written.keys.unbind(2):
+            inputs.scatter_(1, places, token)
+            places = places + 1
+        return Batch(inputs, targets.scatter(1, places - 1, written.values))
 
     def evaluations(self) -> Mapping[str, Callable[[], Evaluation]]:
         """Ask the trained network for twice and four times as many pairs, in as much more text."""
@@ -112,23 +126,15 @@ class Mqar(TokenTask):
         return {f"pairs-{factor * self.pairs}": partial(fuller, factor) for factor in factors}
 
     def oracle(self, batch: Batch) -> Float[Tensor, "b l v"]:
-        """Keep a dictionary of the pairs, row by row, and look every later token up.
+        """Keep a dictionary of the pairs, row by row, and look every later key up.
 
         Noise that happens to be a key gets an answer too, which nobody asks for.
         """
         answers = torch.zeros_like(batch.inputs)
-        start = 2 * self.pairs * batch.inputs.shape[1] // self.length
+        factor, key = batch.inputs.shape[1] // self.length, self.rules.key
+        start = self.rules.size(factor * self.pairs)
         for row, tokens in enumerate(batch.inputs.tolist()):
-            known = dict(zip(tokens[:start:2], tokens[1:start:2], strict=True))
-            answers[row] = torch.tensor([known.get(token, 0) for token in tokens])
+            known = self.rules.read(tokens[:start])
+            keys = (tuple(tokens[max(0, end - key) : end]) for end in range(1, len(tokens) + 1))
+            answers[row] = torch.tensor([known.get(each, 0) for each in keys])
         return one_hot(answers, self.vocabulary)
-
-
-def chosen(weights: Float[Tensor, "b c"], count: int, rng: torch.Generator) -> Int[Tensor, "b p"]:
-    """Draw numbers without replacement, each next one with a probability as its weight.
-
-    By the exponential race: the smallest of E_i / w_i, with E_i exponential, come in that order.
-    """
-    uniform = torch.rand(weights.shape, generator=rng, dtype=torch.float64)
-    race = -torch.log1p(-uniform) / weights
-    return race.topk(count, largest=False).indices

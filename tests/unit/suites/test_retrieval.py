@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from harness.api import IGNORED, SpecError
 from harness.core.seeding import stream
+from suites.retrieval._associations import chosen, sides
+from suites.retrieval.continuous_mqar import ContinuousMqar, nearest
 from suites.retrieval.induction_heads import InductionHeads
-from suites.retrieval.mqar import Mqar, chosen
+from suites.retrieval.mqar import Mqar
 from suites.retrieval.selective_copying import SelectiveCopying
 
 SEEDS = st.integers(0, 2**32)
@@ -28,6 +30,117 @@ def test_each_key_is_asked_once_and_answered_by_its_value(pairs: int, seed: int)
         assert all(
             i >= 2 * pairs and i % 2 == 0 for i, label in enumerate(labels) if label != IGNORED
         )
+
+
+def told(task: Mqar, seed: int) -> list[tuple[list[tuple[int, ...]], dict[tuple[int, ...], int]]]:
+    """Return for each sequence the rows that are written, and the labels by the key before them."""
+    batch, size, key = task.sample(3, stream(seed)), task.rules.size(task.pairs), task.rules.key
+    found = []
+    for tokens, labels in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        rows = [tuple(tokens[i : i + key + 1]) for i in range(0, size, key + 1)]
+        places = [i for i, label in enumerate(labels) if label != IGNORED]
+        assert all(i >= size + key - 1 for i in places)
+        asked = {tuple(tokens[i + 1 - key : i + 1]): labels[i] for i in places}
+        assert len(asked) == len(places) == task.rules.asked(task.pairs)
+        found.append((rows, asked))
+    return found
+
+
+@given(st.integers(2, 12), SEEDS)
+def test_what_is_forgotten_has_a_newer_value(pairs: int, seed: int) -> None:
+    task = Mqar(length=60, pairs=pairs, vocabulary=128, variant="forgetting")
+    for rows, asked in told(task, seed):
+        old, new = dict(rows[:pairs]), dict(rows[pairs:])
+
+        assert len(old) == pairs
+        assert len(new) == pairs // 2
+        assert new.keys() <= old.keys()
+        assert not {*old.values()} & {*new.values()}
+        assert asked == {(key,): value for key, value in {**old, **new}.items()}
+
+
+@given(st.sampled_from([4, 6, 8, 9, 10]), SEEDS)
+def test_neither_token_of_a_compositional_key_tells_the_value(pairs: int, seed: int) -> None:
+    task = Mqar(length=60, pairs=pairs, vocabulary=64, variant="compositional")
+    rows_, columns = sides(pairs)
+    for rows, asked in told(task, seed):
+        first, second, values = zip(*rows, strict=True)
+
+        assert len({*first}) == rows_
+        assert len({*second}) == columns
+        assert len({*zip(first, second, strict=True)}) == len({*values}) == pairs
+        assert 1 <= min(first) <= max(first) < 21 <= min(second) <= max(second) < 42 <= min(values)
+        assert asked == {(a, b): value for a, b, value in rows}
+
+
+@given(st.sampled_from([2, 4, 10]), SEEDS)
+def test_a_chain_is_followed_for_two_steps(pairs: int, seed: int) -> None:
+    task = Mqar(length=40, pairs=pairs, vocabulary=64, variant="chained")
+    for rows, asked in told(task, seed):
+        known = dict(rows)
+        heads = {key for key, link in known.items() if link in known}
+
+        assert len(known) == pairs
+        assert asked == {(head,): known[known[head]] for head in heads}
+        assert all(value >= 32 for value in asked.values())
+
+
+@given(st.integers(1, 16), st.sampled_from(["stacked", "alternating"]), SEEDS)
+def test_a_vector_is_answered_by_the_value_beside_or_behind_it(pairs, layout, seed) -> None:
+    task = ContinuousMqar(pairs=pairs, layout=layout, vectors=20, channels=6)
+    batch = task.sample(3, stream(seed))
+    start = task.steps * pairs
+    shown, told = batch.inputs.chunk(2, 2)
+    keys, values = (nearest(x, y) for x, y in zip((shown, told), task.known, strict=True))
+
+    assert torch.equal(batch.targets[:, :start], torch.full_like(keys[:, :start], IGNORED))
+    assert not told[:, start:].any()
+    for row in range(3):
+        known = dict(
+            zip(
+                keys[row, : start : task.steps].tolist(),
+                values[row, task.steps - 1 : start : task.steps].tolist(),
+                strict=True,
+            )
+        )
+        assert len(known) == pairs
+        assert [known[key] for key in keys[row, start:].tolist()] == batch.targets[
+            row, start:
+        ].tolist()
+
+
+def test_vectors_have_norm_one_and_stay_the_same() -> None:
+    known = ContinuousMqar().known
+
+    torch.testing.assert_close(known.norm(dim=2), torch.ones(2, 64))
+    assert torch.equal(known, ContinuousMqar(pairs=4, layout="alternating").known)
+
+
+@pytest.mark.parametrize(
+    ("variant", "pairs", "ways"),
+    [
+        ("forgetting", 8, {"value of any pair": 1 / 8, "first value of the key": 1 / 2}),
+        ("compositional", 9, {"value of any pair": 1 / 9, "value of the second token": 1 / 3}),
+        ("chained", 8, {"first value": 1 / 4}),
+    ],
+)
+def test_a_variant_states_what_reaches_it_by_less_than_is_asked(variant, pairs, ways) -> None:
+    task = Mqar(variant=variant, pairs=pairs)
+    batch = task.sample(300, stream("ways"))
+    guesses = dict.fromkeys(ways, 0)
+    for tokens, labels in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        step = task.rules.key + 1
+        rows = [tokens[i : i + step] for i in range(0, task.rules.size(pairs), step)]
+        last = rows[-1][-1] if variant != "chained" else next(r[1] for r in rows if r[1] >= 128)
+        for place in (i for i, label in enumerate(labels) if label != IGNORED):
+            same = next(row[-1] for row in rows if row[-2] == tokens[place])
+            for name in ways:
+                guess = last if name in {"value of any pair", "first value"} else same
+                guesses[name] += guess == labels[place]
+    asked = (batch.targets != IGNORED).sum().item()
+
+    assert dict(task.shortcuts) == pytest.approx(ways)
+    assert {name: right / asked for name, right in guesses.items()} == pytest.approx(ways, abs=0.03)
 
 
 def test_early_slots_are_asked_more_often() -> None:
@@ -103,7 +216,11 @@ def test_induction_is_asked_at_lengths_far_from_the_trainings() -> None:
 @pytest.mark.parametrize(
     ("recipe", "options", "sentence"),
     [
-        (Mqar, {"length": 30}, "even and at least 4 x pairs = 32, not 30"),
+        (Mqar, {"variant": "chained", "pairs": 7}, "needs an even number of pairs, not 7"),
+        (Mqar, {"variant": "compositional", "pairs": 7}, "pairs that is no prime, not 7"),
+        (Mqar, {"variant": "forgetting", "pairs": 1}, "needs at least two pairs, not 1"),
+        (ContinuousMqar, {"pairs": 65}, "'pairs' must be at most 64, not 65"),
+        (Mqar, {"length": 30}, "With 8 pairs the length must be even and at least 32, not 30"),
         (Mqar, {"length": 256}, "must exceed the length 256, not be 256"),
         (SelectiveCopying, {"tokens": 128}, r"length > 2 tokens \+ 1, .* tokens=128"),
         (InductionHeads, {"length": 2}, "'length' must be at least 3, not 2"),
