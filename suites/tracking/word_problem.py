@@ -4,12 +4,11 @@ Source: Merrill, Petty, Sabharwal 2024, "The Illusion of State in State-Space Mo
 2404.08819. The problem of S5 and A5 is complete for NC1; models of fixed depth with diagonal
 transitions lie in TC0, as Transformers do.
 
-Axes: g elements of the group, p points that they permute.
+Axes: b batch, l positions, g elements of the group.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from itertools import permutations
 from typing import ClassVar, Literal, final
 
 import torch
@@ -17,9 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.api import Batch, one_hot
+from suites.tracking._groups import elements, generators, multiplication, spread
 from suites.tracking._running import RunningProduct
 
-GroupName = Literal["s3", "a4", "s4", "a5", "s5"]
+ROUNDING = 1e-9
+"""Of a share; by less no guess is better than another."""
 
 
 @final
@@ -27,15 +28,46 @@ GroupName = Literal["s3", "a4", "s4", "a5", "s5"]
 class WordProblem(RunningProduct):
     """y[i] = x[0] x[1] ... x[i], where the left factor acts first."""
 
-    group: GroupName = "s3"
-    """All permutations of so many points (s), or the even ones (a): 6, 12, 24, 60, 120 elements."""
+    group: str = "s3"
+    """All permutations of so many points (`s`), or the even ones (`a`); turns of a polygon with so
+    many corners (`c`), or turns and flips (`d`); or a product, such as `a4xc5`: 120 elements."""
+    letters: Literal["elements", "generators"] = "elements"
+    """What words are made of: any elements, or the identity and a few that make all others, such as
+    swaps of neighbours."""
 
     counted: ClassVar[float] = 0.197
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        elements(self.group)
 
     @property
     def size(self) -> int:
         """The group's elements."""
         return len(elements(self.group))
+
+    @property
+    def chance(self) -> float:
+        """The commonest product: all are alike likely, but of few generators."""
+        if self.letters == "elements":
+            return super().chance
+        return spread(self.group, self.length).mean(0).max().item()
+
+    @property
+    def shortcuts(self) -> Mapping[str, float]:
+        """Of generators, what is commonest at each place."""
+        if self.letters == "elements":
+            return super().shortcuts
+        usual = spread(self.group, self.length).amax(1).mean().item()
+        return {"usual answer at the place": usual} if usual > self.chance + ROUNDING else {}
+
+    def drawn(self, n: int, length: int, rng: torch.Generator) -> Batch:
+        """Draw words of any length."""
+        if self.letters == "elements":
+            return super().drawn(n, length, rng)
+        chosen = generators(self.group)
+        tokens = chosen[torch.randint(len(chosen), (n, length), generator=rng)]
+        return Batch(tokens, self.products(tokens))
 
     def products(self, tokens: Int[Tensor, "b l"]) -> Int[Tensor, "b l"]:
         """Look up product after product in the group's table."""
@@ -57,29 +89,3 @@ class WordProblem(RunningProduct):
                 reached.append(names[points])
             answers.append(reached)
         return one_hot(torch.tensor(answers), self.size)
-
-
-@cache
-def elements(group: GroupName) -> tuple[tuple[int, ...], ...]:
-    """Return a group's permutations in lexicographic order, the identity first."""
-    every = permutations(range(int(group[1])))
-    return tuple(p for p in every if group[0] == "s" or inversions(p) % 2 == 0)
-
-
-def inversions(permutation: tuple[int, ...]) -> int:
-    """Count the pairs that stand in the wrong order."""
-    pairs = [(a, b) for i, a in enumerate(permutation) for b in permutation[i + 1 :]]
-    return sum(a > b for a, b in pairs)
-
-
-@cache
-def multiplication(group: GroupName) -> Int[Tensor, "g g"]:
-    """Return the table of products: row the factor that acts first, column the second."""
-    points = torch.tensor(elements(group))
-    base = points.shape[1] ** torch.arange(points.shape[1])
-    keys = (points * base).sum(1)
-    square = (len(points), len(points), -1)
-    composed = points.expand(square).gather(2, points[:, None].expand(square))
-    _, order = keys.sort()
-    found: Tensor = order[torch.searchsorted(keys[order], (composed * base).sum(2))]
-    return found

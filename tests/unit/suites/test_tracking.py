@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from harness.api import IGNORED, Protocol, SpecError
 from harness.core.seeding import stream
+from suites.tracking._groups import elements, generators, inversions, multiplication, spread
 from suites.tracking.copying import BAR, BEGIN, END, LETTERS, Copying
 from suites.tracking.modular_sum import ModularSum
 from suites.tracking.parity import Parity
-from suites.tracking.word_problem import WordProblem, elements, inversions, multiplication
+from suites.tracking.word_problem import WordProblem
 
 SEEDS = st.integers(0, 2**32)
 
@@ -31,9 +32,23 @@ def test_sums_are_taken_modulo_m(modulus: int, seed: int) -> None:
         assert labels == [sum(numbers[: i + 1]) % modulus for i in range(20)]
 
 
-@pytest.mark.parametrize(
-    ("group", "order"), [("s3", 6), ("a4", 12), ("s4", 24), ("a5", 60), ("s5", 120)]
-)
+COMMUTATIVE = {"c2": 2, "c60": 60, "c2xc2xc2": 8, "c3xc4": 12}
+GROUPS = {
+    "s3": 6,
+    "a4": 12,
+    "s4": 24,
+    "a5": 60,
+    "s5": 120,
+    "d3": 6,
+    "d8": 16,
+    "d60": 120,
+    "a4xc5": 60,
+    "s3xc4": 24,
+    **COMMUTATIVE,
+}
+
+
+@pytest.mark.parametrize(("group", "order"), GROUPS.items())
 def test_a_table_of_products_is_a_groups(group: str, order: int) -> None:
     table, every = multiplication(group), torch.arange(order)
 
@@ -44,7 +59,52 @@ def test_a_table_of_products_is_a_groups(group: str, order: int) -> None:
     assert torch.equal(table.sort(0).values, every[:, None].expand(order, order))
     a, b, c = torch.randint(order, (3, 500), generator=stream("associative"))
     assert torch.equal(table[table[a, b], c], table[a, table[b, c]])
-    assert (table == table.T).all() == False  # noqa: E712 - none of them commutes
+    assert torch.equal(table, table.T) == (group in COMMUTATIVE)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_generators_reach_every_element_and_few_are_enough(group: str) -> None:
+    table, chosen = multiplication(group), generators(group)
+    reached = {0}
+    while len(more := reached | set(table[[*reached]][:, chosen].flatten().tolist())) > len(
+        reached
+    ):
+        reached = more
+
+    assert len(reached) == GROUPS[group]
+    assert 0 in chosen.tolist()
+    assert len(chosen) <= 5
+
+
+@given(st.sampled_from(["s3", "d5", "c6", "a4xc2"]), st.integers(1, 12), SEEDS)
+def test_words_of_generators_are_made_of_them_and_multiplied(group, length, seed) -> None:
+    task = WordProblem(group=group, letters="generators", length=length)
+    batch = task.sample(2, stream(seed))
+
+    assert {*batch.inputs.flatten().tolist()} <= {*generators(group).tolist()}
+    assert torch.equal(task.products(batch.inputs), batch.targets)
+
+
+def test_what_is_commonest_of_generators_is_what_is_counted() -> None:
+    task = WordProblem(group="c6", letters="generators", length=8)
+    targets = task.sample(40_000, stream("commonest")).targets
+    counts = torch.nn.functional.one_hot(targets, 6).double().mean(0)
+
+    torch.testing.assert_close(spread("c6", 8), counts, atol=0.01, rtol=0)
+    assert task.chance == pytest.approx(counts.mean(0).max().item(), abs=0.01)
+    way = {"usual answer at the place": counts.amax(1).mean().item()}
+    assert task.shortcuts == pytest.approx(way, abs=0.01)
+
+
+def test_a_curriculum_grows_in_eighths_and_stays() -> None:
+    task = WordProblem(length=16, grows=24)
+    lengths = [b.inputs.shape[1] for b, _ in zip(task.train_batches(2), range(30), strict=False)]
+
+    assert lengths == [*(2 * (1 + batch // 3) for batch in range(24)), *(16,) * 6]
+    assert next(Parity(length=3, grows=100).train_batches(2)).inputs.shape == (2, 1)
+    plain, grown = (next(Parity(grows=grows).train_batches(4)) for grows in (0, 1))
+    assert plain.inputs.shape[1] == 64
+    assert grown.inputs.shape[1] == 8
 
 
 def test_alternating_groups_hold_the_even_permutations() -> None:
@@ -135,6 +195,10 @@ def test_longer_strings_are_as_long_as_they_say() -> None:
     ("recipe", "options", "sentence"),
     [
         (Parity, {"length": 0}, "'length' must be at least 1, not 0"),
+        (WordProblem, {"group": "a6"}, "such as s3 to s5, a3 to a5, d3 to d60.* not 'a6'"),
+        (WordProblem, {"group": "s4x"}, "not 's4x'"),
+        (WordProblem, {"group": "s5xc2"}, "'s5xc2' has more than 120 elements"),
+        (Parity, {"grows": -1}, "'grows' must be at least 0, not -1"),
         (ModularSum, {"modulus": 1}, "'modulus' must be at least 2, not 1"),
         (Copying, {"piece": 12}, r"4 \(piece \+ 1\) <= length, not piece=12, length=48"),
         (Copying, {"letters": 1}, "'letters' must be at least 2, not 1"),
