@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.forms import on_gpu
 from baselines.ops.scans import native
 from harness.api import private_torch
 
@@ -51,7 +52,7 @@ def causal_conv(
         kernel = import_module("causal_conv1d").causal_conv1d_fn
         y: Tensor = kernel(x.mT.contiguous(), weight, bias, activation="silu" if silu else None)
         return y.mT
-    if x.is_cuda:
+    if on_gpu(x):
         return naive_causal_conv(x, weight, bias, state, silu=silu)
     if state is None:
         state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Complex, Complex128, Float
 from torch import Tensor, nn
 
+from baselines.ops.forms import chosen
 from baselines.ops.ssm.complex_parameters import complex_type
-from baselines.ops.ssm.mimo import mimo
+from baselines.ops.ssm.mimo import FORMS, mimo
 from harness.api import Mixer, own_tensors, tensor_versions
 
 MimoState = tuple[Complex[Tensor, "b n"]]
@@ -83,4 +84,4 @@ class MimoLayer(Mixer):
 
     def path(self) -> str:
         """Name the form of the scan."""
-        return "chunked-scan"
+        return chosen(FORMS, self.D).name

@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.scans.gated_scan import gated_scan
+from baselines.ops.forms import chosen
+from baselines.ops.scans.gated_scan import FORMS, gated_scan
 from harness.api import Mixer, valid_positions
 
 START, PREFIX, SUFFIX = 1, 0, 2
@@ -91,6 +92,11 @@ class PrefixLayer(Mixer):
         """Continue over a piece of the suffix."""
         suffix = torch.full(u.shape[:2], SUFFIX, device=u.device)
         return self._scanned(u, None if self.causal else suffix, state)
+
+    @final
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return chosen(FORMS, self.out.weight).name
 
     @final
     def prefill(self, u: Float[Tensor, "b l d"]) -> PrefixState:

@@ -1,11 +1,12 @@
-"""Scans of diagonal recurrences: all states of x_l = pole_l x_{l-1} + v_l, by chunks.
+"""Scans of diagonal recurrences: all states of x_l = pole_l x_{l-1} + v_l.
 
-Inside chunks of 16 positions a loop takes the positions, all chunks at once; the states between
-chunks follow by doubling; then every position adds what its chunk began with. Products of poles are
-only ever multiplied, never divided, so poles may be zero, decay as fast as they like, or differ
-from position to position (Martin and Cundy 2018, arXiv 1709.04057, for the associative operator).
-Poles and the states between chunks are complex128 whatever the working precision, because the phase
-of a long product loses one digit a decade of its length.
+Two forms: a kernel in Triton, and torch, by chunks. In torch, inside chunks of 16 positions a loop
+takes the positions, all chunks at once; the states between chunks follow by doubling; then every
+position adds what its chunk began with. Products of poles are only ever multiplied, never divided,
+so poles may be zero, decay as fast as they like, or differ from position to position (Martin and
+Cundy 2018, arXiv 1709.04057, for the associative operator). Poles and the states between chunks are
+complex128 whatever the working precision, because the phase of a long product loses one digit a
+decade of its length.
 
 Axes: b batch, l length, n modes, r chunks.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.powers import powers
 
 CHUNK = 16
@@ -79,8 +81,21 @@ def diagonal_scan(
         pole: (n,) if the system is the same everywhere, (b, l, n) if it varies.
         initial: The state before the first position.
     """
-    states: Tensor = _DiagonalScan.apply(v, pole, initial)  # type: ignore[no-untyped-call]
+    states: Tensor = chosen(FORMS, v).run(pole, v, initial)[0]
     return states
+
+
+def chunked_diagonal_scan(
+    pole: Complex128[Tensor, "*bl n"],
+    v: Complex[Tensor, "b l n"],
+    initial: Complex[Tensor, "b n"],
+) -> tuple[Complex[Tensor, "b l n"]]:
+    """Scan in torch, all chunks at once."""
+    states: Tensor = _DiagonalScan.apply(v, pole, initial)  # type: ignore[no-untyped-call]
+    return (states,)
+
+
+FORMS = triton("first_order_scan"), Form("chunked-scan", chunked_diagonal_scan)
 
 
 def naive_diagonal_scan(

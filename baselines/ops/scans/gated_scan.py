@@ -1,7 +1,8 @@
 """The elementwise gated recurrence h_t = a_t h_{t-1} + b_t, forwards or backwards in time.
 
-Gates lie in [0, 1], so a product of gates never overflows; nothing is ever divided by one, since it
-may well be zero. Axes: b batch, l length, d channels.
+Two forms: a kernel in Triton, and torch, by segments. Gates lie in [0, 1], so a product of gates
+never overflows; nothing is ever divided by one, since it may well be zero. Axes: b batch, l length,
+d channels.
 """
 
 from itertools import pairwise
@@ -11,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from baselines.ops.forms import Form, chosen, triton
 
 BLOCK = 16
 """Positions of a block, taken in all blocks at once; longer products of gates turn subnormal."""
@@ -27,9 +30,7 @@ def gated_scan(
 ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b d"]]:
     """Return all states and the last one, the first position's in reverse.
 
-    Blocks of positions run side by side from zero, their ends are a shorter recurrence of
-    the same kind, and what enters a block then reaches its positions through the products of their
-    gates. Computes in float32 at least; forward and backward keep O(b l d) numbers.
+    Computes in float32 at least; forward and backward keep O(b l d) numbers.
 
     Args:
         a: Gates in [0, 1].
@@ -39,6 +40,23 @@ def gated_scan(
     """
     if not b.shape[1]:
         return b, initial
+    scanned: tuple[Tensor, Tensor] = chosen(FORMS, b).run(a, b, initial, reverse=reverse)
+    return scanned
+
+
+def segmented_gated_scan(
+    a: Float[Tensor, "b l d"],
+    b: Float[Tensor, "b l d"],
+    initial: Float[Tensor, "b d"],
+    *,
+    reverse: bool = False,
+) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b d"]]:
+    """Scan in torch, one cache's worth of positions after the other.
+
+    Blocks of positions run side by side from zero, their ends are a shorter recurrence of
+    the same kind, and what enters a block then reaches its positions through the products of their
+    gates.
+    """
     dtype = torch.promote_types(b.dtype, torch.float32)
     states: Tensor = _GatedScan.apply(a.to(dtype), b.to(dtype), initial.to(dtype), reverse)  # type: ignore[no-untyped-call]
     # A copy, since a view would keep all states alive as long as the last one is needed.
@@ -53,12 +71,15 @@ def naive_gated_scan(
     *,
     reverse: bool = False,
 ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b d"]]:
-    """Take the positions one by one, the twin of `gated_scan`."""
+    """Take the positions one by one, the twin of the other forms."""
     state, states = initial, [*b.unbind(1)]
     for position in _order(a.shape[1], reverse):
         state = a[:, position] * state + b[:, position]
         states[position] = state
     return torch.stack(states, 1) if states else b, state
+
+
+FORMS = triton("first_order_scan"), Form("torch", segmented_gated_scan)
 
 
 class _GatedScan(torch.autograd.Function):

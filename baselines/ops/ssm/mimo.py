@@ -1,9 +1,9 @@
 """Diagonal systems of many inputs and outputs: x_l = pole x_{l-1} + B u_l, y_l = Re(C x_l) + D u_l.
 
 All channels drive all modes, so there is no kernel a channel, but one scan over the modes between
-two matrix products. Blocks of positions that stay in the processor's cache go through all three at
-once: no state of the whole sequence is ever held, and the backward pass recomputes a block's states
-from the one at its boundary.
+two matrix products. One form has the scan in Triton. In torch, blocks of positions that stay in the
+processor's cache go through all three at once: no state of the whole sequence is ever held, and the
+backward pass recomputes a block's states from the one at its boundary.
 
 Axes: b batch, l length, p positions of a block, d channels, n modes, m = 2n real and imaginary
 parts, k directions (the second reads the future).
@@ -16,6 +16,7 @@ from jaxtyping import Complex, Complex128, Float, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.diagonal_scan import (
     CHUNK,
     ChunkedPoles,
@@ -59,9 +60,18 @@ def mimo(
     # Parameters and states must not follow an activation into half precision.
     with torch.autocast(u.device.type, enabled=False):
         start = initial.to(torch.complex128)
-        result: tuple[Tensor, Tensor] = _Mimo.apply(u, pole, drive, read, D, start)  # type: ignore[no-untyped-call]
+        result: tuple[Tensor, Tensor] = chosen(FORMS, D).run(u, pole, drive, read, D, start)
     # Copied, since the last state is a view of a block of them, and steps work in its memory.
     return result[0], result[1].to(initial.dtype, copy=True)
+
+
+def _blocked(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a system in torch, block by block."""
+    result: tuple[Tensor, Tensor] = _Mimo.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+FORMS = triton("mimo"), Form("chunked-scan", _blocked)
 
 
 def naive_mimo(

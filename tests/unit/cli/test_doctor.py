@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from baselines.ops.kernels import installed
 from baselines.ops.scans import native
 from harness.cli import doctor
 from harness.cli.doctor import findings
@@ -106,9 +107,26 @@ def test_a_package_that_cannot_say_anything_is_wrong(value):
     assert value in finding.said
 
 
-def test_asking_after_the_compiled_operator_loads_no_torch():
+@pytest.mark.parametrize(
+    ("switch", "found", "ok", "said"),
+    [
+        ("1", False, False, "not installed"),
+        ("1", True, True, "for kernels"),
+        ("0", True, False, "switched off by SSM_BENCH_TRITON=0"),
+    ],
+)
+def test_it_says_whether_kernels_would_run_on_a_gpu(switch, found, ok, said, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_TRITON", switch)
+    monkeypatch.setattr(installed, "is_installed", lambda name: found)
+    monkeypatch.setattr(installed, "version", lambda name: "3.9.0")
+    assert installed.fact()[0] == ok
+    assert said in installed.fact()[1]
+
+
+@pytest.mark.parametrize("module", ["scans.native", "kernels.installed"])
+def test_asking_after_compiled_operators_loads_no_torch(module):
     code = (
-        "import sys; from baselines.ops.scans.native import fact\n"
+        f"import sys; from baselines.ops.{module} import fact\n"
         "assert fact()[1]; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
