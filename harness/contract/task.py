@@ -157,6 +157,15 @@ class LearningTask(Task):
         """Scores that ways around the question reach, by name, from the lowest to the highest."""
         return {}
 
+    @property
+    def recalls(self) -> int:
+        """How many values a sequence may be asked for, each one of 1 / `chance` that are alike.
+
+        From that and from the score follow the bits that a state has kept; 0 of a task whose score
+        is not the share of values that were recalled.
+        """
+        return 0
+
     def shortcut_predictions(self, batch: Batch) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Answer a batch from its inputs alone as its shortcuts do, by their names.
 

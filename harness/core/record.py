@@ -75,6 +75,9 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """Further evaluations without figures, and why, in a sentence."""
     shortcuts: dict[str, float] = {}
     """Scores that ways around the question reach, by name, as the task says."""
+    recalls: int = 0
+    """Values that a sequence may be asked for, each one of 1 / chance; 0 where the score is not the
+    share of recalled ones, and in older records."""
     interference: Interference | None = None
     """What else used the processors, from the first step to the last; None in older records."""
     per_example: PerExample | None = None

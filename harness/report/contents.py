@@ -10,6 +10,7 @@ from harness.core.record import Record
 from harness.report import tables
 from harness.report.apart import apart_table
 from harness.report.averages import average_table
+from harness.report.counts import count_table
 from harness.report.crossing import Crossover, crossovers
 from harness.report.evaluations import evaluation_table
 from harness.report.headlines import headlines
@@ -19,6 +20,7 @@ from harness.report.protocol import protocol_tables
 from harness.report.published_averages import published_average_table
 from harness.report.ranks import front_table, rank_table
 from harness.report.rates import rate_table
+from harness.report.recall import Recall, recall_table, recalled
 from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
@@ -105,6 +107,11 @@ class Report:
         """The cells of every learning task."""
         return learned_rows(self.groups)
 
+    @cached_property
+    def recall(self) -> list[Recall]:
+        """What models recall, and in how many bytes."""
+        return recalled(self.groups)
+
     @property
     def headlines(self) -> list[str]:
         """What the tables show, in sentences."""
@@ -124,6 +131,7 @@ class Report:
             "Protocol": protocol_tables(self.groups),
             "Scores": [
                 tables.score_table(self.groups),
+                count_table(self.groups),
                 noted(average_table(self.groups), held),
                 noted(evaluation_table(self.groups), held),
             ],
@@ -131,6 +139,7 @@ class Report:
                 noted(rank_table(self.rows), held),
                 noted(apart_table(self.groups), held),
                 noted(front_table(learned_rows(self.costs)), held),
+                recall_table(self.recall),
             ],
             "Beside the literature": [
                 literature_table(self.beside),
@@ -157,6 +166,7 @@ class Report:
             growth_figures,
             heat_figures,
             rank_figures,
+            recall_figures,
             window_figures,
         )
 
@@ -170,6 +180,7 @@ class Report:
                 rank_figures.rank_picture(self.rows, look),
                 rank_figures.profile_picture(self.rows, look),
                 rank_figures.front_picture(costs, look),
+                recall_figures.recall_picture(self.recall, look),
             ],
             "Training": [
                 figures.loss_picture(learned, look),

@@ -213,6 +213,7 @@ def record_of(
         evaluate_s=history.evaluate_s,
         unscored=unscored,
         shortcuts=dict(task.shortcuts),
+        recalls=task.recalls,
         interference=history.interference,
         resumed=len(history.starts) - 1,
     )

@@ -89,6 +89,11 @@ class ByPosition(TokenTask):
         return 1 / SIZE
 
     @property
+    def recalls(self) -> int:
+        """All tokens of all numbers."""
+        return self.pairs * self.digits
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """The number of any pair."""
         share = 1 / self.pairs

@@ -57,6 +57,11 @@ class Needle(Haystack):
         return self.queries * (2 + self.values) - 1
 
     @property
+    def recalls(self) -> int:
+        """All values of all keys."""
+        return self.facts
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """Any of the facts, of which all but one are about something else."""
         share = 1 / self.facts

@@ -50,6 +50,11 @@ class Variables(Haystack):
         return 2
 
     @property
+    def recalls(self) -> int:
+        """A value for each chain."""
+        return self.chains
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """The value of any chain."""
         share = 1 / self.chains

@@ -91,6 +91,11 @@ class ContinuousMqar(GeneratedTask):
         return 1 / self.vectors
 
     @property
+    def recalls(self) -> int:
+        """All pairs."""
+        return self.pairs
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """Always the same one of the values that were shown."""
         return {"value of any pair": 1 / self.pairs} if 1 < self.pairs < self.vectors else {}

@@ -74,6 +74,11 @@ class InductionHeads(GeneratedTask):
         return 1 / (self.vocabulary - 1)
 
     @property
+    def recalls(self) -> int:
+        """One token."""
+        return 1
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """The commonest token: the value is one of the sequence's."""
         return by_default(self, {"commonest value": 0.10})

@@ -91,6 +91,11 @@ class Mqar(TokenTask):
         return 1 / (self.vocabulary - self.rules.key * (self.vocabulary // parts))
 
     @property
+    def recalls(self) -> int:
+        """All keys that are asked."""
+        return self.rules.asked(self.pairs)
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """What the variant says."""
         return self.rules.ways(self.pairs)

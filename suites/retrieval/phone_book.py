@@ -97,6 +97,11 @@ class PhoneBook(GeneratedTask):
         return 1 / 9 / 10.0 ** (self.book.digits - 1)
 
     @property
+    def recalls(self) -> int:
+        """A number for each entry; some books of the test have a few more."""
+        return self.tested[0]
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """One number of the book for all that are asked."""
         return {"last number of the book": sum(1 / n for n in self.tested) / len(self.tested)}

@@ -71,6 +71,11 @@ class SelectiveCopying(TokenTask):
         return 1 / (self.vocabulary - 2)
 
     @property
+    def recalls(self) -> int:
+        """All tokens that are not blank."""
+        return self.tokens
+
+    @property
     def shortcuts(self) -> Mapping[str, float]:
         """The commonest content; trees also know which came first and which last."""
         return by_default(self, {"commonest value": 0.204, "boosted trees": 0.265})
