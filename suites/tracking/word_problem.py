@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.api import Batch, one_hot
+from suites._options import by_default
 from suites.tracking._groups import elements, generators, multiplication, spread
 from suites.tracking._running import RunningProduct
 
@@ -55,11 +56,12 @@ class WordProblem(RunningProduct):
 
     @property
     def shortcuts(self) -> Mapping[str, float]:
-        """Of generators, what is commonest at each place."""
+        """Of generators, what is commonest at each place; and counting them."""
         if self.letters == "elements":
             return super().shortcuts
         usual = spread(self.group, self.length).amax(1).mean().item()
-        return {"usual answer at the place": usual} if usual > self.chance + ROUNDING else {}
+        place = {"usual answer at the place": usual} if usual > self.chance + ROUNDING else {}
+        return {**place, **by_default(self, {"boosted trees": 0.261}, "letters", "grows")}
 
     def drawn(self, n: int, length: int, rng: torch.Generator) -> Batch:
         """Draw words of any length."""
