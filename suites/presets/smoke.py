@@ -45,6 +45,7 @@ SHORT = (
     "retrieval/mqar[length=16,pairs=2,vocabulary=32]",
     "retrieval/phone-book[entries=4,questions=1]",
     "retrieval/selective-copying[length=32,tokens=4]",
+    "series/chaotic[length=16]",
     "series/motifs[length=32]",
     "signals/delay[length=64,lag=16,frequency=16]",
     "signals/reconstruction[length=64,memory=16,frequency=16]",
