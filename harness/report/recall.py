@@ -21,7 +21,13 @@ class Recall:
     """Of all values of a sequence, a number a run."""
     most: float
     """If every value is right."""
-    state_bytes: int
+    held: tuple[int, ...]
+    """Bytes of the state, a number a run: what a sweep chose may differ."""
+
+    @property
+    def state_bytes(self) -> float:
+        """The bytes of a run, on average."""
+        return mean(self.held)
 
     @property
     def share(self) -> float:
@@ -37,7 +43,8 @@ def recalled(groups: Iterable[Group]) -> list[Recall]:
             if runs := [record for record in records if _counts(record)]:
                 bits = tuple(_bits(record) for record in runs)
                 most = _bits(runs[0], perfect=True)
-                found.append(Recall(group.title, model, bits, most, runs[0].state_bytes or 0))
+                held = tuple(record.state_bytes or 0 for record in runs)
+                found.append(Recall(group.title, model, bits, most, held))
     return found
 
 
@@ -66,11 +73,16 @@ def _bits(record: Record, *, perfect: bool = False) -> float:
 
 
 def _row(each: Recall) -> tuple[Text, ...]:
-    rates = [bits / each.state_bytes for bits in each.bits]
-    bits, rate = (
-        f"{units.plus_minus(mean(own), mean_interval(own) if len(own) > 1 else None)} "
-        f"(n={len(own)})"
-        for own in (each.bits, rates)
-    )
+    rates = [bits / held for bits, held in zip(each.bits, each.held, strict=True)]
     state = units.memory(each.state_bytes)
-    return tuple(map(Text, (each.task, each.model, bits, units.digits(each.most), state, rate)))
+    numbers = _written(each.bits), units.digits(each.most), state, _written(rates)
+    return tuple(map(Text, (each.task, each.model, *numbers)))
+
+
+def _written(values: Sequence[float]) -> str:
+    """Write a mean with three digits, however small, and half its interval."""
+    text = f"{mean(values):.3g}"
+    if len(values) > 1:
+        low, high = mean_interval(values)
+        text += f" ± {(high - low) / 2:.2g}"
+    return f"{text} (n={len(values)})"

@@ -19,8 +19,8 @@ def recall_picture(found: Sequence[Recall], look: Mapping[str, Look]) -> Picture
                 place = each.state_bytes, each.share
                 axis.plot(*place, style.marker, color=style.colour, ms=7, label=each.model)
             axis.set_xscale("log")
-            log_ticks(axis.xaxis, units.memory)
-            axis.set(title=task, xlabel="state", ylabel="share of all bits", ylim=(-0.03, 1.03))
+            log_ticks(axis.xaxis, units.memory, base=2)
+            axis.set(title=task, xlabel="state", ylabel="share of all bits", ylim=(-0.05, 1.05))
             axis.tick_params(axis="x", labelrotation=30)
         legend_below(figure, axes)
         return finished(

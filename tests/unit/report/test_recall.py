@@ -37,7 +37,7 @@ def test_all_that_is_recalled_counts_with_all_its_bits_and_chance_with_none() ->
 def test_bits_stand_beside_the_bytes_of_the_state() -> None:
     table = recall_table(recalled(comparable_groups([recalls(1.0, seed=0), recalls(1.0, seed=1)])))
 
-    bits, byte = "56.000 ± 0.000 (n=2)", "0.055 ± 0.000 (n=2)"
+    bits, byte = "56 ± 0 (n=2)", "0.0547 ± 0 (n=2)"
     assert rows(table) == [["a/recall", "s4d", bits, "56.0", "1.00 KiB", byte]]
 
 
