@@ -152,6 +152,7 @@ class ByPosition(TokenTask):
             return Evaluation(self.drawn(count, length, rng, depth))
 
         lengths = [factor * self.length for factor in FACTORS]
+        sets: dict[str, tuple[int, float | None]]
         sets = {f"length-{length}": (length, None) for length in lengths[1:]}
         depths = [step / (DEPTHS - 1) for step in range(DEPTHS)]
         sets |= {

@@ -31,7 +31,7 @@ def elements(group: str) -> tuple[Permutation, ...]:
     Raises:
         SpecError: No group is called that, or it is too large.
     """
-    found = [()]
+    found: list[Permutation] = [()]
     for kind, points in factors(group):
         found = [joined(a, b) for a, b in product(found, factor(kind, points))]
         if len(found) > LARGEST:
