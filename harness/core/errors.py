@@ -37,7 +37,7 @@ def quoted(text: str) -> str:
     return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}... ({len(text):,} characters)"
 
 
-def brief(error: Exception) -> str:
+def brief(error: BaseException) -> str:
     """Return what an error says, in one line; of long words, which may quote a file, both ends."""
     words = " ".join(str(error).split())
     return words if len(words) <= 4 * LONG else f"{words[: 2 * LONG]} ... {words[-LONG:]}"
