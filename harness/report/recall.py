@@ -1,5 +1,6 @@
 """How much of what was read a state has kept: bits that were recalled, for each byte of it."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -8,7 +9,7 @@ from harness.core.record import Record
 from harness.report import units
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Group
-from harness.results.statistics import information, mean_interval
+from harness.results.statistics import mean_interval
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,21 @@ def recalled(groups: Iterable[Group]) -> list[Recall]:
                 held = tuple(record.state_bytes or 0 for record in runs)
                 found.append(Recall(group.title, model, bits, most, held))
     return found
+
+
+def information(share: float, choices: float) -> float:
+    """Return the bits that answers tell of a value, of which such a share is right.
+
+    By Fano's inequality that is the least they tell of one of so many values that are alike likely:
+    log2 n - h(e) - e log2(n - 1) with e wrong. Nothing at chance and below, log2 n if all is right.
+    """
+    wrong = 1 - share
+    if share <= 1 / choices:
+        return 0.0
+    if not wrong:
+        return math.log2(choices)
+    spread = -share * math.log2(share) - wrong * math.log2(wrong)
+    return math.log2(choices) - spread - wrong * math.log2(choices - 1)
 
 
 def recall_table(found: Sequence[Recall]) -> Table:

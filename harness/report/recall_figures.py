@@ -25,7 +25,7 @@ def recall_picture(found: Sequence[Recall], look: Mapping[str, Look]) -> Picture
         legend_below(figure, axes)
         return finished(
             figure,
-            name="recall",
+            name="recalled",
             title="Recall against the size of the state",
             alt="Marker: the share of all bits that may be asked for which a model recalls, mean "
             "over seeds, and the bytes that generation holds for one sequence.",

@@ -4,7 +4,6 @@ What is drawn here is drawn from generators of fixed seed, so the same records g
 How often the intervals hold what they claim was simulated: `docs/decisions/0020`.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from statistics import mean
@@ -171,21 +170,6 @@ def p_above_zero(values: Sequence[float], half: float | None = None) -> float:
     if half is not None:
         return float(scipy.stats.norm.sf(middle / scale))
     return float(scipy.stats.t.sf(middle / scale * len(values) ** 0.5, len(values) - 1))
-
-
-def information(share: float, choices: float) -> float:
-    """Return the bits that answers tell of a value, of which such a share is right.
-
-    By Fano's inequality that is the least they tell of one of so many values that are alike likely:
-    log2 n - h(e) - e log2(n - 1) with e wrong. Nothing at chance and below, log2 n if all is right.
-    """
-    wrong = 1 - share
-    if share <= 1 / choices:
-        return 0.0
-    if not wrong:
-        return math.log2(choices)
-    spread = -share * math.log2(share) - wrong * math.log2(wrong)
-    return math.log2(choices) - spread - wrong * math.log2(choices - 1)
 
 
 def average_ranks(scores: Floats) -> Floats:

@@ -3,11 +3,14 @@
 import math
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.report import Report
 from harness.report.counts import count_table
-from harness.report.recall import recall_table, recalled
+from harness.report.recall import information, recall_table, recalled
 from harness.results.aggregate import comparable_groups
 from tests.unit.report.made_records import again, scored
 
@@ -56,7 +59,7 @@ def test_a_task_that_recalls_nothing_and_a_model_without_a_state_have_no_row() -
 def test_recall_is_drawn_against_the_state_where_two_models_have_one() -> None:
     def pictures(*records):
         drawn = Report(list(records)).pictures().get("Standings", [])
-        return [each for each in drawn if each.name == "recall"]
+        return [each for each in drawn if each.name == "recalled"]
 
     records = [recalls(1.0, model="gru"), recalls(0.5, state_bytes=256)]
     (picture,) = pictures(*records)
@@ -83,3 +86,20 @@ def test_other_counts_of_the_same_answers_have_rows_of_their_own() -> None:
         ["synthetic/shift", "sequence_accuracy", "0.250 (n=1)"],
     ]
     assert count_table(comparable_groups([scored()])).rows == ()
+
+
+@given(st.integers(2, 1000), st.floats(0, 1), st.floats(0, 1))
+def test_more_right_answers_never_tell_less(choices: int, one: float, other: float) -> None:
+    less, more = (information(share, choices) for share in sorted((one, other)))
+
+    assert 0 <= less <= more + 1e-9
+    assert more <= np.log2(choices)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_channel_with_evenly_spread_errors_tells_just_that(share: float) -> None:
+    joint = np.full((5, 5), (1 - share) / 4 / 5)
+    np.fill_diagonal(joint, share / 5)
+
+    told = (joint * np.log2(joint / joint.sum(0) / joint.sum(1)[:, None])).sum()
+    assert information(share, 5) == pytest.approx(told)

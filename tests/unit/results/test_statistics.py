@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import nct, norm, t
 
@@ -16,7 +14,6 @@ from harness.results.statistics import (
     average_ranks,
     critical_difference,
     friedman_p_value,
-    information,
     looked_at,
     mean_interval,
     median_interval,
@@ -167,20 +164,3 @@ def test_a_sequential_interval_gets_narrower_and_says_when_it_will_be_narrow_eno
 
 def test_equal_values_have_an_interval_without_width():
     assert t_interval([0.1] * 3) == mean_interval([0.1] * 30) == (0.1, 0.1)
-
-
-@given(st.integers(2, 1000), st.floats(0, 1), st.floats(0, 1))
-def test_more_right_answers_never_tell_less(choices: int, one: float, other: float) -> None:
-    less, more = (information(share, choices) for share in sorted((one, other)))
-
-    assert 0 <= less <= more + 1e-9
-    assert more <= np.log2(choices)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_channel_with_evenly_spread_errors_tells_just_that(share: float) -> None:
-    joint = np.full((5, 5), (1 - share) / 4 / 5)
-    np.fill_diagonal(joint, share / 5)
-
-    told = (joint * np.log2(joint / joint.sum(0) / joint.sum(1)[:, None])).sum()
-    assert information(share, 5) == pytest.approx(told)
