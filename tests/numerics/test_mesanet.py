@@ -120,6 +120,21 @@ def test_thirty_steps_leave_float32_within_1e_5_where_keys_have_64_features(
     assert (y - expected).norm() < 1e-5 * expected.norm()
 
 
+def test_the_solver_ends_where_another_step_would_be_lost_in_rounding() -> None:
+    draws, asked = stream("ended"), []
+    root, target = (torch.randn(*shape, generator=draws) for shape in ((8, 16, 16), (8, 5, 16)))
+    matrix = root @ root.mT / 16 + torch.eye(16)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        asked.append(x)
+        return x @ matrix
+
+    found = solve(product, target, torch.ones_like(target), 1000)
+    exact = torch.linalg.solve(matrix.double(), target.double(), left=False)
+    assert len(asked) < 40
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5)
+
+
 def test_a_solved_system_stays_solved() -> None:
     target = torch.randn(5, 4, generator=stream("solved"), dtype=torch.float64)
     target[2] = 0
