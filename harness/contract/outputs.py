@@ -7,14 +7,17 @@ examples, a slice or another batch size never needs the model again.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.contract.batch import valid_positions
+
+Number = TypeVar("Number", float, Tensor)
 
 
 class Outputs(ABC):
@@ -63,6 +66,10 @@ class Outputs(ABC):
             figures: What `per_example` returned for the n examples of a split.
             batch: The batch size at which a figure is meant that papers average over batches.
         """
+
+    def headline(self, figures: Tensor, batch: int) -> float:
+        """Return the score that tables show, alone; sooner, where the others take longer."""
+        return self.score(figures, batch)[self.metric]
 
     def errors(self, figures: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return how wrong each example is, by which two models are compared example by example.
@@ -146,17 +153,23 @@ class Values(Outputs):
 
     def score(self, figures: Tensor, batch: int) -> dict[str, float]:
         """Return pooled R2, the R2 averaged over batches, the mean squared error and its root."""
-        whole = figures.sum(0)
-        mse = (whole[0] / whole[3]).item()
+        error, total, squares, count = figures.sum(0).tolist()
         batches = -(-len(figures) // batch)
         sums = figures.new_zeros(batches, 4)
         sums.index_add_(0, torch.arange(len(figures)) // batch, figures)
         return {
-            "r2": r_squared(whole).item(),
-            "r2_batches": r_squared(sums).mean().item(),
-            "mse": mse,
-            "rmse": math.sqrt(mse),
+            "r2": r_squared(error, total, squares, count, max),
+            "r2_batches": r_squared(*sums.unbind(-1), torch.clamp).mean().item(),
+            "mse": error / count,
+            "rmse": math.sqrt(error / count),
         }
+
+    def headline(self, figures: Tensor, batch: int) -> float:  # noqa: ARG002
+        """Return pooled R2, or the root of the mean squared error."""
+        error, total, squares, count = figures.sum(0).tolist()
+        if self.metric == "rmse":
+            return math.sqrt(error / count)
+        return r_squared(error, total, squares, count, max)
 
     def errors(self, figures: Tensor) -> Tensor:
         """Return the mean squared error of each example."""
@@ -167,8 +180,17 @@ class Values(Outputs):
         return targets.mean().expand(1, self.size).clone()
 
 
-def r_squared(sums: Tensor) -> Tensor:
-    """Return 1 - MSE / max(variance, 1e-5) from (..., 4) error, sum, sum of squares and count."""
-    error, total, squares, count = sums.unbind(-1)
-    variance = squares / count - (total / count).square()
-    return 1 - (error / count) / variance.clamp(min=1e-5)
+def r_squared(
+    error: Number, total: Number, squares: Number, count: Number, larger: Callable[..., Number]
+) -> Number:
+    """Return 1 - MSE / max(variance, 1e-5), of numbers or of tensors of one shape.
+
+    Args:
+        error: Sum of the squared errors.
+        total: Sum of the targets.
+        squares: Sum of their squares.
+        count: How many there are.
+        larger: `max`, or what it is for tensors.
+    """
+    mean = total / count
+    return 1 - (error / count) / larger(squares / count - mean * mean, 1e-5)

@@ -37,13 +37,13 @@ def interval(
     Args:
         figures: (n, k) figures of a split.
         outputs: What reduces them.
-        batch: The batch size that `outputs.score` wants.
+        batch: The batch size that `outputs.headline` wants.
         name: Names the stream of the resampling.
     """
     rng = stream(*name, "bootstrap")
     rows = torch.randint(len(figures), (RESAMPLES, len(figures)), generator=rng)
     scores = torch.tensor(
-        [outputs.score(figures[row], batch)[outputs.metric] for row in rows], dtype=torch.float64
+        [outputs.headline(figures[row], batch) for row in rows], dtype=torch.float64
     )
     low, high = scores.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

@@ -1,5 +1,7 @@
 """Outputs own head, loss and score: each against its definition."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -92,6 +94,22 @@ def test_r2_of_batches_is_the_mean_of_each_batchs_own_r2():
 
     assert scores["r2_batches"] == pytest.approx(expected.item())
     assert scores["r2"] == pytest.approx(one(slice(0, 6)).item())
+
+
+@given(st.integers(1, 20), st.sampled_from(["r2", "rmse"]), st.floats(-1e3, 1e3))
+def test_the_headline_is_to_the_bit_what_all_scores_say(n, metric, mean):
+    targets = drawn(n, 3, 2).double() + mean
+    outputs = Values(2, last=3, metric=metric)
+    figures = outputs.per_example(targets * 0.9, targets)
+
+    assert outputs.headline(figures, 2) == outputs.score(figures, 2)[metric]
+
+
+def test_a_prediction_that_is_no_number_has_a_headline_that_is_none():
+    targets = drawn(4, 1, 1).double()
+    outputs = Values(1, last=1)
+
+    assert math.isnan(outputs.headline(outputs.per_example(targets * math.nan, targets), 2))
 
 
 def test_one_value_is_read_from_the_average_of_the_valid_positions():
