@@ -125,13 +125,39 @@ def code(file: Path = Path(__file__)) -> dict[str, Any]:
     """Return the commit that a file is at, whether its checkout differs, and origin.
 
     Only where git tracks the file: an environment inside another project's checkout is not that
-    project's code. What the environment says of git counts for whoever set it, not for our files.
+    project's code.
 
     Args:
         file: A file of the code that is asked about; by default our own.
     """
+    remote = tracked_at(file)
+    said = None if remote is None else git(file, "status", "--porcelain=v2", "--branch")
+    head, *lines = (said or "").splitlines() or [""]
+    commit = head.removeprefix("# branch.oid ")
+    if said is None or commit == "(initial)":
+        return {"commit": "", "dirty": None, "remote": ""}
+    return {
+        "commit": commit,
+        "dirty": any(not line.startswith("#") for line in lines),
+        "remote": remote,
+    }
 
-    def ask(*words: str) -> str | None:
+
+@cache
+def tracked_at(file: Path) -> str | None:
+    """Return where the checkout of a file came from; None if git does not track the file."""
+    if git(file, "ls-files", "--error-unmatch", "--", file.name) is None:
+        return None
+    url = urlsplit(git(file, "remote", "get-url", "origin") or "")
+    return url.hostname + url.path if url.hostname else ""
+
+
+def git(file: Path, *words: str) -> str | None:
+    """Return what git says where a file is; None if it cannot, or is not there.
+
+    What the environment says of git counts for whoever set it, not for our files.
+    """
+    try:
         done = subprocess.run(  # nosec B607
             ["git", "-C", str(file.parent), *words],  # noqa: S607 - whichever git the user has
             capture_output=True,
@@ -140,15 +166,6 @@ def code(file: Path = Path(__file__)) -> dict[str, Any]:
             check=False,
             env={name: held for name, held in os.environ.items() if not name.startswith("GIT_")},
         )
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        tracked = ask("ls-files", "--error-unmatch", "--", file.name) is not None
-        commit = ask("rev-parse", "HEAD") if tracked else None
     except OSError:
-        commit = None
-    if not commit:
-        return {"commit": "", "dirty": None, "remote": ""}
-    url = urlsplit(ask("remote", "get-url", "origin") or "")
-    remote = url.hostname + url.path if url.hostname else ""
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain")), "remote": remote}
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -131,12 +131,14 @@ def registry(plugins: tuple[str, ...] = ()) -> Registry:
     Raises:
         SpecError: A given file does not exist.
     """
+    if plugins:
+        files = [_from_file(Path(plugin)) for plugin in plugins]
+        return Registry(tuple(_without_twins([*registry(()).entries, *files])))
     found: list[Entry] = []
     for group, kind in GROUPS.items():
         for point in sorted(entry_points(group=group), key=lambda point: point.name):
             origin = point.dist.name if point.dist else point.value
             found += _from_entry_point(point.value, kind, origin)
-    found += [_from_file(Path(plugin)) for plugin in plugins]
     return Registry(tuple(_without_twins(found)))
 
 
