@@ -58,6 +58,18 @@ for seed in range(start, start + looks):
 print(spent / (looks - 1))
 """
 """One more record and two looks for it, in processor seconds; the first look reads the file."""
+MORE = """
+import tempfile, time
+from harness.runner.sweep import Sweep, perform, plan, requests
+runs = requests(["synthetic/shift[length=16]"], ["chance"], seeds=range({1}))
+sweep = Sweep(runs=runs, results=tempfile.mkdtemp(dir={0!r}), changes=dict(steps=1))
+ends = []
+for record in perform(sweep, plan(sweep).runs):
+    assert record.outcome == "ok", record.reason
+    ends.append(time.perf_counter())
+print((ends[-1] - ends[0]) / ({1} - 1))
+"""
+"""Seconds of a run that is not the first."""
 CLI = "import sys; sys.argv = ['ssm-bench', *{0!r}]; from harness.cli import main; main()"
 
 
@@ -134,6 +146,11 @@ def looks(folder: Path, share: float) -> str:
     return LOOKS.format(stored(same, folder), 6)
 
 
+def running(folder: Path, share: float) -> str:
+    """Say how to do fifty runs of chance."""
+    return MORE.format(str(folder), part(50, share))
+
+
 def reading(code: str, *, short: bool = False) -> Callable[[Path, float], str]:
     """Return what says how to read a hundred thousand records."""
 
@@ -165,6 +182,7 @@ def planning(seeds: int) -> Callable[[Path, float], str]:
 
 
 ROWS = (
+    Row("one more run of chance", running, 0.1, prints=True),
     Row("one more of 10,000 records, and two looks", looks, 0.001, prints=True),
     Row("list of 100,000 records", reading(LIST), 5.0, 500),
     Row("list of 100,000 records of chance", reading(LIST, short=True), 5.0, 500),

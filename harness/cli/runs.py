@@ -37,6 +37,13 @@ Executor = Annotated[
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Trainings side by side: the executor's option jobs.")
 ]
+Isolation = Annotated[
+    str,
+    typer.Option(
+        help="Whether a training has a process that imports torch anew: fresh, or warm.",
+        show_default="warm",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
 ]
@@ -102,6 +109,7 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored, too.")] = False,
     executor: Executor = "",
     jobs: Jobs = None,
+    isolation: Isolation = "",
     dry_run: DryRun = False,
     plugin: Plugins = [],  # noqa: B006
     json: AsJson = False,
@@ -122,7 +130,7 @@ def run(
         plugins=tuple(plugin),
         limits=Limits(timeout_s=timeout, memory_bytes=parse_bytes(memory_limit)),
         keeping=kept(checkpoint, keep_weights, log),
-        executor=chosen_executor(executor, jobs),
+        executor=chosen_executor(executor, jobs=jobs, isolation=isolation),
         changes=changes,
         again=again,
     )
@@ -133,20 +141,19 @@ def run(
     sys.exit(show_sweep(asked, plan(asked), json))
 
 
-def chosen_executor(text: str, jobs: int | None) -> str:
-    """Return an executor with its options, of which `--jobs` is one.
+def chosen_executor(text: str, **given: int | str | None) -> str:
+    """Return an executor with its options, some of which may be given beside it.
 
     Raises:
-        SpecError: It has the option already.
+        SpecError: It has one already.
     """
     from harness.runner.executors import DEFAULT
 
     chosen = Selector(text or DEFAULT)
-    if jobs is None:
-        return chosen
-    if "jobs" in chosen.options:
-        raise SpecError(f"{chosen!r} says how many jobs there are; leave --jobs out beside it.")
-    return Selector.of(chosen.name, {**chosen.options, "jobs": jobs}, chosen.version)
+    asked = {name: value for name, value in given.items() if value}
+    for name in asked.keys() & chosen.options.keys():
+        raise SpecError(f"{chosen!r} says its {name} already; leave --{name} out beside it.")
+    return Selector.of(chosen.name, {**chosen.options, **asked}, chosen.version)
 
 
 def requested(
@@ -235,6 +242,7 @@ def ab(
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'batch=16'.")] = "",
     device: Device = "cpu",
     results: Results = LOCAL / "ab",
+    jobs: Jobs = None,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Measure two models in turns, A B B A, each time in a new process, and compare them."""
@@ -249,7 +257,12 @@ def ab(
     changes = parse_options(protocol)
     Protocol().changed(changes)
     sweep = Sweep(
-        runs=runs, results=str(results), plugins=tuple(plugin), changes=changes, again=True
+        runs=runs,
+        results=str(results),
+        plugins=tuple(plugin),
+        executor=chosen_executor("local[isolation=fresh]", jobs=jobs),
+        changes=changes,
+        again=True,
     )
     code = show_sweep(sweep, plan(sweep), json=False)
     if code == 0:

@@ -72,6 +72,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     requirements: Requirements | None = None
     """Only where it was asked for."""
 
+    @property
+    def scored_alone(self) -> bool:
+        """Whether nothing but its score counts: it trains, and not for so many seconds."""
+        protocol = self.spec.protocol
+        return self.learns and not (protocol and (protocol.seconds or protocol.devices > 1))
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What planning gave: runs, sentences about what had to be left out, or the user's mistake."""

@@ -258,6 +258,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         What is timed or weighed is compared on one place only. The allocator belongs to it; records
         that do not name theirs are of glibc's as it comes, and so are those that say `glibc`. So do
         the jobs that might go on at once, each on cores of its own: they share caches and memory.
+        A process that was forked is another place than one that was started anew.
         """
         torch = self.machine.get("packages", {}).get("torch", "unknown")
         processor, cores = (self.machine.get(key, "unknown") for key in ("processor", "cores"))
@@ -267,6 +268,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         known = f"{card}{processor}, {cores} cores, {threads} threads, torch {torch}"
         jobs = self.machine.get("jobs", 1)
         known += f", {jobs} jobs side by side" if jobs != 1 else ""
+        known += ", forked" if self.machine.get("isolation") == "warm" else ""
         allocator = self.machine.get("allocator", "glibc")
         return known if allocator == "glibc" else f"{known}, allocator {allocator}"
 

@@ -1,4 +1,4 @@
-"""What a process has started, and what all of it holds in memory, as `/proc` says on Linux."""
+"""What a process has started, and what all that holds in memory, as `/proc` says on Linux."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,17 +29,17 @@ def tasks(pid: int) -> list[Path]:
 
 
 def held_bytes(pid: int, enough: float) -> int:
-    """Return what a process and its descendants hold in memory.
+    """Return what the descendants of a process hold in memory, which only watches them.
 
     Resident pages that several share count once for each of them, so their sum is at most too
     large. Shares of them are exact, but to count them takes the kernel a walk over all pages,
     which keeps the process from mapping any: that is done only where the sum says too much.
 
     Args:
-        pid: The first process.
+        pid: The process.
         enough: Bytes up to which the sum may be returned.
     """
-    every = [pid, *descendants(pid)]
+    every = [*descendants(pid)]
     resident = sum(size(each, "status", "VmRSS") for each in every)
     if resident <= enough:
         return resident

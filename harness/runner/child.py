@@ -20,13 +20,13 @@ from contextlib import suppress
 
 from harness.measure.process_tree import descendants
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 """As in `linux/prctl.h`."""
 ROUNDS = 500
 """How often what is left is ended, 10 ms apart: it may start others meanwhile."""
 
 
-def control(option: int, value: int) -> None:
+def control(option: int, value: int | bytes) -> None:
     """Tell the kernel something of this process; elsewhere than on Linux nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

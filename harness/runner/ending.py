@@ -5,11 +5,28 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import IO, Protocol
 
 from harness.measure.process_tree import descendants
 
 GRACE_S = 5.0
 """How long a child may take to end after it was asked to."""
+
+
+class Child(Protocol):
+    """What is known of a child: a `subprocess.Popen`, or what has the face of one."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return how it ended, once it has.
+
+        Raises:
+            subprocess.TimeoutExpired: It has not yet.
+        """
+        ...
 
 
 @contextlib.contextmanager
@@ -29,7 +46,7 @@ def end_of(pid: int) -> Iterator[list[int]]:
         os.close(end)
 
 
-def terminate(child: subprocess.Popen[bytes]) -> None:
+def terminate(child: Child) -> None:
     """Make sure that the child and all that it started are gone.
 
     It is asked to end, then read no more, at which its watcher ends all of it, then killed.

@@ -40,6 +40,7 @@ from harness.plugins.loading import build
 from harness.plugins.registry import registry
 from harness.results.store import Store
 from harness.runner.channel import Speaker
+from harness.runner.child import PR_SET_NAME, control
 from harness.runner.planning import plan, sources
 from harness.runner.ranks import others
 from harness.training.checkpoint import Checkpoints
@@ -307,6 +308,7 @@ def use_allowed_threads(processes: int) -> None:
 def main(verb: str) -> NoReturn:
     """Answer one request from standard input."""
     speaker = Speaker()
+    control(PR_SET_NAME, b"ssm-bench %s" % verb.encode())  # as `top` shows it
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)  # says what hung
     text = sys.stdin.buffer.read()
     if verb == "plan":

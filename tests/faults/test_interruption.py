@@ -47,7 +47,7 @@ def second_worker(sweep, folder):
     while time.monotonic() < deadline and sweep.poll() is None:
         if Store(folder).records():
             for child in psutil.Process(sweep.pid).children(recursive=True):
-                if "harness.runner.worker" in child.cmdline():
+                if child.name() == "ssm-bench run":
                     return child
         time.sleep(0.1)
     raise AssertionError(f"the sweep did not get going: {sweep.communicate()}")

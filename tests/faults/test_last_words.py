@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -36,7 +35,7 @@ def test_of_a_flood_only_the_end_is_read():
     ("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGRTMIN + 3, "signal 37")]
 )
 def test_a_signal_is_told_of_by_its_name_or_its_number(number, name):
-    result = exit_result(SimpleNamespace(returncode=-number), [], 0)
+    result = exit_result(-number, [], 0)
 
     assert result.outcome == "killed"
     assert name in result.reason

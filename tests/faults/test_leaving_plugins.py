@@ -1,6 +1,7 @@
 """What a plugin starts neither holds up a sweep, nor stays, nor speaks for its run."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ PLUGIN = str(Path(__file__).parent / "leaving.py")
 PROTOCOL = Protocol(steps=3, batch=2, width=4, depth=1, evaluations=1)
 DEEDS = ("leave", "stay", "forge", "flood", "grow")
 MARK = "SSM_BENCH_LEAVING"
+FORKS = sys.platform == "linux"
+"""Whether a run's first process was forked; one that is started anew must then say the same."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,9 @@ def test_a_process_that_stays_holds_up_neither_a_run_that_dies_nor_one_that_ends
 
     assert (died.outcome, ended.outcome) == ("failed", "ok")
     assert "code 3" in died.reason
+    if FORKS:
+        assert died.machine["warm"] == f"failed: {died.reason}"
+        assert ended.machine["isolation"] == "warm"
     assert time.monotonic() - began < 120, "they would stay for 600 s"
 
 
@@ -72,6 +78,7 @@ def test_a_result_that_a_plugin_forges_is_passed_over(done):
 
     assert (record.outcome, record.reason) == ("ok", "")
     assert record.learned is not None
+    assert record.machine["isolation"] == ("warm" if FORKS else "fresh")
 
 
 def test_of_a_plugin_that_says_far_too_much_the_end_is_told(done):
@@ -79,6 +86,8 @@ def test_of_a_plugin_that_says_far_too_much_the_end_is_told(done):
 
     assert record.outcome == "failed"
     assert record.reason == "The process ended with code 4. Its last words: That was all."
+    if FORKS:
+        assert record.machine["warm"] == f"failed: {record.reason}"
 
 
 def test_memory_of_all_that_a_plugin_starts_counts(done):
@@ -86,3 +95,5 @@ def test_memory_of_all_that_a_plugin_starts_counts(done):
 
     assert record.outcome == "out-of-memory"
     assert "of 0.879 GiB allowed" in record.reason
+    if FORKS:
+        assert "of 0.879 GiB allowed" in record.machine["warm"]

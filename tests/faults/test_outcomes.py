@@ -4,6 +4,7 @@ A child that imports torch takes more than a second of a processor: one child pl
 those that need no limits are done once for all tests.
 """
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ PLUGIN = str(Path(__file__).parent / "faulty.py")
 PROTOCOL = Protocol(steps=3, batch=2, width=4, depth=1, evaluations=1)
 TASK = "synthetic/shift[length=16,shifts=2]"
 MIB = 2**20
+FORKS = sys.platform == "linux"
+"""Whether a run's first process was forked; one that is started anew must then say the same."""
 UNLIMITED = [
     (fault, 0) for fault in ("crash", "late", "diverge", "kill", "exit", "chatter", "none")
 ]
@@ -39,10 +42,16 @@ def run_of(fault, seed=0):
     return RunSpec(task=TASK, model=f"faulty[fault={fault}]", protocol=PROTOCOL, seed=seed)
 
 
-def perform_all(folder, runs, **limits):
+def perform_all(folder, runs, isolation="warm", **limits):
     """Do runs; returns each with its record and whether that was stored before."""
     ends = []
-    asked = Sweep(runs=(), results=str(folder), plugins=(PLUGIN,), limits=Limits(**limits))
+    asked = Sweep(
+        runs=(),
+        results=str(folder),
+        plugins=(PLUGIN,),
+        limits=Limits(**limits),
+        executor=f"local[isolation={isolation}]",
+    )
     for _ in perform(asked, runs, lambda update: update.record and ends.append(update)):
         pass
     return ends
@@ -81,6 +90,10 @@ def test_a_fault_becomes_an_outcome_and_the_next_run_is_done(unlimited, fault, o
     assert record.outcome == outcome
     assert reason in record.reason
     assert bool(record.reason) == bool(reason)
+    if FORKS:
+        again = outcome in {"failed", "killed"}
+        assert record.machine["isolation"] == ("fresh" if again else "warm")
+        assert record.machine.get("warm") == (f"{outcome}: {record.reason}" if again else None)
 
 
 def test_a_crash_leaves_its_traceback_and_what_it_had_learned(unlimited):
@@ -120,8 +133,9 @@ def test_a_run_that_hangs_is_stopped_and_larger_limits_alone_give_it_another_try
     assert [end.stored for end in perform_all(tmp_path, naps[:1], timeout_s=2)] == [False]
 
 
-def test_a_run_that_hangs_leaves_where_it_hung(planned, tmp_path):
-    [end] = perform_all(tmp_path, [planned["nap", 0]], timeout_s=20)
+@pytest.mark.parametrize("isolation", ["warm", "fresh"])
+def test_a_run_that_hangs_leaves_where_it_hung(planned, tmp_path, isolation):
+    [end] = perform_all(tmp_path, [planned["nap", 0]], isolation, timeout_s=20)
 
     assert end.record.outcome == "timed-out"
     assert any('faulty.py", line 27 in <lambda>' in line for line in end.record.partial.traceback)
@@ -133,6 +147,8 @@ def test_a_run_that_takes_all_memory_is_refused_it_and_the_next_run_has_enough(p
     (outcome, reason), then = outcomes(ends)
     assert outcome == "out-of-memory"
     assert "0.586 GiB" in reason
+    if FORKS:
+        assert ends[0].record.machine["warm"] == f"out-of-memory: {reason}"
     assert then == ("ok", "")
 
 
@@ -151,13 +167,13 @@ def test_a_worker_that_is_killed_from_outside_leaves_its_outcome(planned, tmp_pa
         me = psutil.Process()
         workers = []
         while not workers:
-            workers = [c for c in me.children() if "harness.runner.worker" in c.cmdline()]
+            workers = [c for c in me.children(recursive=True) if c.name() == "ssm-bench run"]
             time.sleep(0.05)
         workers[0].kill()
 
     thread = threading.Thread(target=kill_the_worker)
     thread.start()
-    [(outcome, reason)] = outcomes(perform_all(tmp_path, [planned["nap", 0]]))
+    [(outcome, reason)] = outcomes(perform_all(tmp_path, [planned["nap", 0]], isolation="fresh"))
     thread.join()
 
     assert outcome == "killed"

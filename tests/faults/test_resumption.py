@@ -33,10 +33,11 @@ def finished(folder, *more, **changes):
     return record, done.stdout + done.stderr
 
 
-def kill(folder, step, whom):
+def kill(folder, step, whom, isolation):
     """Give the command, and kill its worker or all of it once a checkpoint is of such a step."""
+    words = command(folder, "--isolation", isolation)
     with subprocess.Popen(
-        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as sweep:
         while sweep.poll() is None and reached(folder) < step:
             time.sleep(0.005)
@@ -44,7 +45,7 @@ def kill(folder, step, whom):
         if whom == "all":
             os.killpg(sweep.pid, signal.SIGKILL)
         for child in children:
-            if "harness.runner.worker" in child.cmdline():
+            if child.name() == "ssm-bench run":
                 child.kill()
         sweep.communicate(timeout=100)
 
@@ -61,11 +62,16 @@ def whole(tmp_path_factory):
     return record
 
 
+def same(record, whole):
+    for name in ("curve", "validation", "scores", "score", "interval", "steps"):
+        assert getattr(record.learned, name) == getattr(whole.learned, name), name
+
+
 @settings(max_examples=2, phases=[Phase.generate])
 @given(step=st.integers(1, STEPS // 3), whom=st.sampled_from(["worker", "all"]))
 def test_its_curve_and_its_scores_are_the_uninterrupted_ones(whole, step, whom):
     with tempfile.TemporaryDirectory() as folder:
-        kill(folder, step, whom)
+        kill(folder, step, whom, "fresh")
         assert [each.outcome for each in Store(folder).records()] in ([], ["killed"])
         record, said = finished(folder)
 
@@ -73,8 +79,18 @@ def test_its_curve_and_its_scores_are_the_uninterrupted_ones(whole, step, whom):
         assert "Goes on after step" in said
         assert record.run_id == whole.run_id
         assert not any(Path(folder, ".checkpoints").iterdir())
-    for name in ("curve", "validation", "scores", "score", "interval", "steps"):
-        assert getattr(record.learned, name) == getattr(whole.learned, name), name
+    same(record, whole)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+def test_if_its_process_was_forked_it_goes_on_at_once_in_one_that_was_not(whole, tmp_path):
+    kill(tmp_path, STEPS // 3, "worker", "warm")
+
+    [record] = Store(tmp_path).records()
+    assert (record.outcome, record.learned.resumed) == ("ok", 1)
+    assert record.machine["isolation"] == "fresh"
+    assert record.machine["warm"].startswith("killed: The process was ended by SIGKILL")
+    same(record, whole)
 
 
 @pytest.mark.slow

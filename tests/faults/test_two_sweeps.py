@@ -59,7 +59,7 @@ def begun(folder, each, deadline_s=120):
     while time.monotonic() < end and each.poll() is None:
         leases = [path for path in folder.glob(".leases/*") if len(path.name) == 16]
         for child in psutil.Process(each.pid).children(recursive=True):
-            if leases and "harness.runner.worker" in child.cmdline():
+            if leases and child.name() == "ssm-bench run":
                 return [path.name for path in leases]
         time.sleep(0.1)
     raise AssertionError(f"it did not get going: {each.communicate()}")

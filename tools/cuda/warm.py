@@ -39,7 +39,7 @@ class WarmExecutor:
         result = read_events(child, job, on_progress, Deadline(job.limits.timeout_s))
         if result is None or result.outcome in FAILURES:
             self.close()
-        return result or exit_result(child, last_words(self.errors), 0)
+        return result or exit_result(child.wait(), last_words(self.errors), 0)
 
     def started(self) -> subprocess.Popen[bytes]:
         """Start the child."""

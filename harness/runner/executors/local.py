@@ -13,7 +13,7 @@ from functools import cached_property
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Self, final
+from typing import Literal, Self, final
 
 from msgspec import structs
 
@@ -23,6 +23,7 @@ from harness.core.messages import Job, Planned, Progress, Result
 from harness.measure import control_group, machine
 from harness.runner.executors import Executor
 from harness.runner.executors.process import Stop, execute
+from harness.runner.warm import Warm
 
 
 @final
@@ -32,6 +33,9 @@ class LocalExecutor(Executor):
 
     jobs: int = 1
     """Trainings that may go on side by side; each has its share of the cores and of the memory."""
+    isolation: Literal["warm", "fresh"] = "warm"
+    """Whether a training whose score alone counts may have a process that was forked from one that
+    has torch, which starts sooner; what fails there is done again in one of its own."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= machine.cores():
@@ -42,7 +46,7 @@ class LocalExecutor(Executor):
 
     def open(self) -> "LocalPool":
         """Return a pool, which has nothing to do yet."""
-        return LocalPool(self.jobs)
+        return LocalPool(self.jobs, warm=self.isolation == "warm")
 
     def limits(self, planned: Planned, asked: Limits) -> Limits:
         """Bound a run by its control group's limit, and by its share if it may have company.
@@ -85,11 +89,13 @@ class LocalPool:
 
     Args:
         jobs: How many may go on side by side.
+        warm: Whether what may be forked is.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, *, warm: bool) -> None:
         self.jobs = jobs
         self.free = shares(jobs)
+        self.warm = Warm(len(self.free[0]) if jobs > 1 else 0) if warm else None
         self.running: dict[str, Running] = {}
         self.over: dict[str, Running] = {}
         self.told: SimpleQueue[tuple[str, Progress | None]] = SimpleQueue()
@@ -108,6 +114,8 @@ class LocalPool:
         for running in self.running.values():
             running.thread.join()
             running.stop.close()
+        if self.warm:
+            self.warm.close()
 
     def has_room(self, job: Job) -> bool:
         """Say whether a job may begin: an idle pool has room for any, others only for company."""
@@ -136,6 +144,7 @@ class LocalPool:
                 lambda progress: self.told.put((name, progress)),
                 threads=len(running.cores),
                 stop=running.stop.end.fileno(),
+                warm=self.warm if running.job.planned.scored_alone else None,
             )
         except Exception as error:
             running.ended = error

@@ -1,9 +1,10 @@
-"""Does one job in a fresh child process of this machine, wherever that is: every executor does.
+"""Does one job in a child process of this machine, wherever that is: every executor does.
 
 The parent enforces the limits: it waits for the child's lines without spinning, looks at its memory
 a few times a second, and ends its whole process group when a limit is passed. The child's own limit
 on address space makes most large allocations fail before that, with a better story to tell. A run
-that finds too little memory is done once more by a child that keeps none of what it frees.
+that finds too little memory is done once more by a child that keeps none of what it frees, and one
+that fails in a child that was forked (see `harness.runner.warm`) once more in a fresh one.
 """
 
 import contextlib
@@ -23,8 +24,9 @@ from harness.measure import allocator, control_group, process_tree
 from harness.measure.machine import pinned_environment, python
 from harness.runner.channel import LastWords, genuine, new_token
 from harness.runner.deadline import Deadline
-from harness.runner.ending import end_of, terminate
+from harness.runner.ending import Child, end_of, terminate
 from harness.runner.lines import Lines
+from harness.runner.warm import Warm
 
 POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
@@ -61,6 +63,7 @@ def execute(
     *,
     threads: int = 0,
     stop: int | None = None,
+    warm: Warm | None = None,
 ) -> Result:
     """Do a job in a child process and return what became of it, whatever that was.
 
@@ -71,13 +74,18 @@ def execute(
         on_progress: Is told how far it has come, in the thread that calls this.
         threads: Of the child's libraries; 0: one for every core.
         stop: A descriptor that can be read once the job shall end before its time.
+        warm: Where a child comes from that need not be fresh, unless it fails.
     """
     deadline = Deadline(job.limits.timeout_s)
 
-    def attempted(job: Job) -> Result:
-        return attempt(job, on_progress, deadline, threads=threads, stop=stop)
+    def attempted(job: Job, warm: Warm | None = None) -> Result:
+        return attempt(job, on_progress, deadline, threads=threads, stop=stop, warm=warm)
 
-    result = attempted(job)
+    result = attempted(job, warm)
+    if result.conditions.get("isolation") == "warm" and doubtful(result, stop):
+        why = {"warm": f"{result.outcome}: {result.reason}"}
+        result = attempted(job)
+        result = replace(result, conditions={**result.conditions, **why})
     if result.outcome == "out-of-memory" and keeps(job):
         again = attempted(replace(job, keeps_memory=False))
         return again if again.outcome not in {"out-of-memory", "timed-out"} else result
@@ -91,18 +99,13 @@ def attempt(
     *,
     threads: int,
     stop: int | None,
+    warm: Warm | None = None,
 ) -> Result:
     """Do a job once; its time counts from when the first attempt began."""
     killed, job = control_group.killed(), replace(job, token=new_token())
     with LastWords() as errors:
-        child = subprocess.Popen(
-            python("-m", "harness.runner.child", "harness.runner.worker", "run"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors.sink,
-            env=pinned_environment(threads),
-            start_new_session=True,
-        )
+        forked = warm and warm.start(errors.sink, stop, deadline.left())
+        child: Child = forked or fresh(errors.sink, threads)
         try:
             with contextlib.suppress(BrokenPipeError):
                 assert child.stdin is not None
@@ -113,9 +116,39 @@ def attempt(
             terminate(child)
         said = errors.told()
         if result is None:
-            return exit_result(child, said, control_group.killed() - killed)
-        stopped = result.outcome in {"timed-out", "out-of-memory"} and not result.traceback
-        return replace(result, traceback=said) if stopped else result
+            result = exit_result(child.wait(), said, control_group.killed() - killed)
+        elif result.outcome in {"timed-out", "out-of-memory"} and not result.traceback:
+            result = replace(result, traceback=said)
+    isolation = "warm" if forked else "fresh"
+    return replace(result, conditions={**result.conditions, "isolation": isolation})
+
+
+def fresh(errors: int, threads: int) -> subprocess.Popen[bytes]:
+    """Start a child that imports all it needs.
+
+    Args:
+        errors: The descriptor of its standard error.
+        threads: Of its libraries.
+    """
+    return subprocess.Popen(
+        python("-m", "harness.runner.child", "harness.runner.worker", "run"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=pinned_environment(threads),
+        start_new_session=True,
+    )
+
+
+def doubtful(result: Result, stop: int | None) -> bool:
+    """Say whether a forked child's result may be the fault of that: what had its time had it all.
+
+    Args:
+        result: What it left.
+        stop: A descriptor that can be read once nobody wants to know any more.
+    """
+    cancelled = stop is not None and readable([stop], 0)
+    return result.outcome in {"failed", "killed", "out-of-memory"} and not cancelled
 
 
 def keeps(job: Job) -> bool:
@@ -124,7 +157,7 @@ def keeps(job: Job) -> bool:
 
 
 def read_events(
-    child: subprocess.Popen[bytes],
+    child: Child,
     job: Job,
     on_progress: Callable[[Progress], None],
     deadline: Deadline,
@@ -191,22 +224,22 @@ def exceeded_limit(pid: int, limits: Limits) -> Result | None:
     return None
 
 
-def exit_result(child: subprocess.Popen[bytes], words: list[str], killed: int) -> Result:
+def exit_result(code: int, words: list[str], killed: int) -> Result:
     """Say what ended a child that left no result.
 
     Args:
-        child: The process, which has ended.
+        code: How the process ended, as `subprocess` says it.
         words: The last lines that it wrote to standard error.
         killed: Processes of our control group that the kernel ended for memory meanwhile.
     """
     said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
-    if child.returncode < 0:
-        name = signal_name(-child.returncode)
+    if code < 0:
+        name = signal_name(-code)
         if name == "SIGKILL" and killed:
             reason = f"The kernel ended it for the memory of its control group.{said}"
             return Result(outcome="out-of-memory", reason=reason, traceback=words)
         hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
         reason = f"The process was ended by {name}{hint}.{said}"
         return Result(outcome="killed", reason=reason, traceback=words)
-    reason = f"The process ended with code {child.returncode}.{said}"
+    reason = f"The process ended with code {code}.{said}"
     return Result(outcome="failed", reason=reason, traceback=words)

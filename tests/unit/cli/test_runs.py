@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.cli.runs import parse_seconds, protocol_changes
+from harness.cli.runs import chosen_executor, parse_seconds, protocol_changes
 from harness.core.errors import SpecError
 
 
@@ -46,3 +46,15 @@ def test_sweeps_are_put_together_and_left_out_options_change_nothing():
 def test_options_that_contradict_each_other_are_refused_before_anything_is_planned(given, said):
     with pytest.raises(SpecError, match=said):
         protocol_changes(*given)
+
+
+def test_options_of_an_executor_may_be_given_beside_it():
+    assert str(chosen_executor("", jobs=None, isolation="")) == "local"
+    assert str(chosen_executor("", jobs=2, isolation="fresh")) == "local[isolation=fresh,jobs=2]"
+    assert str(chosen_executor("ray[cpus=4]", jobs=None)) == "ray[cpus=4]"
+
+
+@pytest.mark.parametrize("option", ["jobs", "isolation"])
+def test_an_option_that_an_executor_has_is_not_given_twice(option):
+    with pytest.raises(SpecError, match=f"says its {option} already; leave --{option} out"):
+        chosen_executor("local[jobs=1,isolation=warm]", **{option: "2"})

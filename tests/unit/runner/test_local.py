@@ -74,7 +74,7 @@ def done(pool, jobs):
 @TWO
 def test_two_trainings_go_on_at_once_on_different_cores_and_a_measurement_alone(children):
     jobs = [job(0), job(1, learns=False), job(2), job(3)]
-    with LocalExecutor(jobs=2).open() as pool:
+    with LocalExecutor(jobs=2, isolation="fresh").open() as pool:
         heard = done(pool, jobs)
         results = [pool.collect(name(each)) for each in jobs]
 
@@ -96,7 +96,7 @@ def test_two_trainings_go_on_at_once_on_different_cores_and_a_measurement_alone(
 
 @TWO
 def test_nothing_joins_what_is_measured(children):
-    with LocalExecutor(jobs=2).open() as pool:
+    with LocalExecutor(jobs=2, isolation="fresh").open() as pool:
         pool.submit(job(0, learns=False))
 
         assert not pool.has_room(job(1))
@@ -105,19 +105,19 @@ def test_nothing_joins_what_is_measured(children):
 
 
 def test_one_job_at_a_time_has_the_machine_as_it_is(children):
-    with LocalExecutor().open() as pool:
+    with LocalExecutor(isolation="fresh").open() as pool:
         pool.submit(job(0))
         assert not pool.has_room(job(1))
         (_, progress), _ = pool.events()
 
         assert set(json.loads(progress.status)["cores"]) == machine.allowed()
-        assert pool.collect(name(job(0))).conditions.keys() == {"threads"}
+        assert pool.collect(name(job(0))).conditions.keys() == {"threads", "isolation"}
 
 
 @TWO
 def test_a_job_that_is_cancelled_ends_and_is_told_of_and_the_other_goes_on(children):
     children(2)
-    with LocalExecutor(jobs=2).open() as pool:
+    with LocalExecutor(jobs=2, isolation="fresh").open() as pool:
         pool.submit(job(0))
         pool.submit(job(1))
         events = pool.events()
@@ -133,7 +133,7 @@ def test_a_job_that_is_cancelled_ends_and_is_told_of_and_the_other_goes_on(child
 def test_a_pool_that_is_left_leaves_no_child_and_no_thread(children):
     children(60)
     threads, children_before = set(threading.enumerate()), psutil.Process().children()
-    with LocalExecutor().open() as pool:
+    with LocalExecutor(isolation="fresh").open() as pool:
         pool.submit(job(0))
         next(pool.events())
         assert len(psutil.Process().children()) == len(children_before) + 1
@@ -144,7 +144,7 @@ def test_a_pool_that_is_left_leaves_no_child_and_no_thread(children):
 
 def test_what_goes_wrong_before_there_is_a_child_is_raised_when_it_is_collected(monkeypatch):
     monkeypatch.setattr(process, "python", lambda *_: ["/nowhere/python"])
-    with LocalExecutor().open() as pool:
+    with LocalExecutor(isolation="fresh").open() as pool:
         pool.submit(job(0))
         assert list(pool.events()) == [(name(job(0)), None)]
 
@@ -179,6 +179,7 @@ def test_shares_do_not_overlap_and_are_alike(monkeypatch):
         ("local[jobs=many]", "takes a value like '1'"),
         ("local[jobs=0]", "choose from 1 to"),
         ("local[jobs=100000]", "needs a core of its own"),
+        ("local[isolation=cold]", "warm"),
         ("local[", "is not a name"),
     ],
 )

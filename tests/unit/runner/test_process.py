@@ -16,7 +16,7 @@ def scripted(monkeypatch):
     """Let children need more than there is, unless `fits` says otherwise."""
     monkeypatch.setattr(allocator, "allocator", lambda: allocator.GLIBC)
 
-    def attempt(job, on_progress, deadline, *, threads, stop):
+    def attempt(job, on_progress, deadline, *, threads, stop, warm):
         tried.append(job.keeps_memory)
         return outcomes[job.keeps_memory]
 
