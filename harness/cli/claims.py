@@ -17,7 +17,14 @@ from harness.cli.app import (
     known_device,
     tell_faults,
 )
-from harness.cli.runs import parse_seconds, protocol_changes
+from harness.cli.runs import (
+    Executor,
+    Isolation,
+    Jobs,
+    chosen_executor,
+    parse_seconds,
+    protocol_changes,
+)
 from harness.core.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -44,6 +51,9 @@ def claim(
     max_seeds: Annotated[int, typer.Option(min=3, help="The most seeds.")] = 10,
     device: Device = "cpu",
     results: Results = LOCAL,
+    executor: Executor = "",
+    jobs: Jobs = None,
+    isolation: Isolation = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would run, and what it would take.")
     ] = False,
@@ -56,7 +66,12 @@ def claim(
     known_device(device)
     changes = protocol_changes(protocol, match, "", sweep)
     asked = ClaimTest(
-        sweep=Sweep(runs=(), results=str(results), plugins=tuple(plugin)),
+        sweep=Sweep(
+            runs=(),
+            results=str(results),
+            plugins=tuple(plugin),
+            executor=chosen_executor(executor, jobs=jobs, isolation=isolation),
+        ),
         budget_s=parse_seconds(budget),
         seeds=max_seeds,
         device=device,

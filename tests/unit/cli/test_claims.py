@@ -83,6 +83,7 @@ def test_all_claims_of_papers_are_tested_save_those_that_cannot_be(claim, script
     ("words", "complaint"),
     [
         ((), "Give a claim"),
+        ((LINE, "--executor", "local[jobs=1]", "--jobs", "1"), "leave --jobs out"),
         (("dlr-few-kernel",), "Did you mean 'dlr-few-kernels'"),
         (("birdie-retrieval",), "cannot be tested: the procedure is here"),
         ((LINE, "--budget", "soon"), "is no time"),
@@ -104,3 +105,17 @@ def test_two_names_of_one_model_are_told_before_anything_is_run(claim, monkeypat
 
     assert code == 2
     assert "are one model" in err
+
+
+def test_the_runs_of_a_claim_go_where_those_of_a_sweep_would(claim, scripted, monkeypatch):  # noqa: F811
+    scripted(noise)
+    seen, question = [], module.question
+
+    def asked_where(claim, sweep):
+        seen.append(sweep.executor)
+        return question(claim, sweep)
+
+    monkeypatch.setattr(module, "question", asked_where)
+    claim(LINE, "--jobs", "1", "--isolation", "fresh")
+
+    assert [str(each) for each in seen] == ["local[isolation=fresh,jobs=1]"]
