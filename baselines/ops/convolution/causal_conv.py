@@ -2,8 +2,8 @@
 
 y_t = bias + sum_j weight_j x_{t-k+1+j}, then SiLU where asked for; the last tap meets the present.
 
-Three forms: compiled for processors, the CUDA kernel of Mamba's authors where that is installed,
-and torch.
+Forms: on a GPU the CUDA kernel of Mamba's authors where that is installed, ours in Triton, and
+torch's grouped convolution; on processors what is compiled for them, and torch.
 
 Axes: b batch, l length, d channels, k taps.
 """
@@ -20,12 +20,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from baselines.ops.forms import on_gpu
+from baselines.ops.forms import Form, chosen, on_gpu, triton
 from baselines.ops.scans import native
 from harness.api import private_torch
 
 BLOCK = 1 << 17
 """Numbers that are convolved together: they and what is made of them stay in the cache."""
+MOST_TAPS = 8
+"""Of the kernel in Triton."""
 
 
 def causal_conv(
@@ -47,44 +49,49 @@ def causal_conv(
         state: The inputs before the first one; None for zeros.
         silu: Whether SiLU follows.
     """
-    x = x.to(weight.dtype)
-    if state is None and _authors_kernel_fits(x, weight.shape[1]):
-        kernel = import_module("causal_conv1d").causal_conv1d_fn
-        y: Tensor = kernel(x.mT.contiguous(), weight, bias, activation="silu" if silu else None)
-        return y.mT
-    if on_gpu(x):
-        return naive_causal_conv(x, weight, bias, state, silu=silu)
-    if state is None:
-        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
-    if bias is None:
-        bias = weight.new_zeros(len(weight))
-    known = x.is_cpu and x.dtype in (torch.float32, torch.float64)
-    form = native_causal_conv if known and native.level() else blocked_causal_conv
-    return form(x, weight, bias, state.to(x.dtype), silu=silu)
+    form = chosen(FORMS, x, weight=weight, continues=state is not None)
+    y: Tensor = form.run(x, weight, bias, state, silu=silu)
+    return y
+
+
+def authors_causal_conv(
+    x: Float[Tensor, "b l d"],
+    weight: Float[Tensor, "d k"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: None = None,
+    *,
+    silu: bool = False,
+) -> Float[Tensor, "b l d"]:
+    """Convolve by the CUDA kernel of Mamba's authors, `causal_conv1d`, from zeros."""
+    del state
+    kernel = import_module("causal_conv1d").causal_conv1d_fn
+    rows = x.to(weight.dtype).mT.contiguous()
+    y: Tensor = kernel(rows, weight, bias, activation="silu" if silu else None)
+    return y.mT
 
 
 def native_causal_conv(
     x: Float[Tensor, "b l d"],
     weight: Float[Tensor, "d k"],
-    bias: Float[Tensor, " d"],
-    state: Float[Tensor, "b k-1 d"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
     *,
     silu: bool = False,
 ) -> Float[Tensor, "b l d"]:
     """Convolve by the compiled operator, in float32 or float64 on the CPU, the same for all."""
-    return cast("Tensor", _NativeConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _NativeConv.apply(*_filled(x, weight, bias, state), silu))  # type: ignore[no-untyped-call]
 
 
 def blocked_causal_conv(
     x: Float[Tensor, "b l d"],
     weight: Float[Tensor, "d k"],
-    bias: Float[Tensor, " d"],
-    state: Float[Tensor, "b k-1 d"],
+    bias: Float[Tensor, " d"] | None = None,
+    state: Float[Tensor, "b k-1 d"] | None = None,
     *,
     silu: bool = False,
 ) -> Float[Tensor, "b l d"]:
     """Convolve in torch, a block of time after the other, the twin of the compiled form."""
-    return cast("Tensor", _BlockedConv.apply(x, weight, bias, state, silu))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _BlockedConv.apply(*_filled(x, weight, bias, state), silu))  # type: ignore[no-untyped-call]
 
 
 def naive_causal_conv(
@@ -96,8 +103,7 @@ def naive_causal_conv(
     silu: bool = False,
 ) -> Float[Tensor, "b l d"]:
     """Convolve by torch's grouped convolution, the twin of the other forms."""
-    if state is None:
-        state = x.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    x, weight, _, state = _filled(x, weight, bias, state)
     past = torch.cat([state, x], 1).mT
     y = F.conv1d(past, weight[:, None], bias, groups=len(weight)).mT
     return F.silu(y) if silu else y
@@ -122,10 +128,39 @@ def last_inputs(x: Float[Tensor, "b l d"], state: Float[Tensor, "b m d"]) -> Flo
     return recent[:, recent.shape[1] - size :].clone()
 
 
-def _authors_kernel_fits(x: Tensor, taps: int) -> bool:
+def _filled(
+    x: Tensor, weight: Tensor, bias: Tensor | None, state: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return arguments in the precision of the weights, zeros for those that are not given."""
+    if state is None:
+        state = weight.new_zeros(len(x), weight.shape[1] - 1, x.shape[2])
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return x.to(weight.dtype), weight, bias, state.to(weight.dtype)
+
+
+def _authors_kernel_fits(x: Tensor, *, weight: Tensor, continues: bool) -> bool:
     """Say whether the CUDA kernel of Mamba's authors, `causal_conv1d`, is there and can run."""
-    fits = x.is_cuda and x.dtype != torch.float64 and 2 <= taps <= 4
-    return fits and find_spec("causal_conv1d") is not None
+    fits = x.is_cuda and weight.dtype != torch.float64 and 2 <= weight.shape[1] <= 4
+    return fits and not continues and find_spec("causal_conv1d") is not None
+
+
+def _kernel_fits(x: Tensor, *, weight: Tensor, **_: object) -> bool:
+    """Say whether taps are few enough that reading inputs once for each costs little."""
+    return x.dtype.is_floating_point and weight.shape[1] <= MOST_TAPS
+
+
+def _native_fits(x: Tensor, *, weight: Tensor, **_: object) -> bool:
+    known = x.is_cpu and weight.dtype in (torch.float32, torch.float64)
+    return known and bool(native.level())
+
+
+FORMS = (
+    Form("causal_conv1d", authors_causal_conv, _authors_kernel_fits),
+    triton("causal_conv", _kernel_fits),
+    Form("torch-conv1d", naive_causal_conv, lambda x, **_: on_gpu(x)),
+    Form("native", native_causal_conv, _native_fits),
+    Form("torch", blocked_causal_conv),
+)
 
 
 class _NativeConv(torch.autograd.Function):
