@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.forms import on_gpu
 from baselines.ops.scans import native
 from harness.api import private_torch
 
@@ -89,7 +90,12 @@ def _empty(like: Tensor) -> Tensor:
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same piece of all tensors, the outputs first, which are contiguous."""
+    """Yield the same piece of all tensors, the outputs first, which are contiguous.
+
+    On a GPU all is one piece: what is made on the way stays in no cache, and launches cost more.
+    """
+    if on_gpu(tensors[0]):
+        return iter([tensors])
     return zip(*(tensor.reshape(-1).split(BLOCK) for tensor in tensors), strict=True)
 
 

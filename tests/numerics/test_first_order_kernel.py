@@ -81,13 +81,13 @@ def test_sums_are_in_float32_at_least_and_results_as_what_is_added(dtype: torch.
 
 
 def test_the_phase_of_a_long_product_is_kept_between_chunks() -> None:
-    length, angle = 2000, torch.tensor([0.3], dtype=torch.float64)
+    length, angle = 300, torch.tensor([0.3], dtype=torch.float64)
     pole, exact = (torch.polar(torch.ones_like(angle), n * angle) for n in (1, length))
     b = torch.zeros(1, length, 1, dtype=torch.complex64)
     states, _ = scans.first_order_scan(pole, b, torch.ones(1, 1, dtype=torch.complex64))
-    assert (states[0, -1] - exact).abs() < 1e-5
+    assert (states[0, -1] - exact).abs() < 3e-6
     rounded = pole.to(torch.complex64).to(torch.complex128)
-    assert (rounded**length - exact).abs() > 1e-5
+    assert (rounded**length - exact).abs() > 3e-6
 
 
 @pytest.mark.parametrize("directions", [1, 2])

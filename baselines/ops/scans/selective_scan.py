@@ -4,8 +4,8 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t, y_t = sum_n gain C_t h_t + D x_t: the decay is exact, the
 input term is Euler's, as in the authors' code.
 
-Three forms: compiled for processors, the CUDA kernel of the authors' package `mamba_ssm` where that
-is installed, and torch.
+Four forms: the CUDA kernel of the authors' package `mamba_ssm` where that is installed, a kernel in
+Triton, compiled for processors, and torch.
 
 Axes: b batch, l length, d channels, n states.
 """
@@ -15,19 +15,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.kernels.installed import is_installed
 from baselines.ops.scans import native
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from harness.api import SpecError
 
-Form = Literal["native", "mamba_ssm", "chunked"]
 PRECISIONS = torch.float32, torch.float64
 """Those that the compiled form knows."""
 ARGUMENTS = "x:bld dt:bld A:dn B:bln C:bln D:d state:bdn gain:dn"
@@ -62,7 +62,7 @@ Scanned = tuple[Float[Tensor, "b l d"], Float[Tensor, "b d n"]]
 def selective_scan(
     x: Float[Tensor, "b l d"], system: Selective, state: Float[Tensor, "b d n"] | None = None
 ) -> Scanned:
-    """Scan in the form that `scan_form` names, in float32, or float64 if A is.
+    """Scan in float32, or float64 if A is.
 
     Args:
         x: Inputs.
@@ -76,21 +76,19 @@ def selective_scan(
     form = scan_form(x, plain=state is None and system.gain is None)
     dtype = torch.promote_types(system.A.dtype, torch.float32)
     x, system = x.to(dtype), system.to(dtype)
-    if form == "mamba_ssm":
-        return _mamba_ssm_scan(x, system)
     state = x.new_zeros(len(x), *system.A.shape) if state is None else state.to(dtype)
-    scan = native_selective_scan if form == "native" else chunked_selective_scan
-    return scan(x, system, state)
+    scanned: Scanned = form.run(x, system, state)
+    return scanned
 
 
 def scan_form(x: Tensor, *, plain: bool) -> Form:
-    """Say which form scans a tensor: on CUDA the authors' kernel if it is installed.
+    """Return the form that scans a tensor.
 
-    That one knows float32 and less, no first state and no gain, which is what `plain` says.
+    Args:
+        x: Of the device and precision.
+        plain: Whether there is no first state and no gain.
     """
-    if plain and x.is_cuda and x.dtype != torch.float64 and find_spec("mamba_ssm") is not None:
-        return "mamba_ssm"
-    return "native" if x.device.type == "cpu" and native.level() else "chunked"
+    return chosen(FORMS, x, plain=plain)
 
 
 def native_selective_scan(
@@ -189,12 +187,29 @@ class _Recurrence(torch.autograd.Function):
         return adjoint * before.conj(), adjoint, later
 
 
-def _mamba_ssm_scan(x: Tensor, system: Selective) -> Scanned:
+def _mamba_ssm_scan(x: Tensor, system: Selective, _: Tensor) -> Scanned:
     """Scan from zero by the authors' kernel, which wants time innermost."""
     s, kernel = system, import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
     x, dt, B, C = (part.mT.contiguous() for part in (x, s.dt, s.B, s.C))
     y, last = kernel(x, dt, s.A, B, C, s.D, return_last_state=True)
     return y.mT, last
+
+
+def _mamba_ssm_fits(x: Tensor, *, plain: bool) -> bool:
+    """Say whether the authors' kernel is there and can run, in float32 and less, from zero."""
+    return plain and x.is_cuda and x.dtype != torch.float64 and is_installed("mamba_ssm")
+
+
+def _native_fits(x: Tensor, **_: object) -> bool:
+    return x.is_cpu and bool(native.level())
+
+
+FORMS = (
+    Form("mamba_ssm", _mamba_ssm_scan, _mamba_ssm_fits),
+    triton("selective_scan"),
+    Form("native", native_selective_scan, _native_fits),
+    Form("chunked", chunked_selective_scan),
+)
 
 
 class _NativeScan(torch.autograd.Function):

@@ -14,6 +14,7 @@ import torch
 
 from baselines.mamba import Mamba
 from baselines.ops.convolution import causal_conv
+from baselines.ops.kernels import installed as kernels
 from baselines.ops.scans import native, selective_scan
 from harness.api import SpecError
 from harness.core.seeding import scope, stream
@@ -54,14 +55,8 @@ def test_without_the_library_torch_scans_to_the_same_end(monkeypatch: pytest.Mon
     assert layer.path() == f"native-{native.level()}"
     compiled = layer(u)
     monkeypatch.setattr(native, "library", lambda: None)
-    calls = []
-    chunked = selective_scan.chunked_selective_scan
-    monkeypatch.setattr(
-        selective_scan, "chunked_selective_scan", lambda *given: calls.append(1) or chunked(*given)
-    )
     assert layer.path() == "chunked"
     torch.testing.assert_close(layer(u), compiled)
-    assert calls == [1]
     assert native.fact()[0] is False
     assert "compiler" in native.fact()[1]
 
@@ -185,19 +180,21 @@ class OnCuda(torch.Tensor):
 @pytest.mark.parametrize(
     ("plain", "dtype", "installed", "form"),
     [
-        (True, torch.float32, True, "mamba_ssm"),
-        (True, torch.float32, False, "chunked"),
-        (False, torch.float32, True, "chunked"),
-        (True, torch.float64, True, "chunked"),
+        (True, torch.float32, {"mamba_ssm", "triton"}, "mamba_ssm"),
+        (True, torch.float32, {"triton"}, "triton"),
+        (True, torch.float32, {}, "chunked"),
+        (False, torch.float32, {"mamba_ssm", "triton"}, "triton"),
+        (True, torch.float64, {"mamba_ssm"}, "chunked"),
     ],
 )
 def test_on_cuda_the_authors_kernel_runs_where_it_is_installed_and_can(
-    plain: bool, dtype: torch.dtype, installed: bool, form: str, monkeypatch: pytest.MonkeyPatch
+    plain: bool, dtype: torch.dtype, installed: set[str], form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selective_scan, "find_spec", lambda name: installed or None)
-    monkeypatch.setattr(selective_scan.native, "level", lambda: "")
+    for module in (selective_scan, kernels):
+        monkeypatch.setattr(module, "is_installed", lambda name: name in installed)
     x = torch.zeros(1, dtype=dtype).as_subclass(OnCuda)
-    assert selective_scan.scan_form(x, plain=plain) == form
+    monkeypatch.setattr(OnCuda, "is_cpu", False)
+    assert selective_scan.scan_form(x, plain=plain).name == form
 
 
 def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +216,8 @@ def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.Mo
         layer = Mamba().build(width=8, length=40, causal=True)
     u = torch.randn(2, 9, 8, generator=stream("u"))
     expected = layer(u)
-    monkeypatch.setattr(selective_scan, "scan_form", lambda x, *, plain: "mamba_ssm")
+    form = selective_scan.FORMS[0]._replace(fits=lambda x, *, plain: plain)
+    monkeypatch.setattr(selective_scan, "FORMS", (form,))
     torch.testing.assert_close(layer(u), expected)
 
 
@@ -262,6 +260,7 @@ def test_a_gpu_gives_what_the_processor_gives() -> None:
     u = torch.randn(2, 200, 16, generator=stream("u"))
     expected = layer(u)
     there = layer.cuda()
-    installed = importlib.util.find_spec("mamba_ssm") is not None
-    assert there.path() == ("mamba_ssm" if installed else "chunked")
+    forms = {"mamba_ssm": "mamba_ssm", "triton": "triton"}
+    found = (form for name, form in forms.items() if importlib.util.find_spec(name))
+    assert there.path() == next(found, "chunked")
     torch.testing.assert_close(there(u.cuda()).cpu(), expected, rtol=1e-4, atol=1e-5)
