@@ -157,9 +157,10 @@ class Values(Outputs):
         batches = -(-len(figures) // batch)
         sums = figures.new_zeros(batches, 4)
         sums.index_add_(0, torch.arange(len(figures)) // batch, figures)
+        errors, totals, squared, counts = sums.unbind(-1)
         return {
             "r2": r_squared(error, total, squares, count, max),
-            "r2_batches": r_squared(*sums.unbind(-1), torch.clamp).mean().item(),
+            "r2_batches": r_squared(errors, totals, squared, counts, torch.clamp).mean().item(),
             "mse": error / count,
             "rmse": math.sqrt(error / count),
         }
@@ -169,7 +170,8 @@ class Values(Outputs):
         error, total, squares, count = figures.sum(0).tolist()
         if self.metric == "rmse":
             return math.sqrt(error / count)
-        return r_squared(error, total, squares, count, max)
+        pooled: float = r_squared(error, total, squares, count, max)
+        return pooled
 
     def errors(self, figures: Tensor) -> Tensor:
         """Return the mean squared error of each example."""

@@ -16,9 +16,20 @@ GRACE_S = 5.0
 class Child(Protocol):
     """What is known of a child: a `subprocess.Popen`, or what has the face of one."""
 
-    pid: int
-    stdin: IO[bytes] | None
-    stdout: IO[bytes] | None
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """What it reads from."""
+        ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it writes to."""
+        ...
 
     def wait(self, timeout: float | None = None) -> int:
         """Return how it ended, once it has.

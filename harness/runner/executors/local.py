@@ -23,7 +23,7 @@ from harness.core.messages import Job, Planned, Progress, Result
 from harness.measure import control_group, machine
 from harness.runner.executors import Executor
 from harness.runner.executors.process import Stop, execute
-from harness.runner.warm import Warm
+from harness.runner.forked import Warm
 
 
 @final

@@ -25,8 +25,8 @@ from harness.measure.machine import pinned_environment, python
 from harness.runner.channel import LastWords, genuine, new_token
 from harness.runner.deadline import Deadline
 from harness.runner.ending import Child, end_of, terminate
+from harness.runner.forked import Warm
 from harness.runner.lines import Lines
-from harness.runner.warm import Warm
 
 POLL_S = 0.25
 """How often the child's memory is read while it is silent."""
