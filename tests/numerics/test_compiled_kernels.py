@@ -32,5 +32,6 @@ def test_the_kernels_of_a_layer_compile_for_a_card_that_is_not_there(root: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_no_kernel_spills_registers(root: Path, capability: str) -> None:
-    found = rows(root, "gated-ssm", "hawk", "lru", "mamba", "s5", "--capability", capability)
+    several = "gated-ssm", "hawk", "lru", "mamba", "s5", "gated-deltanet", "kda"
+    found = rows(root, *several, "--capability", capability)
     assert not [row for row in found if int(row[3])]

@@ -10,7 +10,10 @@ from tools.cuda.launches import given, table, touched
 kernels("launch")
 
 
-@pytest.mark.parametrize("name", ["gated-ssm", "lru", "mamba"])
+DELTA = ["deltanet", "gated-deltanet", "gated-deltaproduct", "kda"]
+
+
+@pytest.mark.parametrize("name", ["gated-ssm", "lru", "mamba", *DELTA])
 def test_a_layer_launches_at_most_60_kernels_at_every_length(name: str) -> None:
     short, long = (given(load_model(name), width=512, length=n) for n in (4096, 262_144))
     assert short.launches == long.launches

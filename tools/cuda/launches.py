@@ -17,6 +17,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -109,9 +110,16 @@ def passed(
     """
     layer = recipe.build(width=shape[2], length=shape[1], causal=True).to("meta")
     u = torch.empty(shape, device="meta", requires_grad=True)
-    # torch knows no automatic casts of tensors without memory, and there are none here.
-    uncast = mock.patch.object(torch, "autocast", return_value=nullcontext())
-    with mock.patch.object(launch, "announce", announce), uncast, within or nullcontext():
+    # torch knows no automatic casts of tensors without memory, and there are none here; and its
+    # RMS norm is on CUDA the kernel of its layer norm, elsewhere a dozen operators.
+    as_there = mock.patch.multiple(
+        torch,
+        rms_norm=lambda x, shape, scale, eps: F.layer_norm(x, shape, scale, None, eps),
+        autocast=lambda *_, **__: nullcontext(),
+        is_autocast_enabled=lambda *_: False,
+        get_autocast_dtype=lambda _: torch.float32,
+    )
+    with mock.patch.object(launch, "announce", announce), as_there, within or nullcontext():
         y = layer(u)
         y.backward(torch.empty_like(y))
     return [*layer.parameters(), u, y]

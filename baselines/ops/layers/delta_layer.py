@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.forms import chosen
 from baselines.ops.layers.delta_decay import DeltaForm
 from baselines.ops.layers.matrix_layer import Activation, MatrixLayer, Outputs
-from baselines.ops.scans.delta_rule import Gates, delta_rule, delta_step
+from baselines.ops.scans.delta_rule import FORMS, Gates, delta_rule, delta_step
 
 TAPS = 4
 SHORTEST = 1e-6
@@ -79,6 +80,10 @@ class DeltaLayer(MatrixLayer):
         form, window = self.form, self.conv.new_zeros(batch, TAPS - 1, len(self.conv))
         memory = self.conv.new_zeros(batch, form.heads, form.keys, form.values // form.heads)
         return memory, window
+
+    def path(self) -> str:
+        """Name the form of the rule."""
+        return chosen(FORMS, self.conv, shared=True, keys=self.form.keys).name
 
     def _signals(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of heads."""

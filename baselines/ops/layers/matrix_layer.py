@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import on_gpu
 from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from harness.api import Mixer, SpecError
@@ -108,8 +109,10 @@ class MatrixLayer(Mixer):
         return torch.cat(outputs, 1), state
 
     def _mapped(self, y: Tensor, u: Tensor) -> Tensor:
-        # In pieces that are computed again, since what they keep inside is several times as much.
-        rows, output = max(1, ROWS // max(1, len(y))), partial(_output, self.activation)
+        # In pieces that are computed again, since what they keep inside is several times as much;
+        # in one on a GPU, where every piece is launches.
+        rows = y.shape[1] if on_gpu(y) else ROWS // max(1, len(y))
+        rows, output = max(1, rows), partial(_output, self.activation)
         return checkpointed_scan(output, rows, (), self._passed(y, u), self._weights())[0]
 
     def _passed(self, y: Tensor, u: Tensor) -> tuple[Tensor, ...]:

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.ssd import decays_between
 
@@ -33,6 +34,8 @@ SMALLEST = 4
 """Positions of a block whose pairs are taken one by one where every key feature decays alone."""
 SEGMENT = 1024
 """Positions of the whole batch whose matrices are held at a time."""
+MOST_KEYS = 256
+"""Features of the kernel in Triton."""
 
 Queries = Float[Tensor, "b l h k"]
 Keys = Float[Tensor, "b l p h k"]
@@ -53,9 +56,7 @@ class Gates(NamedTuple):
 
 
 def delta_rule(q: Queries, k: Keys, v: Values, gates: Gates, state: State) -> tuple[Outputs, State]:
-    """Return the outputs and the last state, chunk by chunk.
-
-    Memory O(b l p h (k + v)); matrices are recomputed for the gradient. Float32 at least.
+    """Return the outputs and the last state, chunk by chunk. Float32 at least.
 
     Args:
         q: Where in the state the output is read.
@@ -66,6 +67,19 @@ def delta_rule(q: Queries, k: Keys, v: Values, gates: Gates, state: State) -> tu
     """
     if not v.shape[1]:
         return v[:, :, 0], state
+    shared = gates.erase.shape[-1] == gates.write.shape[-1] == 1
+    result: tuple[Tensor, Tensor]
+    result = chosen(FORMS, v, shared=shared, keys=k.shape[-1]).run(q, k, v, gates, state)
+    return result
+
+
+def chunked_delta_rule(
+    q: Queries, k: Keys, v: Values, gates: Gates, state: State
+) -> tuple[Outputs, State]:
+    """Compute in torch, by segments.
+
+    Memory O(b l p h (k + v)); matrices are recomputed for the gradient.
+    """
     dtype = torch.promote_types(v.dtype, torch.float32)
     rows = max(1, SEGMENT // (CHUNK * max(1, len(v)) * v.shape[2])) * CHUNK
     inputs = tuple(part.to(dtype) for part in (q, k, v, *gates))
@@ -87,6 +101,14 @@ def recurrent_delta_rule(
             state = state + torch.einsum("bhk,bhv->bhkv", key, write * value - held)
         outputs.append(torch.einsum("bhk,bhkv->bhv", q[:, now], state))
     return torch.stack(outputs, 1), state
+
+
+def _kernel_fits(x: Tensor, *, shared: bool, keys: int) -> bool:
+    """Say whether there are registers for columns of a state, and one gate for all features."""
+    return x.dtype.is_floating_point and shared and keys <= MOST_KEYS
+
+
+FORMS = triton("delta_rule", _kernel_fits), Form("torch", chunked_delta_rule)
 
 
 def delta_step(
