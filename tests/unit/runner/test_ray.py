@@ -60,27 +60,26 @@ def cluster():
 
 
 def kill_at_work(node, deadline_s=100):
-    """Send a node's raylet kill -9 while a run on it is held in progress."""
+    """Send a node's raylet kill -9 while a run is in progress on it, and its worker with it."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
-        for run in filter(children.does_a_run, raylet.children(recursive=True)):
-            if held(run):
-                return raylet.kill()
+        for worker in filter(has_a_run, raylet.children()):
+            worker.suspend()  # so that no result gets away
+            if has_a_run(worker):
+                raylet.kill()
+                return worker.kill()
+            worker.resume()
         time.sleep(0.05)
     raise AssertionError("it was given no run")
 
 
-def held(run):
-    """Stop a run, and say whether that was before its result: whoever has that ends its process."""
+def has_a_run(worker):
+    """Say whether a worker of Ray's waits for a run."""
     try:
-        run.suspend()
-        run.wait(1)
-    except psutil.TimeoutExpired:
-        return True
+        return any(map(children.does_a_run, worker.children(recursive=True)))
     except psutil.Error:
-        pass
-    return False
+        return False
 
 
 @pytest.mark.parametrize("runs", [4, pytest.param(200, marks=pytest.mark.slow)])
