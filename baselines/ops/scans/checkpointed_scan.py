@@ -79,7 +79,8 @@ class _CheckpointedScan(torch.autograd.Function):
         inputs, parameters, starts = _parted(ctx.saved_tensors, ctx.counts[1:])
         # A state between segments has a gradient even where nobody asks for the first one's.
         needed = [True] * size + list(ctx.needs_input_grad[3 + size :])
-        gradients = [torch.empty_like(x) for x in inputs]
+        several = grad.shape[1] > ctx.segment
+        gradients = [torch.empty_like(x) for x in inputs] if several else []
         shared: list[Tensor | None] = [None] * len(parameters)
         split = [x.split(ctx.segment, 1) for x in (grad, *inputs, *gradients)]
         for number, (above, *both) in reversed(list(enumerate(zip(*split, strict=True)))):
@@ -92,7 +93,9 @@ class _CheckpointedScan(torch.autograd.Function):
             found = iter(torch.autograd.grad((output, *after), wanted, (above, *state_grad)))
             every = [next(found) if need else None for need in needed]
             state_grad, below, shares = _parted(every, ctx.counts)
-            for target, gradient in zip(both[count:], below, strict=True):
+            if not several:
+                gradients = list(below)
+            for target, gradient in zip(both[count:], below, strict=False):
                 if gradient is not None:
                     target.copy_(gradient)
             shared = [b if a is None else a + b for a, b in zip(shared, shares, strict=True)]
