@@ -124,8 +124,9 @@ def causal_conv_step(
 def last_inputs(x: Float[Tensor, "b l d"], state: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
     """Return the state after a sequence: its last inputs, or older ones if it is shorter."""
     size = state.shape[1]
-    recent = torch.cat([state, x[:, max(0, x.shape[1] - size) :].to(state.dtype)], 1)
-    return recent[:, recent.shape[1] - size :].clone()
+    if size <= x.shape[1]:
+        return x[:, x.shape[1] - size :].to(state.dtype, copy=True)
+    return torch.cat([state[:, x.shape[1] :], x.to(state.dtype)], 1)
 
 
 def _filled(

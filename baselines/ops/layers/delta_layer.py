@@ -90,7 +90,7 @@ class DeltaLayer(MatrixLayer):
         q, k, v = mixed.split(self.parts, -1)
         q = q.unflatten(-1, (self.form.heads, -1))
         k, v = (part.unflatten(-1, (self.form.steps, self.form.heads, -1)) for part in (k, v))
-        return unit(q) / math.sqrt(self.form.keys), unit(k), v
+        return unit(q, 1 / math.sqrt(self.form.keys)), unit(k), v
 
     def _gates(self, u: Tensor) -> Gates:
         share = self.beta_proj(u).sigmoid().unflatten(-1, (self.form.steps, self.form.heads, 1))
@@ -98,6 +98,8 @@ class DeltaLayer(MatrixLayer):
         return Gates(self.decay(u), beta, beta)
 
 
-def unit(x: Float[Tensor, "*b k"]) -> Float[Tensor, "*b k"]:
-    """Bring to length one."""
-    return x * (x.square().sum(-1, keepdim=True) + SHORTEST).rsqrt()
+def unit(x: Float[Tensor, "*b k"], length: float = 1.0) -> Float[Tensor, "*b k"]:
+    """Bring to a length, by what norms the root of the mean square, which a GPU does at once."""
+    features = x.shape[-1]
+    scale = x.new_full((features,), length / math.sqrt(features))
+    return F.rms_norm(x, (features,), scale, SHORTEST / features)
