@@ -10,7 +10,7 @@ from baselines.ops.scans.delta_rule import Gates, recurrent_delta_rule
 from harness.core.seeding import stream
 from harness.plugins.loading import load_model
 from tests.numerics.interpreted import agree, kernels, with_gradients
-from tests.numerics.test_delta_rule import flat
+from tests.numerics.test_delta_rule import Form, flat
 
 kernel = kernels("delta_rule")
 KINDS = ["none", "scalar", "channel"]
@@ -60,6 +60,16 @@ def test_heads_of_several_sequences_keep_apart(kind: str) -> None:
         for leaf in leaves[2:3]:
             leaf[1] += 1
     agree(flat(kernel.delta_rule), flat(recurrent_delta_rule), leaves)
+
+
+@pytest.mark.parametrize("used", [0, 1])
+def test_outputs_or_the_last_state_may_go_unused(used: int) -> None:
+    def taken(form: Form) -> Form:
+        return lambda *given: (flat(form)(*given)[used],)
+
+    leaves = drawn(5, "scalar")
+    leaves[0].requires_grad_(used == 0)
+    agree(taken(kernel.delta_rule), taken(recurrent_delta_rule), leaves)
 
 
 @pytest.mark.parametrize("kind", ["scalar", "channel"])

@@ -23,7 +23,7 @@ from baselines.ops.kernels.launch import launch
 
 CHANNELS = 32
 """Of a program: one warp, which reads 128 bytes of a position at once."""
-ROWS = 16
+ROWS = 8
 """Positions of a block."""
 STRETCHES = 256
 """How many there are of a sequence at most."""

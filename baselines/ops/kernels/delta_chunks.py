@@ -4,8 +4,7 @@ Rows of all steps of a sequence lie in one line for each head. A position has it
 of its steps and its query in the last one; other steps have a decay of one and a query of zero.
 
 In names, `late` is what reaches the end of a chunk, `early` what reaches its beginning; `removes`
-and `reads` are (s, s) products of a row with each earlier one, `solved` the inverse of one plus the
-first.
+and `reads` are (s, s) products of rows with earlier ones.
 """
 
 from typing import no_type_check
@@ -116,7 +115,9 @@ def walk_back(
     """Write the gradients of the states after the chunks, and of what is written."""
     r, key, col, chain = _columns(CHUNK, KEYS, VALUES)
     chunks, every = tl.cdiv(rows, CHUNK), r >= 0
-    grad = _load(grad_last, chain * keys + key, key < keys, col, values, SUMS)
+    grad = tl.zeros((KEYS, VALUES), SUMS)
+    if grad_last is not None:
+        grad += _load(grad_last, chain * keys + key, key < keys, col, values, SUMS)
     for back in range(chunks):
         chunk = chunks - 1 - back
         place = chain * chunks + chunk
@@ -225,10 +226,10 @@ def write_gradients_of_keys(
         between = _between(f, r)
         removed *= between
         read *= between
-    for level in tl.static_range(LEVELS):
+    for level in range(LEVELS):
         scale, one, two = 1.0, removed, read
         if APART:
-            scale, across = _across(f, after, r, level, CHUNK, KEYS)
+            scale, across = _across(f, r, level)
             one = tl.where(across, removed, 0)
             two = tl.where(across, read, 0)
         part_a = _dot(one, key * scale, PRECISION) * scale
@@ -341,10 +342,10 @@ def _pairs(
         key = _load(k, step, inside, col, keys, SUMS)
         query = _queries(q, row, rows, heads, col, keys, STEPS, SUMS)
         if APART:
-            f, after = _logs(log_decay, row, r, rows, heads, col, keys, STEPS, APART, CHUNK, SUMS)
+            f, _ = _logs(log_decay, row, r, rows, heads, col, keys, STEPS, APART, CHUNK, SUMS)
             read += tl.where(r[:, None] == r[None, :], tl.sum(query * key, 1)[:, None], 0)
-            for level in tl.static_range(LEVELS):
-                scale, across = _across(f, after, r, level, CHUNK, KEYS)
+            for level in range(LEVELS):
+                scale, across = _across(f, r, level)
                 until = tl.trans(key * scale)
                 removes += tl.where(across, _dot(key * scale, until, PRECISION), 0)
                 read += tl.where(across, _dot(query * scale, until, PRECISION), 0)
@@ -381,16 +382,15 @@ def _between(f, r):
 
 @triton.jit
 @no_type_check
-def _across(f, after, r, level: tl.constexpr, CHUNK: tl.constexpr, KEYS: tl.constexpr):
+def _across(f, r, level):
     """Return decays to and from the middles of blocks, and which pairs lie across one."""
-    HALF: tl.constexpr = 1 << level
-    half = r // HALF
-    after = tl.where(((r + 1) % HALF != 0)[:, None], after, 0)
-    since = tl.cumsum(tl.reshape(f, (CHUNK // HALF, HALF, KEYS)), 1)
-    until = tl.cumsum(tl.reshape(after, (CHUNK // HALF, HALF, KEYS)), 1, reverse=True)
+    half = r >> level
     late = half % 2 == 1
-    logs = tl.where(late[:, None], tl.reshape(since, f.shape), tl.reshape(until, f.shape))
-    return tl.exp(logs), late[:, None] & (half[:, None] == half[None, :] + 1)
+    reach = tl.where(late[:, None], r[None, :] <= r[:, None], r[None, :] > r[:, None])
+    reach &= half[:, None] == half[None, :]
+    # Logarithms are not rounded, whatever may be.
+    scale = tl.exp(_dot(reach.to(f.dtype), f, "tf32x3"))
+    return scale, late[:, None] & (half[:, None] == half[None, :] + 1)
 
 
 @triton.jit

@@ -39,9 +39,9 @@ from baselines.ops.scans.delta_rule import Gates, Keys, Outputs, Queries, State,
 
 CHUNK = 64
 """Steps of a chunk."""
-BLOCK = 64
+BLOCK = 32
 """Features that a program takes at a time."""
-COLUMNS = 32
+COLUMNS = 16
 """Columns of a state that a program takes through the chunks."""
 LEAST = 16
 """Rows and columns of a matrix product at least."""
@@ -61,6 +61,7 @@ class _DeltaRule(torch.autograd.Function):
     def forward(ctx: Any, *given: Tensor) -> tuple[Tensor, Tensor]:
         # Nothing is cast while a gradient is computed, so it is asked for here.
         ctx.rounded = _may_round(given[2])
+        ctx.set_materialize_grads(False)
         chunks = _Chunks(*(each.contiguous() for each in given), rounded=ctx.rounded)
         ctx.save_for_backward(*chunks.given)
         reads, taken, written, late, whole = chunks.solved()
@@ -72,19 +73,24 @@ class _DeltaRule(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         chunks = _Chunks(*ctx.saved_tensors, rounded=ctx.rounded)
         q, k, v, log_decay, erase, write, state = chunks.given
         early, inverse = chunks.room(chunks.keys), chunks.room(chunks.chunk)
         reads, taken, written, late, whole = chunks.solved(early, inverse)
         states, _ = chunks.walked(taken, written, late, whole)
-        grad_y, grad_last = grad_y.contiguous(), grad_last.contiguous()
+        grad_y = torch.zeros_like(v[:, :, 0]) if grad_y is None else grad_y.contiguous()
+        grad_last = None if grad_last is None else grad_last.contiguous()
         grad_written, grad_states = torch.empty_like(written), torch.empty_like(states)
         grad_q, grad_k, grad_v, grad_write, grad_state = (
             torch.empty_like(each) for each in (q, k, v, write, state)
         )
-        given = grad_y, reads, taken, early, late, whole, grad_last
-        chunks.walk(kernels.walk_back, *given, grad_states, grad_written, grad_state)
+        chunks.walk(
+            kernels.walk_back, grad_y, reads, taken, early, late, whole, grad_last, grad_states,
+            grad_written, grad_state,
+        )  # fmt: skip
         # From here on, room is used again for the gradients of what it held.
         chunks.launch(
             kernels.write_gradients_of_values, (chunks.count, 1, chunks.chains),
@@ -178,11 +184,11 @@ class _Chunks:
         self.walk(kernels.walk, taken, written, late, whole, self.state, states, last)
         return states, last
 
-    def walk(self, kernel: Any, *given: Tensor) -> None:
+    def walk(self, kernel: Any, *given: Tensor | None) -> None:
         """Run a kernel whose programs take some columns of the state through all chunks."""
         columns = min(COLUMNS, self.value_block)
         grid = triton.cdiv(self.values, columns), 1, self.chains
-        self.launch(kernel, grid, *given, KEYS=_tile(self.keys), VALUES=columns, num_warps=4)
+        self.launch(kernel, grid, *given, KEYS=_tile(self.keys), VALUES=columns)
 
 
 def _tile(size: int) -> int:
