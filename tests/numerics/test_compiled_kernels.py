@@ -32,6 +32,14 @@ def test_the_kernels_of_a_layer_compile_for_a_card_that_is_not_there(root: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_no_kernel_spills_registers(root: Path, capability: str) -> None:
-    several = "gated-ssm", "hawk", "lru", "mamba", "s5", "gated-deltanet", "kda"
+    several = "gated-ssm", "hawk", "lru", "mamba", "s5"
     found = rows(root, *several, "--capability", capability)
     assert not [row for row in found if int(row[3])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gated-deltanet", "kda"])
+def test_the_delta_rule_fits_into_the_shared_memory_of_any_card(root: Path, name: str) -> None:
+    shared = {row[1]: int(row[4]) for row in rows(root, name)}
+    assert {"solve", "walk", "read", "walk_back", "write_gradients_of_keys"} < set(shared)
+    assert max(shared.values()) <= 99 * 1024
