@@ -14,16 +14,16 @@ Axes: b batch, l length, d width, s states, k blocks, m inputs of the convolutio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
 from baselines.ops.layers.prefix_layer import PrefixLayer, Signals, Window, alternating
+from baselines.ops.scans.rg_lru import SHARPNESS, Gates, rg_lru_drive
 from harness.api import (
     Model,
     ParameterGroup,
@@ -34,10 +34,6 @@ from harness.api import (
 )
 
 TAPS = 4
-SHARPNESS = 8
-"""c, the paper's constant in the exponent of the decay."""
-STEEPEST = 1000.0
-"""Largest slope of the square root that gradients see, as in the released code and Birdie."""
 
 
 @final
@@ -95,11 +91,9 @@ class HawkLayer(PrefixLayer):
         """Return a, sqrt(1 - a^2) i x and the GELU branch, with the convolution's next window."""
         x, gate = self.project(u).chunk(2, -1)
         convolved = causal_conv(x, self.conv, None, window)
-        r = (blockwise(convolved, self.W_a) + self.b_a).sigmoid()
-        i = (blockwise(convolved, self.W_x) + self.b_x).sigmoid()
-        log_a = SHARPNESS * F.logsigmoid(self.Lambda) * r
-        drive: Tensor = _Root.apply(-torch.expm1(2 * log_a)) * i * convolved  # type: ignore[no-untyped-call]
-        return log_a.exp(), drive, F.gelu(gate), last_inputs(x, window)
+        gates = Gates(self.W_a, self.W_x, self.b_a, self.b_x, self.Lambda)
+        forget, drive = rg_lru_drive(convolved, gates)
+        return forget, drive, F.gelu(gate), last_inputs(x, window)
 
     def position(self, u: Float[Tensor, "b d"], window: Window) -> Signals:
         """Return the same for one position, with both gates by one product of each block."""
@@ -127,27 +121,3 @@ class HawkLayer(PrefixLayer):
             taps, rate = self.conv.T.contiguous().T, SHARPNESS * F.logsigmoid(Lambda)
             cached = self._cached = present, (taps, weight, bias, rate)
         return cached[1]
-
-
-def blockwise(x: Float[Tensor, "b l s"], weight: Float[Tensor, "k i i"]) -> Float[Tensor, "b l s"]:
-    """Multiply each block of features with its own matrix."""
-    rows = x.flatten(0, 1).unflatten(-1, (len(weight), -1)).transpose(0, 1)
-    y: Tensor = (rows @ weight).transpose(0, 1).reshape(x.shape)
-    return y
-
-
-class _Root(torch.autograd.Function):
-    """The square root, whose slope is bounded where a decay rounds to one."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        root = x.sqrt()
-        ctx.save_for_backward(root)
-        return root
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (root,) = ctx.saved_tensors
-        slope: Tensor = (0.5 / root).clamp(max=STEEPEST)
-        return grad * slope

@@ -119,17 +119,24 @@ class PrefixLayer(Mixer):
     ) -> tuple[Tensor, PrefixState]:
         before, window = state
         forget, drive, gate, window = self.signals(u, window)
-        sizes = self.forwards, self.out.in_features - self.forwards
-        (forth, back), (forth_drive, back_drive) = forget.split(sizes, -1), drive.split(sizes, -1)
+        forth, back = self._halves(forget)
+        forth_drive, back_drive = self._halves(drive)
         if mask is not None:
             forth = forth.masked_fill((mask == START)[..., None], 0)
-            back = back.masked_fill(_ends_prefix(mask)[..., None], 0)
         h, last = gated_scan(forth, forth_drive, before)
         if not self.causal:
-            zeros = drive.new_zeros(len(u), sizes[1])
+            if mask is not None:
+                back = back.masked_fill(_ends_prefix(mask)[..., None], 0)
+            zeros = torch.zeros_like(back_drive[:, 0])
             h = torch.cat([h, gated_scan(back, back_drive, zeros, reverse=True)[0]], -1)
         mapped: Tensor = self.out(gate * h)
         return mapped, (last, window)
+
+    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what runs forwards and what runs backwards; causal layers are not cut at all."""
+        if self.causal:
+            return x, x[..., :0]
+        return x[..., : self.forwards], x[..., self.forwards :]
 
     def _zeros(self, batch: int) -> PrefixState:
         zeros = self.out.weight.new_zeros
