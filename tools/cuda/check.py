@@ -1,7 +1,8 @@
 """Tries everything on a GPU, in minutes: `python tools/cuda/check.py --out FOLDER`.
 
-It runs the tests that need a GPU and the conformance checks, measures every model beside attention
-and other people's layers in two precisions, and looks into the slowest. Each part has a share of
+It runs the tests that need a GPU, compares every layer by the kernels that it runs with exact
+numbers, checks conformance, measures every model beside attention and other people's layers in two
+precisions, and looks into the slowest. Each part has a share of
 the time and leaves what it has as it goes; what one saves goes to the next. Cut short (SIGTERM), it
 still writes tables and figures, and says how far it came. Run again with the same folder, it goes
 on.
@@ -21,7 +22,14 @@ else:  # run as a script, from anywhere
     from tools.cuda.entry import ROOT, reachable
 
 Part = Callable[[Any, float], Iterator[str]]
-SHARES = {"tests": 0.1, "conformance": 0.25, "scaling": 0.5, "profiles": 0.1, "reported": 0.05}
+SHARES = {
+    "tests": 0.1,
+    "kernels": 0.05,
+    "conformance": 0.2,
+    "scaling": 0.5,
+    "profiles": 0.1,
+    "reported": 0.05,
+}
 """Of the time, for each part of `parts`."""
 SMALL: dict[str, Any] = {
     "device": "cpu",

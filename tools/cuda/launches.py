@@ -48,7 +48,7 @@ class Counting(TorchDispatchMode):
     """Counts launches of torch and of kernels, and their bytes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launches: Counter[str] = Counter()
         self.bytes = 0
 

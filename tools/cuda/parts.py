@@ -15,9 +15,10 @@ from harness.measure.machine import cores, python
 from harness.plugins.check_all import HEADING, Verdict, verdict
 
 from .entry import ROOT
+from .proof import agrees
 from .scaling import PRECISIONS, Given, chosen, scaling
 
-__all__ = ["Given", "conformance", "profiles", "reported", "scaling", "tests"]
+__all__ = ["Given", "conformance", "kernels", "profiles", "reported", "scaling", "tests"]
 
 PROFILED = 3
 AT_ONCE = 8
@@ -32,6 +33,17 @@ def tests(given: Given, until: float) -> Iterator[str]:
     done = limited([sys.executable, *words], until)
     (given.out / "tests.txt").write_text(done)
     yield done.strip().splitlines()[-1] if done.strip() else "Nothing was said by pytest."
+
+
+def kernels(given: Given, until: float) -> Iterator[str]:
+    """Compare each layer, by the forms that run on the device, with exact numbers."""
+    names = chosen(given.models)
+    said = limited(python("-m", "tools.cuda.proof", given.device, *names), until)
+    (given.out / "kernels.md").write_text(said)
+    rows = [line for line in said.splitlines()[2:] if line.startswith("|")]
+    wrong = [row.strip("| ").partition(" | ")[0] for row in rows if not agrees(row)]
+    named = f": {', '.join(wrong)}" if wrong else ""
+    yield f"{len(rows)} of {len(names)} layers compared, {len(wrong)} do not agree{named}."
 
 
 def conformance(given: Given, until: float) -> Iterator[str]:
