@@ -95,13 +95,14 @@ class DLRLayer(DiagonalLayer):
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "1 n"]]:
         """Return the weights, once a part that the kernel needs, and exp(lambda)."""
-        none = torch.zeros(self.modes, dtype=torch.float64, device=self.D.device)
-        decay = none if self.r is None else self.r.double().square()
+        none = self.D.new_zeros((), dtype=torch.float64).expand(self.modes)
+        decay = none if self.r is None else self.r.double().square().neg()
         phase = none if self.theta is None else self.theta.double()
         real = self.W.ndim == 3
         W = as_complex(F.pad(self.W[..., None], (0, 1)) if real else self.W)
-        weight = torch.stack([W * part for part in self.parts], 2)
-        return weight.flatten(1, 2), torch.complex(-decay, phase).exp()[None]
+        if self.parts != (1,):
+            W = torch.stack([W * part for part in self.parts], 2).flatten(1, 2)
+        return W, torch.complex(decay, phase).exp()[None]
 
     def kernel(self, length: int) -> Float[Tensor, "d k l"]:
         """Multiply the two parts where the kernel is a product."""

@@ -16,19 +16,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Complex, Complex128, Float
+from jaxtyping import Complex, Complex128, Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import on_gpu
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
 from baselines.ops.ssm import diagonal
-from baselines.ops.ssm.complex_parameters import as_complex
+from baselines.ops.ssm.complex_parameters import as_complex, scaled
 from baselines.ops.ssm.discretisation import log_uniform
 from baselines.ops.ssm.hippo import legs
+from baselines.ops.ssm.softmax_scales import SMALL, softmax_scales
 from harness.api import Model, ParameterGroup, SpecError
-
-SMALL = 1e-7
-"""Squared size from which a reciprocal is kept finite, as in the authors' code."""
 
 
 @final
@@ -91,30 +90,43 @@ class DSSLayer(DiagonalLayer):
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
         """Return weights and poles; a growing mode's are those of its taps from last to first."""
-        real, W = self.A_re.double(), as_complex(self.W)
-        A = torch.complex(-real.exp() if self.form == "exp" else real, self.A_im.double())
-        dt = self.rate * self.log_dt.double().exp()[:, None]
-        turn = torch.where(self.growing(), -1.0, 1.0) * dt * A
-        # Not exp - 1, of which a short step or a slow mode would leave few digits.
-        rise = torch.expm1(turn)
-        scale = rise * A.conj() / A.abs().square().clamp(min=SMALL)
         if self.form == "softmax":
-            total = A * torch.expm1(self.span * turn)
-            scale = rise * total.conj() / (total.abs().square() + SMALL)
-        return W * scale.to(W.dtype)[:, None], turn.exp()
+            scales, pole = self.scales()
+            return scaled(as_complex(self.W), scales.sum(1)[:, None]), pole
+        A = torch.complex(-self.A_re.double().exp(), self.A_im.double())
+        turn = self.steps() * A
+        scale = torch.expm1(turn) * A.conj() / A.abs().square().clamp(min=SMALL)
+        return scaled(as_complex(self.W), scale[:, None]), turn.exp()
+
+    def scales(self) -> tuple[Complex128[Tensor, "d 2 n"], Complex128[Tensor, "d n"]]:
+        """Return factors on the weights of modes that decay and of those that grow, and poles."""
+        return softmax_scales(self.A_re, self.A_im, self.steps(), self.span)
+
+    def steps(self) -> Float64[Tensor, "d 1"]:
+        """Return the step size of each channel."""
+        dt = self.log_dt.double().exp()[:, None]
+        return dt if self.rate == 1 else self.rate * dt
 
     def growing(self) -> Tensor:
         """Say which modes grow, (n,); with exp none does."""
         return (self.A_re > 0) & (self.form == "softmax")
 
     def kernel(self, length: int) -> Float[Tensor, "d k l"]:
-        """Read the taps of growing modes backwards, from the length built for."""
-        if not self.obstacle():
+        """Read the taps of growing modes backwards, from the length built for.
+
+        Whether a mode grows is not asked on a GPU, since the answer would wait for all before it.
+        """
+        if self.form == "exp" or (not on_gpu(self.D) and not self.obstacle()):
             return super().kernel(length)
-        (weight, pole), growing = self.system(), self.growing()
-        decaying = diagonal.kernel(weight.masked_fill(growing, 0), pole, length)
-        backwards = diagonal.kernel(weight.masked_fill(~growing, 0), pole, self.span).flip(-1)
-        return decaying + F.pad(backwards, (0, length - self.span))
+        scales, pole = self.scales()
+        # Weights of all directions for decaying modes, then of all for growing ones.
+        weight = scaled(as_complex(self.W)[:, None], scales[:, :, None]).flatten(1, 2)
+        taps = diagonal.kernel(weight, pole, max(length, self.span))
+        decaying, backwards = taps.chunk(2, 1)
+        backwards = backwards[..., : self.span].flip(-1)
+        if length != self.span:
+            backwards = F.pad(backwards, (0, length - self.span))
+        return decaying[..., :length] + backwards
 
     def obstacle(self) -> str:
         """Say that a mode grows."""

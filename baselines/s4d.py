@@ -21,7 +21,7 @@ from jaxtyping import Complex, Complex128, Float64
 from torch import Tensor, nn
 
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
-from baselines.ops.ssm.complex_parameters import as_complex
+from baselines.ops.ssm.complex_parameters import as_complex, scaled
 from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
 from baselines.ops.ssm.hippo import legs
 from harness.api import Model, ParameterGroup, SpecError
@@ -117,19 +117,20 @@ class S4DLayer(DiagonalLayer):
 
     def system(self) -> tuple[Complex[Tensor, "d k n"], Complex128[Tensor, "d n"]]:
         """Discretise: weight = 2 C Bbar, pole = Abar."""
-        B = torch.view_as_complex(self.B.double())
-        dt = self.log_dt.double().exp()[:, None]
-        frequency = self.A_im.double() / (dt if self.recipe.init == "dfout" else 1)
+        B, C = as_complex(self.B), as_complex(self.C)
+        dt, frequency = self.log_dt.double().exp()[:, None], self.A_im.double()
+        if self.recipe.init == "dfout":
+            frequency = frequency / dt
         A = torch.complex(-self.decay(), frequency)
-        A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
-        pole, gain = discretise(A, self.rate * dt, self.recipe.disc)
-        drive = B * gain
+        if len(dt) > len(A):
+            A, B = (x.repeat(len(dt) // len(x), 1) for x in (A, B))
+        pole, gain = discretise(A, dt if self.rate == 1 else self.rate * dt, self.recipe.disc)
+        drive = scaled(gain, B)
         if self.recipe.bandlimit:
             # By the steps of the training: what it silenced has learned nothing.
             aliased = (dt * A.imag).abs() >= math.pi * self.recipe.bandlimit
             drive = drive.masked_fill(aliased, 0)
-        C = as_complex(self.C)
-        return 2 * C * drive.to(C.dtype)[:, None], pole
+        return scaled(2 * C, drive[:, None]), pole
 
     def decay(self) -> Tensor:
         """Return minus the real part of A, in float64."""

@@ -24,7 +24,7 @@ from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.layers.mimo_layer import MimoLayer, System
-from baselines.ops.ssm.complex_parameters import as_complex
+from baselines.ops.ssm.complex_parameters import as_complex, scaled
 from baselines.ops.ssm.discretisation import Disc, discretise, log_uniform
 from baselines.ops.ssm.hippo import eigenbasis
 from baselines.ops.ssm.mimo import varying_mimo
@@ -118,22 +118,24 @@ class S5Layer(MimoLayer):
 
     def system(self) -> System:
         """Discretise, each mode with its own step size."""
-        pole, gain = self.discrete(torch.ones_like(self.log_step))
+        pole, gain = self.discrete()
         B, C = self.matrices()
-        return System(pole, B * gain[:, None].to(B.dtype), C)
+        return System(pole, scaled(B, gain[:, None]), C)
 
     def matrices(self) -> tuple[Complex[Tensor, "n d"], Complex[Tensor, "k d n"]]:
         """Return B in continuous time, and C, twice if conjugates are left out."""
         return as_complex(self.B), as_complex(self.C) * (2 if self.recipe.conj_sym else 1)
 
     def discrete(
-        self, steps: Float[Tensor, "*bl n_or_1"]
+        self, steps: Float[Tensor, "*bl n_or_1"] | None = None
     ) -> tuple[Complex128[Tensor, "*bl n"], Complex128[Tensor, "*bl n"]]:
-        """Return the poles, and the factors on B, for multiples of the modes' step sizes."""
+        """Return the poles, and factors on B, for multiples of the modes' step sizes, or them."""
         decay = self.Lambda_re.double()
         decay = decay.clamp(max=-1e-4) if self.recipe.clip_eigs else decay
         pole = torch.complex(decay, self.Lambda_im.double())
-        dt = self.rate * self.log_step.double().exp() * steps.double()
+        dt = self.log_step.double().exp()
+        dt = dt if self.rate == 1 else self.rate * dt
+        dt = dt if steps is None else dt * steps.double()
         return discretise(pole, dt, self.recipe.disc)
 
     def forward(

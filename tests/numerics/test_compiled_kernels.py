@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+SINES = 40
+"""Bytes of a thread in which CUDA's sine would reduce an angle that is large; none is here."""
+
 
 def rows(root: Path, *asked: str) -> list[list[str]]:
     """Compile in a process of its own, in which no kernel is interpreted."""
@@ -31,10 +34,11 @@ def test_the_kernels_of_a_layer_compile_for_a_card_that_is_not_there(root: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["80", "90"])
-def test_no_kernel_spills_registers(root: Path, capability: str) -> None:
-    several = "gated-ssm", "hawk", "lru", "mamba", "s5"
-    found = rows(root, *several, "--capability", capability)
-    assert not [row for row in found if int(row[3])]
+def test_no_kernel_spills_registers_but_what_sines_keep(root: Path, capability: str) -> None:
+    plain = ["gated-ssm", "hawk", "lru", "mamba", "gated-deltanet", "kda"]
+    turning = ["dlr", "dss", "s4d", "s5"]
+    for row in rows(root, *plain, *turning, "--capability", capability):
+        assert int(row[3]) <= (SINES if row[0] in turning else 0), row
 
 
 @pytest.mark.slow

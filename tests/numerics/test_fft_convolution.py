@@ -45,6 +45,27 @@ def test_blocks_of_channels_make_up_the_whole(
     torch.testing.assert_close([leaf.detach() for leaf in leaves], kept, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize(("length", "taps"), [(1, 1), (9, 9), (9, 4), (4, 9)])
+def test_the_form_of_gpus_takes_all_at_once_to_the_same_end(
+    length: int, taps: int, directions: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = stream("whole", length)
+    shapes = [(batch, length, 3), (3, directions, taps), (3,)]
+    leaves = [
+        torch.randn(s, generator=rng, dtype=torch.float64, requires_grad=True) for s in shapes
+    ]
+    direction = torch.randn(batch, length, 3, generator=rng, dtype=torch.float64)
+    expected = direct_convolve(*leaves)
+    gradients = torch.autograd.grad((expected * direction).sum(), leaves)
+    monkeypatch.setattr(fft_convolution, "on_gpu", lambda x: True)
+    y = fft_convolve(*leaves)
+    assert y.is_contiguous()
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(torch.autograd.grad((y * direction).sum(), leaves), gradients)
+
+
 @pytest.mark.parametrize(
     ("length", "taps", "parts"),
     [(16, 16, 2), (25, 25, 3), (40, 64, 5), (61, 33, 4), (70, 69, 8), (100, 40, 1), (7, 9, 1)],

@@ -10,7 +10,11 @@ from tools.cuda.launches import given, table, touched
 kernels("launch")
 
 
-@pytest.mark.parametrize("name", ["gated-ssm", "lru", "mamba", "deltanet"])
+DELTA = ["deltanet", "gated-deltanet", "gated-deltaproduct", "kda"]
+DIAGONAL = ["dlr", "dss", "lru", "s4d", "s5"]
+
+
+@pytest.mark.parametrize("name", ["gated-ssm", "hawk", "mamba", *DIAGONAL, *DELTA])
 def test_a_layer_launches_at_most_60_kernels_at_every_length(name: str) -> None:
     short, long = (given(load_model(name), width=512, length=n) for n in (4096, 262_144))
     assert short.launches == long.launches

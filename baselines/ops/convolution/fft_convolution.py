@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from baselines.ops.forms import on_gpu
+
 BLOCK = 1 << 21
 """Numbers transformed together: they and their spectra stay in the memory allocator's hands."""
 PART = 1 << 16
@@ -29,6 +31,7 @@ MOST_PARTS = 8
 """Parts at most, since the products of spectra grow with their square; then parts get longer."""
 SMALL = 1 << 16
 """Numbers of one sequence up to which torch's own copy stays in the cache."""
+CONTIGUOUS = torch.contiguous_format
 
 
 def fft_convolve(
@@ -43,7 +46,8 @@ def fft_convolve(
     if not u.numel():
         return u
     parts = u.to(kernel.dtype), kernel, skip.to(kernel.dtype)
-    y: Tensor = _Convolution.apply(*parts)  # type: ignore[no-untyped-call]
+    form = _WholeConvolution if on_gpu(u) else _Convolution
+    y: Tensor = form.apply(*parts)  # type: ignore[no-untyped-call]
     return y.to(u.dtype)
 
 
@@ -153,6 +157,47 @@ class _Convolution(torch.autograd.Function):
         return grad_u, grad_kernel, grad_kernel[:, 0, 0].clone()
 
 
+class _WholeConvolution(torch.autograd.Function):
+    """The same in one piece, as few launches: a GPU keeps tables, and has no cache to stay in."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, kernel: Tensor, skip: Tensor) -> Tensor:
+        ctx.save_for_backward(u, kernel, skip)
+        by = _whole(u, kernel)
+        y_f = _spectrum(u, by)
+        y_f *= _spectra(kernel, None, by.length, by)[0]
+        y = torch.fft.irfft(y_f, n=by.circle)[..., : by.length].mT
+        return torch.addcmul(y, skip, u, out=torch.empty_like(u, memory_format=CONTIGUOUS))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u, kernel, skip = ctx.saved_tensors
+        by = _whole(u, kernel)
+        grad_f = _spectrum(grad, by)
+        lags_f = _spectrum(u, by).conj_physical_().mul_(grad_f)
+        lags = torch.fft.irfft(lags_f.sum(0) if len(u) > 1 else lags_f[0], n=by.circle)
+        seen = kernel.shape[-1] <= by.length and kernel.shape[1] == 1
+        grad_kernel = torch.empty_like(kernel) if seen else torch.zeros_like(kernel)
+        _write_taps([lags], grad_kernel, by.length, by)
+        grad_f *= _spectra(kernel, None, by.length, by, conj=True)[0]
+        grad_u = torch.fft.irfft(grad_f, n=by.circle)[..., : by.length].mT
+        whole = torch.addcmul(grad_u, skip, grad, out=torch.empty_like(u, memory_format=CONTIGUOUS))
+        return whole, grad_kernel, grad_kernel[:, 0, 0].clone()
+
+
+def _whole(u: Float[Tensor, "b l d"], kernel: Float[Tensor, "d k m"]) -> Cut:
+    """Leave a sequence uncut."""
+    length = u.shape[1]
+    return Cut(1, length, fast_size(length + min(kernel.shape[-1], length)))
+
+
+def _spectrum(x: Float[Tensor, "b l d"], by: Cut) -> Complex[Tensor, "b d f"]:
+    """Transform along time; padding is what transposes."""
+    spectrum: Tensor = torch.fft.rfft(F.pad(x.mT, (0, by.circle - by.length)))
+    return spectrum
+
+
 def _in_parts(x: Float[Tensor, "*b l"], by: Cut) -> Float[Tensor, "*b p n"]:
     """Cut along the last axis, with zeros at the end if there are several parts."""
     if by.parts == 1:
@@ -170,7 +215,7 @@ def _blocks(rows: Float[Tensor, "b d p n"], by: Cut) -> Iterator[slice]:
 
 def _spectra(
     kernel: Float[Tensor, "d k m"],
-    skip: Float[Tensor, " d"],
+    skip: Float[Tensor, " d"] | None,
     length: int,
     by: Cut,
     *,
@@ -190,7 +235,8 @@ def _spectra(
         gap = by.circle - taps.shape[-1] - future.shape[-1]
         taps = torch.cat([taps, taps.new_zeros(len(taps), 1, gap), future], -1)
     spectra: Tensor = torch.fft.rfft(taps, n=by.circle)
-    spectra[:, 0].add_(skip[:, None])
+    if skip is not None:
+        spectra[:, 0].add_(skip[:, None])
     return (spectra.conj_physical_() if conj else spectra).unbind(1)
 
 

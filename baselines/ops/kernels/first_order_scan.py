@@ -134,8 +134,8 @@ class _Walk:
         gates, drive = reals(a.expand(b.shape)), reals(b)
         self.chunk = max(LEAST, 1 << math.ceil(math.log2(length) / 2))
         self.grid = triton.cdiv(length, self.chunk), triton.cdiv(channels, CHANNELS), batch
-        self.given = gates, drive, length, channels, self.chunk
-        self.given += *gates.stride()[:3], *drive.stride()[:3]
+        strides = *gates.stride()[:3], *drive.stride()[:3]
+        self.given: tuple[Any, ...] = gates, drive, length, channels, self.chunk, *strides
         self.sums = torch.promote_types(drive.dtype, torch.float32)
         self.constants = {
             "PAIRS": b.is_complex(),

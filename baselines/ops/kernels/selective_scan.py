@@ -50,7 +50,7 @@ def selective_scan(
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Tensor | None) -> tuple[Tensor, Tensor]:
-        cut = _Cut(*(each if each is None else each.contiguous() for each in given))
+        cut = _Cut._make(each if each is None else each.contiguous() for each in given)
         ends, totals = cut.room("cdn"), cut.room("cd")
         cut.launch(_write_ends, cut.dt, cut.x, cut.A, cut.B, ends, totals)
         starts, last = cut.starts(ends, totals, cut.state, reverse=False)

@@ -11,6 +11,7 @@ from jaxtyping import Complex, Complex128, Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.convolution.fft_convolution import fft_convolve
+from baselines.ops.forms import chosen
 from baselines.ops.ssm import diagonal
 from baselines.ops.ssm.block_steps import BlockState, open_block
 from baselines.ops.ssm.chunked_diagonal import chunked_diagonal_ssm
@@ -87,7 +88,13 @@ class DiagonalLayer(Mixer):
 
     @final
     def _chunks(self, length: int) -> bool:
-        """Choose the form for sequences of a length, and remember it."""
+        """Choose the form for sequences of a length, and remember it.
+
+        Where taps have their kernel, transforms are few launches at every length.
+        """
+        if (tables := chosen(diagonal.FORMS, self.D).name) == "triton":
+            self._path = f"{tables}+fft"
+            return False
         modes = self.directions * self.modes
         fits = modes <= CHUNKED_MODES and length >= CHUNKED_FROM * max(32, modes)
         chunked = fits and not self.obstacle()
@@ -127,5 +134,5 @@ class DiagonalLayer(Mixer):
 
     @final
     def path(self) -> str:
-        """Name the form that ran last: chunked, or a split kernel and transforms."""
+        """Name the form that ran last: chunked, or transforms and a split kernel, or Triton's."""
         return self._path

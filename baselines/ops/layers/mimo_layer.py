@@ -43,7 +43,8 @@ class MimoLayer(Mixer):
 
     def mix(self, u: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         """Run the system over a sequence, in both directions if the layer sees the future."""
-        return mimo(u, *self.system(), self.D, self.rest(len(u)))[0]
+        rest = self.D.new_zeros(len(u), self.modes, dtype=torch.complex128)
+        return mimo(u, *self.system(), self.D, rest)[0]
 
     def rest(self, batch: int) -> Complex[Tensor, "b n"]:
         """Return the states before a sequence: zeros."""

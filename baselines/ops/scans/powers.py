@@ -1,4 +1,6 @@
-"""Powers of poles, in tables and alone, by squaring in float64.
+"""Powers of poles, in tables and alone.
+
+Two forms of tables: a kernel in Triton, and torch, by squaring in float64.
 
 Axes: g sets of poles, n modes, c powers.
 """
@@ -11,18 +13,33 @@ from jaxtyping import Complex, Complex128
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from baselines.ops.forms import Form, chosen, triton
+
 
 def powers(
-    pole: Complex128[Tensor, "g n"], count: int, dtype: torch.dtype
+    pole: Complex128[Tensor, "g n"], count: int, dtype: torch.dtype, step: int = 1
 ) -> Complex[Tensor, "g c n"]:
-    """Return pole^0 to pole^(count - 1), rounded log2(count) times at most.
+    """Return pole^0, pole^step, pole^(2 step) and so on.
 
-    The table is doubled: pole^(m + 2^k) = pole^m pole^(2^k), the second factor in float64. Powers
-    below the square root of the smallest normal number are zero: a processor multiplies subnormal
-    numbers some hundred times slower, and products of two kept powers are normal.
+    Powers below the square root of the smallest normal number are zero: a processor multiplies
+    subnormal numbers some hundred times slower, and products of two kept powers are normal.
     """
-    table: Tensor = _Powers.apply(pole, count, dtype)  # type: ignore[no-untyped-call]
+    table: Tensor = chosen(FORMS, pole).run(pole, count, dtype, step)
     return table
+
+
+def squared_powers(
+    pole: Complex128[Tensor, "g n"], count: int, dtype: torch.dtype, step: int = 1
+) -> Complex[Tensor, "g c n"]:
+    """Return the same in torch, rounded log2(count) times at most.
+
+    The table is doubled: pole^(m + 2^k) = pole^m pole^(2^k), the second factor in float64.
+    """
+    table: Tensor = _Powers.apply(power(pole, step), count, dtype)  # type: ignore[no-untyped-call]
+    return table
+
+
+FORMS = triton("powers"), Form("squared", squared_powers)
 
 
 class _Powers(torch.autograd.Function):
@@ -54,6 +71,8 @@ class _Powers(torch.autograd.Function):
 
 def power(pole: Complex128[Tensor, "g n"], exponent: int) -> Complex128[Tensor, "g n"]:
     """Raise to a power by squaring, which is exact at zero where a logarithm is not."""
+    if exponent == 1:
+        return pole
     raised = torch.ones_like(pole)
     while exponent:
         if exponent & 1:

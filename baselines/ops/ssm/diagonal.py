@@ -20,6 +20,7 @@ from jaxtyping import Complex, Complex128, Float
 from torch import Tensor
 
 from baselines.ops.convolution.fft_convolution import transposed
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.powers import power, powers
 from baselines.ops.ssm.block_steps import MOST_POSITIONS, BlockSteps
 
@@ -32,17 +33,28 @@ def kernel(
     With l = iM + j, pole^l = pole^(iM) pole^j, so all taps are one batched real matrix product of
     two small tables, and no (d, n, l) tensor is ever built: O(d (l + n sqrt(l))) numbers.
     """
+    channels, kernels, _ = weight.shape
+    block = _split(max(length, 1), channels * kernels // len(pole))
+    # Kernels must not follow an activation into half precision: they are parameters.
+    with torch.autocast(weight.device.type, enabled=False):
+        taps: Tensor = chosen(FORMS, pole).run(weight, pole, length, block)
+    return taps
+
+
+def split_taps(
+    weight: Complex[Tensor, "d k n"], pole: Complex128[Tensor, "g n"], length: int, block: int
+) -> Float[Tensor, "d k l"]:
+    """Return the taps in torch, of M positions each row of the product."""
     channels, kernels, modes = weight.shape
-    count = max(length, 1)
-    block = _split(count, channels * kernels // len(pole))
-    coarse = powers(power(pole, block), -(-count // block), weight.dtype)
+    coarse = powers(pole, -(-max(length, 1) // block), weight.dtype, block)
     # Re(x y) is the dot product of the real pairs of x and of conj(y).
     left = torch.view_as_real(weight[:, :, None] * coarse[:, None]).reshape(channels, -1, 2 * modes)
     right = torch.view_as_real(powers(pole.conj().resolve_conj(), block, weight.dtype)).flatten(2)
-    # Kernels must not follow an activation into half precision: they are parameters.
-    with torch.autocast(weight.device.type, enabled=False):
-        taps: Tensor = left @ right.squeeze(0).mT
+    taps: Tensor = left @ right.squeeze(0).mT
     return taps.reshape(channels, kernels, -1)[..., :length]
+
+
+FORMS = triton("diagonal_taps"), Form("split", split_taps)
 
 
 def textbook_kernel(
@@ -67,7 +79,7 @@ def final_state(
     block = _split(length, batch * channels // len(pole))
     blocks = -(-length // block)
     fine = torch.view_as_real(powers(pole, block, state.dtype).flip(1)).flatten(2)
-    coarse = powers(power(pole, block), blocks, state.dtype).flip(1)
+    coarse = powers(pole, blocks, state.dtype, block).flip(1)
     rows = torch.nn.functional.pad(transposed(u).transpose(0, 1), (blocks * block - length, 0))
     rows = rows.to(fine.dtype).reshape(channels, batch * blocks, block)
     with torch.autocast(u.device.type, enabled=False):
