@@ -47,7 +47,7 @@ def test_a_layer_that_is_far_from_exact_numbers_or_breaks_does_not_agree(capsys)
         assert not proof.agrees(wrong)
     proof.main("cpu", "no-such-model")
     row = capsys.readouterr().out.splitlines()[2]
-    assert row.startswith("| no-such-model | SpecError: ")
+    assert row.startswith("| no-such-model | UnknownNameError: ")
     assert not proof.agrees(row)
 
 

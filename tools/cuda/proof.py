@@ -40,14 +40,14 @@ def passed(layer: nn.Module, u: Tensor) -> list[Tensor]:
     return [y, *(each for each in grads if each is not None)]
 
 
+@torch.no_grad()
 def distance(found: list[Tensor], exact: list[Tensor]) -> float:
     """Return the largest relative error of a norm; not a number counts as infinite."""
-    worst = 0.0
+    errors = []
     for one, other in zip(found, exact, strict=True):
-        error = (one.detach().cpu().double() - other.detach()).norm() / other.detach().norm()
-        worst = max(worst, float(error) if other.norm() else float(one.norm()))
-        worst = worst if math.isfinite(worst) else math.inf
-    return worst
+        difference, whole = (one.detach().cpu().double() - other).norm(), other.norm()
+        errors.append(float(difference / whole if whole else difference))
+    return max(each if math.isfinite(each) else math.inf for each in errors)
 
 
 def agrees(row: str) -> bool:
