@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import chosen
 from baselines.ops.layers.matrix_layer import MatrixLayer, Outputs, head_features
-from baselines.ops.scans.gla import gla, gla_step
+from baselines.ops.scans.gla import FORMS, gla, gla_step
 from harness.api import Model, SpecError, Trunk
 
 RANK = 16
@@ -74,6 +75,10 @@ class GLALayer(MatrixLayer):
     def zeros(self, batch: int) -> GLAState:
         """Return zeros."""
         return self.norm.weight.new_zeros(batch, self.heads, self.keys, self.values)
+
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return chosen(FORMS, self.norm.weight, widest=max(self.keys, self.values)).name
 
     def _signals(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return queries, keys, values and gates of heads."""

@@ -18,8 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import chosen
 from baselines.ops.layers.bidirectional import reverse_valid
-from baselines.ops.scans.gla import gla, gla_step
+from baselines.ops.scans.gla import FORMS, gla, gla_step
 from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
 
 HGRN2State = Float[Tensor, "b h e e"]
@@ -93,6 +94,10 @@ class HGRN2Layer(Mixer):
             q, k, v, f = (reverse_valid(part, lengths) for part in signals)
             y = y + reverse_valid(gla(q, k, v, f, self._zeros(len(u)))[0], lengths)
         return self._mapped(y)
+
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return chosen(FORMS, self.norm.weight, widest=self.expand).name
 
     def lower_bound(self) -> Float[Tensor, " d"]:
         """Return beta: softmax over layers, summed up to this one, less the first layer's share."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
+from baselines.ops.forms import chosen, on_gpu
 from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
-from baselines.ops.scans.ssd import ssd, ssd_step
+from baselines.ops.scans.ssd import FORMS, ssd, ssd_step
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, SpecError, Trunk
 
@@ -85,12 +86,16 @@ class Mamba2Layer(Mixer):
         self, u: Float[Tensor, "b l d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b l d"]:
         """Scan once, or once from each end of the valid positions."""
-        z, xBC, dt = (F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
-        y, _ = self._scanned(xBC, dt, self._zeros(len(u)))
+        z, xBC, dt = self._projected(u)
+        y, _ = self._scanned(xBC, dt, self._memory(len(u)))
         if not self.causal:
             xBC, dt = reverse_valid(xBC, lengths), reverse_valid(dt, lengths)
-            y = y + reverse_valid(self._scanned(xBC, dt, self._zeros(len(u)))[0], lengths)
+            y = y + reverse_valid(self._scanned(xBC, dt, self._memory(len(u)))[0], lengths)
         return self._gated(y, z)
+
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return chosen(FORMS, self.D, widest=max(self.matrix[1:])).name
 
     def initial_state(self, batch: int) -> Mamba2State:
         """Return zeros."""
@@ -100,9 +105,10 @@ class Mamba2Layer(Mixer):
         self, u: Float[Tensor, "b l d"], state: Mamba2State
     ) -> tuple[Float[Tensor, "b l d"], Mamba2State]:
         """Continue over a piece of a sequence, chunk by chunk."""
-        z, xBC, dt = (F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
-        y, state = self._scanned(xBC, dt, state)
-        return self._gated(y, z), state
+        z, xBC, dt = self._projected(u)
+        memory, window = state
+        y, memory = self._scanned(xBC, dt, memory, window)
+        return self._gated(y, z), (memory, last_inputs(xBC, window))
 
     def step(
         self, u: Float[Tensor, "b d"], state: Mamba2State
@@ -116,13 +122,19 @@ class Mamba2Layer(Mixer):
         y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
         return self.out_proj(self.norm.forward(y * F.silu(z))), (memory, window)
 
-    def _scanned(self, xBC: Tensor, dt: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
-        memory, window = state
+    def _projected(self, u: Tensor) -> tuple[Tensor, ...]:
+        if on_gpu(u):  # One launch; what follows there reads parts with gaps as well.
+            return self.in_proj.forward(u).split(self.parts, -1)
+        return tuple(F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
+
+    def _scanned(
+        self, xBC: Tensor, dt: Tensor, memory: Tensor, window: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         convolved = causal_conv(xBC, self.conv_weight, self.conv_bias, window, silu=True)
         drives = self._drives(convolved, dt)
         y, memory = ssd(*drives, memory)
         y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
-        return y, (memory, last_inputs(xBC, window))
+        return y, memory
 
     def _drives(self, xBC: Tensor, dt: Tensor) -> Drives:
         """Return what the scan takes: x, dt, log decays, B, C."""
@@ -137,8 +149,10 @@ class Mamba2Layer(Mixer):
         return checkpointed_scan(_gated, max(1, y.shape[1]), (), (y, z), weights)[0]
 
     def _zeros(self, batch: int) -> Mamba2State:
-        window = self.D.new_zeros(batch, TAPS - 1, self.parts[1])
-        return self.D.new_zeros(batch, *self.matrix), window
+        return self._memory(batch), self.D.new_zeros(batch, TAPS - 1, self.parts[1])
+
+    def _memory(self, batch: int) -> Float[Tensor, "b h n p"]:
+        return self.D.new_zeros(batch, *self.matrix)
 
 
 def _gated(

@@ -7,7 +7,6 @@ outputs are normed, and gated by a SiLU branch.
 Axes: b batch, l length, d width, h heads, k key features, v value features.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -16,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from baselines.ops.attention.heads import rotate, rotation
+from baselines.ops.forms import chosen
 from baselines.ops.layers.matrix_layer import MatrixLayer, Outputs, head_features
-from baselines.ops.scans.ssd import ssd, ssd_step
+from baselines.ops.scans.ssd import FORMS, ssd, ssd_step
 from harness.api import Model, SpecError, Trunk
 
 Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -58,7 +58,7 @@ class RetNetLayer(MatrixLayer):
         # Rotary positions turn pairs of features.
         self.keys = 2 * head_features(width, 2 * heads)
         self.values = expand_v * self.keys
-        self.parts = [width, width, expand_v * width]
+        self.parts = [2 * width, expand_v * width]
         self.in_proj = nn.Linear(width, sum(self.parts), bias=False)
         gate = nn.Linear(width, expand_v * width, bias=False)
         self.end_with(width, (heads, self.values), gate)
@@ -81,13 +81,18 @@ class RetNetLayer(MatrixLayer):
         shape = batch, self.heads, self.keys, self.values
         return self.norm.weight.new_zeros(shape), torch.tensor(0)
 
+    def path(self) -> str:
+        """Name the form of the scan."""
+        return chosen(FORMS, self.norm.weight, widest=max(self.keys, self.values)).name
+
     def _drives(self, u: Tensor, start: int) -> Drives:
-        """Return values, step sizes of one, log decays, keys and queries of heads."""
-        parts = self.in_proj(u).split(self.parts, -1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
+        """Return values, what scales the keys, log decays, keys and queries of heads."""
+        turning, v = self.in_proj(u).split(self.parts, -1)
+        # Queries and keys are turned together, as twice as many heads.
+        turning, v = turning.unflatten(-1, (2 * self.heads, -1)), v.unflatten(-1, (self.heads, -1))
         positions = torch.arange(start, start + u.shape[1], device=u.device)
-        turn = rotation(positions, self.keys, q.dtype)
-        halvings = torch.arange(5.0, 5 + self.heads, device=u.device, dtype=self.norm.weight.dtype)
-        log_decay = torch.log1p(-torch.exp2(-halvings)).expand(*u.shape[:2], -1)
-        q, k = rotate(q, turn), rotate(k, turn) / math.sqrt(self.keys)
-        return v, torch.ones_like(log_decay), log_decay, k, q
+        q, k = rotate(turning, rotation(positions, self.keys, v.dtype)).chunk(2, -2)
+        like = {"device": u.device, "dtype": self.norm.weight.dtype}
+        powers = torch.arange(-5.0, -5 - self.heads, -1, **like)
+        log_decay = torch.log1p(-powers.exp2()).expand(*u.shape[:2], -1)
+        return v, torch.full_like(log_decay, self.keys**-0.5), log_decay, k, q

@@ -55,6 +55,13 @@ def test_the_chunked_form_equals_the_square_and_its_gradients(length: int, kind:
     agree(fast, ka.quadratic_attend(*leaves, None, features, causal=True), leaves)
 
 
+@given(length=st.integers(1, 40), kind=st.sampled_from(["elu", "random"]))
+def test_the_scan_of_mamba2_gives_the_square_and_its_gradients(length: int, kind: str) -> None:
+    leaves, features = heads(length), feature_map(kind)
+    scanned, _ = ka.scanned_attend(*leaves, nothing(leaves[0], features), features)
+    agree(scanned, ka.quadratic_attend(*leaves, None, features, causal=True), leaves)
+
+
 @pytest.mark.parametrize("kind", ["elu", "random"])
 def test_pieces_carry_the_state_and_its_gradient(
     kind: str, monkeypatch: pytest.MonkeyPatch

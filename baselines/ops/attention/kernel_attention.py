@@ -19,7 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
+from baselines.ops.scans.ssd import FORMS as SSD_FORMS
+from baselines.ops.scans.ssd import ssd
 
 CHUNK = 64
 """Positions whose scores are held at once; between chunks only the state goes on."""
@@ -63,12 +66,42 @@ def causal_attend(
     state: Sums,
     features: FeatureMap,
 ) -> tuple[Float[Tensor, "b l h e"], Sums]:
-    """Attend to the past in chunks: scores within one, the state before it.
-
-    Time and memory are linear in the length; the gradient recomputes features and scores.
+    """Attend to the past, in time and memory linear in the length.
 
     Returns:
         The mixed values, and the state after the last position.
+    """
+    widest = max(features.count, v.shape[-1] + 1)
+    attended: tuple[Tensor, Sums] = chosen(FORMS, v, widest=widest).run(q, k, v, state, features)
+    return attended
+
+
+def scanned_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    state: Sums,
+    features: FeatureMap,
+) -> tuple[Float[Tensor, "b l h e"], Sums]:
+    """Attend by the scan of Mamba-2: sums decay where the largest factor of their past grows."""
+    (sums, scale), (key, factor) = state, features.keys(k)
+    largest = torch.maximum(factor.cummax(1).values, scale[:, None])
+    decay = torch.cat([scale[:, None], largest[:, :-1]], 1) - largest
+    weights, query = (factor - largest).exp(), features.queries(q)
+    y, sums = ssd(_with_ones(v), weights, decay, key, query, sums)
+    return _ratio(y), (sums, largest[:, -1].clone())
+
+
+def chunked_attend(
+    q: Float[Tensor, "b l h e"],
+    k: Float[Tensor, "b l h e"],
+    v: Float[Tensor, "b l h e"],
+    state: Sums,
+    features: FeatureMap,
+) -> tuple[Float[Tensor, "b l h e"], Sums]:
+    """Attend in chunks: scores within one, the state before it.
+
+    The gradient recomputes features and scores.
     """
     recurrence = partial(_continued, features)
     y, (sums, scale) = checkpointed_scan(recurrence, _segment(q), state, (q, k, _with_ones(v)))
@@ -109,6 +142,9 @@ def recurrent_attend(
         read = torch.einsum("bhf,bhfw->bhw", features.queries(q[:, now]), state[0])
         outputs.append(read[..., :-1] / read[..., -1:])
     return torch.stack(outputs, 1), state
+
+
+FORMS = Form("triton", scanned_attend, SSD_FORMS[0].fits), Form("chunked", chunked_attend)
 
 
 def kernel_attention_step(
@@ -200,8 +236,8 @@ def _with_ones(v: Tensor) -> Tensor:
 
 def _ratio(sums: Tensor) -> Tensor:
     """Divide by the sum of the weights; zero where it vanishes, as where all is padding."""
-    total = sums[..., -1:]
-    return sums[..., :-1] / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
+    above, total = sums.split([sums.shape[-1] - 1, 1], -1)
+    return above / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
 
 
 def _segment(q: Tensor) -> int:

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from baselines.ops.attention.heads import Heads
 from baselines.ops.attention.kernel_attention import (
+    FORMS,
     FeatureMap,
     causal_attend,
     empty_sums,
     global_attend,
     kernel_attention_step,
 )
+from baselines.ops.forms import chosen
 from harness.api import Mixer, valid_positions
 
 KernelState = tuple[Float[Tensor, "b h f w"], Float[Tensor, "b h"], Int[Tensor, ""]]
@@ -67,7 +69,8 @@ class KernelAttentionLayer(Mixer):
 
     def path(self) -> str:
         """Name the form of the product."""
-        return "chunked" if self.causal else "global"
+        widest = max(self.features.count, self.heads.features + 1)
+        return chosen(FORMS, self.out.weight, widest=widest).name if self.causal else "global"
 
     def _continued(self, u: Tensor, state: KernelState) -> tuple[Tensor, KernelState]:
         sums, scale, position = state

@@ -7,7 +7,7 @@ one. Each head holds
 
 Every factor between two positions is a product of the gates between them, made as a product: it
 neither overflows nor loses digits, as quotients or differences of logarithms would, and a gate may
-be zero.
+be zero. Two forms: a kernel in Triton, and torch, by blocks.
 
 Axes: b batch, l length, h heads, k key features, v value features.
 """
@@ -19,8 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.gated_scan import gated_scan
+from baselines.ops.scans.ssd import fits_tiles
 
 SMALLEST = 4
 """Positions of the smallest blocks, whose pairs are taken lag by lag."""
@@ -35,11 +37,9 @@ State = Float[Tensor, "b h k v"]
 
 
 def gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, State]:
-    """Return the outputs and the last state.
+    """Return the outputs, as precise as v, and the last state, in float32 at least.
 
-    Pairs of positions meet in the smallest block that holds both: through the products of gates
-    from the earlier one to the block's middle, and from there to the later one. Memory
-    O(b l h (k + v)); products are recomputed for the gradient. Float32 at least.
+    Memory O(b l h (k + v)); products are computed again for the gradient.
 
     Args:
         q: Where in the state the output is read.
@@ -48,11 +48,22 @@ def gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, Sta
         f: Gates in [0, 1].
         state: Before the first position.
     """
+    with torch.autocast(q.device.type, enabled=False):
+        form = chosen(FORMS, v, widest=max(state.shape[2:]))
+        scanned: tuple[Tensor, Tensor] = form.run(q, k, v, f, state)
+    return scanned
+
+
+def joined_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, State]:
+    """Scan in torch, by blocks that are joined two by two.
+
+    Pairs of positions meet in the smallest block that holds both: through the products of gates
+    from the earlier one to the block's middle, and from there to the later one.
+    """
     dtype = torch.promote_types(v.dtype, torch.float32)
     rows = max(1, SEGMENT // (CHUNK * max(1, len(q)))) * CHUNK
-    with torch.autocast(q.device.type, enabled=False):
-        inputs = tuple(part.to(dtype) for part in (q, k, v, f))
-        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
+    inputs = tuple(part.to(dtype) for part in (q, k, v, f))
+    y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(v.dtype), state
 
 
@@ -78,6 +89,9 @@ def recurrent_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[V
         state = f[:, now, :, :, None] * state + k[:, now, :, :, None] * v[:, now, :, None]
         outputs.append(torch.einsum("bhk,bhkv->bhv", q[:, now], state))
     return torch.stack(outputs, 1), state
+
+
+FORMS = triton("gla", fits_tiles), Form("torch", joined_gla)
 
 
 def gla_step(

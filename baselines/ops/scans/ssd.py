@@ -6,7 +6,7 @@ Dao, Gu 2024, "Transformers are SSMs". A head holds a matrix that decays by one 
 
 which is y = (M * (C B^T)) (dt x), M_ts = a_{s+1} ... a_t for s <= t. Heads of a group share B, C.
 Decays are given as their logarithms, which are never positive, and only differences of their sums
-are raised, so nothing overflows.
+are raised, so nothing overflows. Two forms: a kernel in Triton, and torch, by chunks.
 
 Axes: b batch, l length, g groups, h heads, n state, p features of a head.
 """
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.gated_scan import gated_scan
 
@@ -23,6 +24,8 @@ CHUNK = 64
 """Positions whose products form one matrix."""
 SEGMENT = 1024
 """Positions of the whole batch whose matrices are held at a time."""
+WIDEST = 256
+"""Rows or columns of a state at most in a kernel, whose programs hold all of either."""
 
 State = Float[Tensor, "b h n p"]
 
@@ -35,14 +38,13 @@ def ssd(
     C: Float[Tensor, "b l g n"],
     state: State,
 ) -> tuple[Float[Tensor, "b l h p"], State]:
-    """Return the outputs and the last state, chunk by chunk (the paper's section 6).
+    """Return the outputs, as precise as x, and the last state, in float32 at least.
 
-    Inside a chunk the quadratic form, between chunks the recurrence of their states. Memory
-    O(b l (h p + g n)); matrices are recomputed for the gradient. Float32 at least.
+    Memory O(b l (h p + g n)); what is between is computed again for the gradient.
 
     Args:
         x: What a position adds to the state, times its step size.
-        dt: Step sizes; multiplied with x segment by segment, so that no second x is held.
+        dt: Step sizes; multiplied with x piece by piece, so that no second x is held.
         log_a: Logarithms of the decays, at most 0.
         B: Where in the state it is added.
         C: Where the output is read.
@@ -50,11 +52,28 @@ def ssd(
     """
     if not x.shape[1]:
         return x, state
+    with torch.autocast(x.device.type, enabled=False):
+        given = x, dt, log_a, B, C, state
+        scanned: tuple[Tensor, Tensor] = chosen(FORMS, x, widest=max(state.shape[2:])).run(*given)
+    return scanned
+
+
+def chunked_ssd(
+    x: Float[Tensor, "b l h p"],
+    dt: Float[Tensor, "b l h"],
+    log_a: Float[Tensor, "b l h"],
+    B: Float[Tensor, "b l g n"],
+    C: Float[Tensor, "b l g n"],
+    state: State,
+) -> tuple[Float[Tensor, "b l h p"], State]:
+    """Scan in torch, chunk by chunk (the paper's section 6).
+
+    Inside a chunk the quadratic form, between chunks the recurrence of their states.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
     rows = max(1, SEGMENT // (CHUNK * max(1, len(x)))) * CHUNK
     inputs = tuple(part.to(dtype) for part in (x, dt, log_a, B, C))
-    with torch.autocast(x.device.type, enabled=False):
-        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
+    y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(x.dtype), state
 
 
@@ -93,6 +112,15 @@ def recurrent_ssd(
         state = log_a[:, now].exp()[..., None, None] * state + added
         outputs.append(torch.einsum("bhn,bhnp->bhp", C[:, now], state))
     return torch.stack(outputs, 1), state
+
+
+def fits_tiles(x: Tensor, *, widest: int) -> bool:
+    """Say whether a program of a kernel can hold so many rows or columns of a state."""
+    del x
+    return widest <= WIDEST
+
+
+FORMS = triton("ssd", fits_tiles), Form("torch", chunked_ssd)
 
 
 def ssd_step(
