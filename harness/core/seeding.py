@@ -56,6 +56,16 @@ def set_random_state(states: list["Tensor"]) -> None:
         torch.cuda.set_rng_state_all(states[1:])
 
 
+def forget() -> None:
+    """Begin numpy's global stream anew, as in a new process; ours have names, Python's sees to it.
+
+    A process that was forked would else draw what every other one draws.
+    """
+    import numpy as np  # noqa: PLC0415 - as above
+
+    np.random.seed()  # noqa: NPY002 - a plugin may use it
+
+
 def digest(*names: str | int) -> int:
     """Hash names to 63 bits, the same in every process and on every machine."""
     text = "\x1f".join(map(str, names))

@@ -1,4 +1,4 @@
-"""Sees that a child has ended, whoever keeps its pipes, and ends one with all that it started."""
+"""Sees and says how a child has ended, whoever keeps its pipes; ends one with all it started."""
 
 import contextlib
 import os
@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol
 
+from harness.core.messages import Result
+from harness.core.traces import signal_name
 from harness.measure.process_tree import descendants
 
 GRACE_S = 5.0
@@ -88,3 +90,24 @@ def kill_all(pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
     os.killpg(pid, signal.SIGKILL)
+
+
+def exit_result(code: int, words: list[str], killed: int) -> Result:
+    """Say what ended a child that left no result.
+
+    Args:
+        code: How the process ended, as `subprocess` says it.
+        words: The last lines that it wrote to standard error.
+        killed: Processes of our control group that the kernel ended for memory meanwhile.
+    """
+    said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
+    if code < 0:
+        name = signal_name(-code)
+        if name == "SIGKILL" and killed:
+            reason = f"The kernel ended it for the memory of its control group.{said}"
+            return Result(outcome="out-of-memory", reason=reason, traceback=words)
+        hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
+        reason = f"The process was ended by {name}{hint}.{said}"
+        return Result(outcome="killed", reason=reason, traceback=words)
+    reason = f"The process ended with code {code}.{said}"
+    return Result(outcome="failed", reason=reason, traceback=words)

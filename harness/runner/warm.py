@@ -14,7 +14,6 @@ import gc
 import os
 import select
 import socket
-import sys
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
@@ -111,27 +110,30 @@ def become(asked: Asked) -> None:
 
 
 def main() -> NoReturn:
-    """Import what every run needs, then fork; in each that is forked, do one job."""
-    import numpy as np  # noqa: PLC0415 - whoever asks needs none of these
+    """Import what every run needs, then fork; in each that is forked, do one job.
 
-    import harness.api  # noqa: F401, PLC0415 - plugins do
+    Raises:
+        RuntimeError: A process that is forked here would seem to hold less than it does.
+    """
+    import harness.api  # noqa: F401, PLC0415 - plugins do; whoever asks needs none of these
+    from harness.core.seeding import forget  # noqa: PLC0415
     from harness.measure.mapped import map_again, mapped  # noqa: PLC0415
     from harness.plugins.registry import registry  # noqa: PLC0415
     from harness.runner import worker  # noqa: PLC0415
 
     registry(())  # reads every plugin's first lines
     machine.code()
-    np.random.seed()  # noqa: NPY002 - a plugin may use it
+    forget()  # which loads what it takes
     touched = mapped()
     if not (pid := os.fork()):  # BLAS ends its threads at a fork, until they are needed
         os._exit(not map_again(touched))
     if os.waitpid(pid, 0)[1]:
-        sys.exit("A process that is forked here would seem to hold less than it does.")
+        raise RuntimeError("What is forked here cannot take the pages of code that this has.")
     gc.collect()
     gc.freeze()
     become(Server(socket.socket(fileno=os.dup(0))).serve())
     map_again(touched)
-    np.random.seed()  # noqa: NPY002 - every process that is started anew has another
+    forget()
     worker.main("run")
 
 

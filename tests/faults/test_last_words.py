@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.core.traces import MOST_WORDS, last_words
-from harness.runner.executors.process import exit_result
+from harness.runner.ending import exit_result
 
 
 class Counting(io.BytesIO):

@@ -18,8 +18,8 @@ from harness.core.traces import last_words
 from harness.measure.machine import pinned_environment, python
 from harness.runner.channel import Speaker
 from harness.runner.deadline import Deadline
-from harness.runner.ending import terminate
-from harness.runner.executors.process import exit_result, read_events
+from harness.runner.ending import exit_result, terminate
+from harness.runner.executors.process import read_events
 
 
 class WarmExecutor:

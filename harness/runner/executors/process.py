@@ -19,12 +19,11 @@ from msgspec.structs import replace
 from harness.core import codec
 from harness.core.config import Limits
 from harness.core.messages import Event, Job, Progress, Result
-from harness.core.traces import signal_name
 from harness.measure import allocator, control_group, process_tree
 from harness.measure.machine import pinned_environment, python
 from harness.runner.channel import LastWords, genuine, new_token
 from harness.runner.deadline import Deadline
-from harness.runner.ending import Child, end_of, terminate
+from harness.runner.ending import Child, end_of, exit_result, terminate
 from harness.runner.forked import Warm
 from harness.runner.lines import Lines
 
@@ -222,24 +221,3 @@ def exceeded_limit(pid: int, limits: Limits) -> Result | None:
         reason = f"Stopped at {held / 2**30:.3g} GiB resident of {allowed / 2**30:.3g} GiB allowed."
         return Result(outcome="out-of-memory", reason=reason)
     return None
-
-
-def exit_result(code: int, words: list[str], killed: int) -> Result:
-    """Say what ended a child that left no result.
-
-    Args:
-        code: How the process ended, as `subprocess` says it.
-        words: The last lines that it wrote to standard error.
-        killed: Processes of our control group that the kernel ended for memory meanwhile.
-    """
-    said = f" Its last words: {words[-1].strip()[:300]}" if words else ""
-    if code < 0:
-        name = signal_name(-code)
-        if name == "SIGKILL" and killed:
-            reason = f"The kernel ended it for the memory of its control group.{said}"
-            return Result(outcome="out-of-memory", reason=reason, traceback=words)
-        hint = " (the kernel sends it when memory runs out)" if name == "SIGKILL" else ""
-        reason = f"The process was ended by {name}{hint}.{said}"
-        return Result(outcome="killed", reason=reason, traceback=words)
-    reason = f"The process ended with code {code}.{said}"
-    return Result(outcome="failed", reason=reason, traceback=words)
