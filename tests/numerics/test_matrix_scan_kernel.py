@@ -92,9 +92,7 @@ def test_sums_are_in_float32_at_least_and_outputs_as_values(name: str, dtype: to
     torch.testing.assert_close(last, end.float(), rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_in_single_precision_are_those_in_double_also_of_decays_that_leave_nothing() -> (
-    None
-):
+def test_gradients_in_single_precision_are_those_in_double_where_nothing_is_left() -> None:
     for form, leaves in ((ssd.ssd, of_heads(9)), (gla.gla, of_features(9))):
         exact = torch.autograd.grad(form(*leaves)[0].square().sum(), leaves)
         single = [leaf.detach().float().requires_grad_() for leaf in leaves]

@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from baselines.ops.kernels import delta_chunks as kernels
-from baselines.ops.kernels.launch import launch
+from baselines.ops.kernels.launch import launch, may_round
 from baselines.ops.scans.delta_rule import Gates, Keys, Outputs, Queries, State, Values
 
 CHUNK = 64
@@ -60,7 +60,7 @@ class _DeltaRule(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> tuple[Tensor, Tensor]:
         # Nothing is cast while a gradient is computed, so it is asked for here.
-        ctx.rounded = _may_round(given[2])
+        ctx.rounded = may_round(given[2])
         ctx.set_materialize_grads(False)
         chunks = _Chunks(*(each.contiguous() for each in given), rounded=ctx.rounded)
         ctx.save_for_backward(*chunks.given)
@@ -193,9 +193,3 @@ class _Chunks:
 
 def _tile(size: int) -> int:
     return max(LEAST, int(triton.next_power_of_2(size)))
-
-
-def _may_round(x: Tensor) -> bool:
-    """Say whether factors of products may be rounded."""
-    switch = torch.backends.cuda.matmul.allow_tf32 or torch.is_autocast_enabled("cuda")
-    return switch or x.dtype in (torch.float16, torch.bfloat16)

@@ -27,5 +27,11 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
         kernel[grid](*arguments, enable_fp_fusion=True, **constants)
 
 
+def may_round(x: Tensor) -> bool:
+    """Say whether factors of products may be rounded, as torch would round them."""
+    switch = torch.backends.cuda.matmul.allow_tf32 or torch.is_autocast_enabled("cuda")
+    return switch or x.dtype in (torch.float16, torch.bfloat16)
+
+
 def announce(kernel: Any, arguments: tuple[Any, ...], constants: dict[str, Any]) -> None:
     """Tell nobody of a launch; whoever counts launches takes this place."""

@@ -33,7 +33,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from baselines.ops.kernels.launch import launch
+from baselines.ops.kernels.launch import launch, may_round
 from baselines.ops.kernels.matrix_gradients import write_gradients
 from baselines.ops.kernels.matrix_walks import write_ends, write_marks, write_outputs, write_starts
 
@@ -45,7 +45,7 @@ LEAST = 16
 """Features of a tile at least, which tensor cores ask for."""
 STATE = 2048
 """Numbers of a state in a program, if tiles are not the least by then; more find no registers."""
-WARP = 256
+WARP = 128
 """Numbers of a state that a warp takes, if eight suffice for them."""
 LANES = 128
 """Numbers of a state that a program takes from chunk to chunk."""
@@ -82,7 +82,8 @@ class _MatrixScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        scan = _Scan(*given)
+        ctx.rounded = may_round(given[2])
+        scan = _Scan(*given, rounded=ctx.rounded)
         starts, products = scan.ends(scan.k, scan.v, scan.weights)
         last = scan.follow(starts, products, scan.state)
         ctx.save_for_backward(*scan.given, starts, products)
@@ -90,9 +91,11 @@ class _MatrixScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_last: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         *given, starts, products = ctx.saved_tensors
-        scan = _Scan(*given)
+        scan = _Scan(*given, rounded=ctx.rounded)
         grad = torch.zeros_like(scan.v) if grad is None else _in_rows(grad)
         befores = scan.states(scan.mark)
         scan.walk(write_marks, scan.k, scan.v, scan.weights, starts, befores, scan.mark)
@@ -109,7 +112,8 @@ class _Scan:
     """One scan: what it reads, how it is cut, and what its kernels are compiled for.
 
     Args:
-        q: As the others, an argument of `matrix_scan`.
+        q: As the other tensors, an argument of `matrix_scan`.
+        rounded: Whether factors of products may be.
     """
 
     def __init__(
@@ -120,6 +124,8 @@ class _Scan:
         state: Tensor,
         gates: Tensor | None,
         weights: Tensor | None,
+        *,
+        rounded: bool,
     ) -> None:
         self.q, self.k, self.v, self.state = _in_rows(q), _in_rows(k), _in_rows(v), state
         self.kind = 0 if gates is None else gates.ndim - 2
@@ -131,13 +137,11 @@ class _Scan:
         self.dtype = torch.float64 if torch.float64 in every else torch.float32
         self.mark = ROWS * BLOCKS
         self.chunk = max(self.mark, 1 << math.ceil(math.log2(self.length) / 2))
-        # As torch's own products: in full precision, unless its user or the inputs waive that.
-        waived = torch.backends.cuda.matmul.allow_tf32 or v.dtype.itemsize == 2
         self.constants = {
             "GATES": self.kind,
             "SUMS": {torch.float32: tl.float32, torch.float64: tl.float64}[self.dtype],
         }
-        self.products = {"PRECISION": "tf32" if waived else "ieee", "ROWS": ROWS}
+        self.products = {"PRECISION": "tf32" if rounded else "tf32x3", "ROWS": ROWS}
 
     def room(self, *shape: int) -> Tensor:
         """Return room for sums of each sequence."""

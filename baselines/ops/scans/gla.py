@@ -48,9 +48,8 @@ def gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Values, Sta
         f: Gates in [0, 1].
         state: Before the first position.
     """
-    with torch.autocast(q.device.type, enabled=False):
-        form = chosen(FORMS, v, widest=max(state.shape[2:]))
-        scanned: tuple[Tensor, Tensor] = form.run(q, k, v, f, state)
+    form = chosen(FORMS, v, widest=max(state.shape[2:]))
+    scanned: tuple[Tensor, Tensor] = form.run(q, k, v, f, state)
     return scanned
 
 
@@ -63,7 +62,8 @@ def joined_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[Valu
     dtype = torch.promote_types(v.dtype, torch.float32)
     rows = max(1, SEGMENT // (CHUNK * max(1, len(q)))) * CHUNK
     inputs = tuple(part.to(dtype) for part in (q, k, v, f))
-    y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
+    with torch.autocast(v.device.type, enabled=False):
+        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(v.dtype), state
 
 

@@ -52,9 +52,8 @@ def ssd(
     """
     if not x.shape[1]:
         return x, state
-    with torch.autocast(x.device.type, enabled=False):
-        given = x, dt, log_a, B, C, state
-        scanned: tuple[Tensor, Tensor] = chosen(FORMS, x, widest=max(state.shape[2:])).run(*given)
+    form = chosen(FORMS, x, widest=max(state.shape[2:]))
+    scanned: tuple[Tensor, Tensor] = form.run(x, dt, log_a, B, C, state)
     return scanned
 
 
@@ -73,7 +72,8 @@ def chunked_ssd(
     dtype = torch.promote_types(x.dtype, torch.float32)
     rows = max(1, SEGMENT // (CHUNK * max(1, len(x)))) * CHUNK
     inputs = tuple(part.to(dtype) for part in (x, dt, log_a, B, C))
-    y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
+    with torch.autocast(x.device.type, enabled=False):
+        y, (state,) = checkpointed_scan(_segment, rows, (state.to(dtype),), inputs)
     return y.to(x.dtype), state
 
 
