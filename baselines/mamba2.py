@@ -124,7 +124,7 @@ class Mamba2Layer(Mixer):
 
     def _projected(self, u: Tensor) -> tuple[Tensor, ...]:
         if on_gpu(u):  # One launch; what follows there reads parts with gaps as well.
-            return self.in_proj.forward(u).split(self.parts, -1)
+            return tuple(self.in_proj.forward(u).split(self.parts, -1))
         return tuple(F.linear(u, rows) for rows in self.in_proj.weight.split(self.parts))
 
     def _scanned(

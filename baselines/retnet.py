@@ -92,7 +92,7 @@ class RetNetLayer(MatrixLayer):
         turning, v = turning.unflatten(-1, (2 * self.heads, -1)), v.unflatten(-1, (self.heads, -1))
         positions = torch.arange(start, start + u.shape[1], device=u.device)
         q, k = rotate(turning, rotation(positions, self.keys, v.dtype)).chunk(2, -2)
-        like = {"device": u.device, "dtype": self.norm.weight.dtype}
-        powers = torch.arange(-5.0, -5 - self.heads, -1, **like)
+        dtype = self.norm.weight.dtype
+        powers = torch.arange(-5.0, -5 - self.heads, -1, device=u.device, dtype=dtype)
         log_decay = torch.log1p(-powers.exp2()).expand(*u.shape[:2], -1)
         return v, torch.full_like(log_decay, self.keys**-0.5), log_decay, k, q

@@ -28,6 +28,8 @@ CHUNK = 64
 """Positions whose scores are held at once; between chunks only the state goes on."""
 SEGMENT = 4096
 """Positions of the whole batch whose features are held at once."""
+LEAST = -1000.0
+"""Logarithm of a decay that leaves nothing, in sums of which others keep their digits."""
 
 
 Sums = tuple[Float[Tensor, "b h f w"], Float[Tensor, "b h"]]
@@ -87,9 +89,10 @@ def scanned_attend(
     (sums, scale), (key, factor) = state, features.keys(k)
     largest = torch.maximum(factor.cummax(1).values, scale[:, None])
     decay = torch.cat([scale[:, None], largest[:, :-1]], 1) - largest
+    decay = decay.clamp(min=LEAST)
     weights, query = (factor - largest).exp(), features.queries(q)
     y, sums = ssd(_with_ones(v), weights, decay, key, query, sums)
-    return _ratio(y), (sums, largest[:, -1].clone())
+    return _ratio(y), (sums, largest[:, -1])
 
 
 def chunked_attend(
@@ -237,7 +240,8 @@ def _with_ones(v: Tensor) -> Tensor:
 def _ratio(sums: Tensor) -> Tensor:
     """Divide by the sum of the weights; zero where it vanishes, as where all is padding."""
     above, total = sums.split([sums.shape[-1] - 1, 1], -1)
-    return above / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
+    ratio: Tensor = above / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
+    return ratio
 
 
 def _segment(q: Tensor) -> int:

@@ -141,7 +141,7 @@ class _Scan:
             "GATES": self.kind,
             "SUMS": {torch.float32: tl.float32, torch.float64: tl.float64}[self.dtype],
         }
-        self.products = {"PRECISION": "tf32" if rounded else "tf32x3", "ROWS": ROWS}
+        self.products = {"PRECISION": "tf32" if rounded else "ieee", "ROWS": ROWS}
 
     def room(self, *shape: int) -> Tensor:
         """Return room for sums of each sequence."""
@@ -229,13 +229,11 @@ class _Scan:
             for x in (self.q, self.k)
         )
         grad_gates, grad_weights = (
-            (
-                x.new_empty(x.shape)
-                if x.ndim == 4
-                else x.new_empty((parts, *shape), dtype=self.dtype)
-            )
-            if want
-            else None
+            None
+            if x is None or not want
+            else x.new_empty(x.shape)
+            if x.ndim == 4
+            else x.new_empty((parts, *shape), dtype=self.dtype)
             for x, want in zip((self.gates, self.weights), wanted, strict=True)
         )
         tensors = self.q, self.k, self.v, grad, self.gates, self.weights
@@ -249,10 +247,9 @@ class _Scan:
                 x.unflatten(2, (groups, -1)).sum(3).to(like.dtype)
                 for x, like in ((grad_q, self.q), (grad_k, self.k))
             )
-        if grad_gates is not None and self.kind == HEAD:
+        if self.kind != FEATURE:
             grad_gates = _summed(grad_gates, self.gates)
-        if grad_weights is not None:
-            grad_weights = _summed(grad_weights, self.weights)
+        grad_weights = _summed(grad_weights, self.weights)
         return grad_q, grad_k, grad_gates, grad_weights
 
 
@@ -272,6 +269,8 @@ def _strides(tensors: Sequence[Tensor | None]) -> list[int]:
     return [n for x in tensors for n in ((0, 0, 0) if x is None else x.stride()[:3])]
 
 
-def _summed(parts: Tensor, like: Tensor) -> Tensor:
-    """Add what programs of a head found, each from its key features."""
+def _summed(parts: Tensor | None, like: Tensor | None) -> Tensor | None:
+    """Add what programs of a head found, each from its key features, if it is wanted."""
+    if parts is None or like is None:
+        return None
     return (parts[0] if len(parts) == 1 else parts.sum(0)).to(like.dtype)
