@@ -21,7 +21,7 @@ SCRIPT = Path(check.__file__)
 
 
 def test_pretended_it_goes_through_on_a_cpu_and_leaves_records_a_table_and_a_figure(tmp_path):
-    words = [sys.executable, SCRIPT, "--pretend", "--seconds", "100", "--out", tmp_path]
+    words = [sys.executable, SCRIPT, "--pretend", "--seconds", "200", "--out", tmp_path]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -116,7 +116,7 @@ def test_time_that_one_part_leaves_goes_to_the_next(said):
     check.through(None, {name: asked(name) for name in check.SHARES}, 100, said.append, now)
     first = left["tests"]
     assert left["reported"] - first == pytest.approx(90, abs=1)
-    assert left["conformance"] - first < 90 * 0.2 / 0.85 - 5, "the tests took nothing of their 10 s"
+    assert left["conformance"] - first < 90 * 0.2 / 0.75 - 5, "the tests took nothing of their 10 s"
 
 
 def test_where_there_is_no_gpu_it_says_so_and_how_to_go_through_without(tmp_path):

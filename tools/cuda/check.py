@@ -24,9 +24,9 @@ else:  # run as a script, from anywhere
 Part = Callable[[Any, float], Iterator[str]]
 SHARES = {
     "tests": 0.1,
-    "kernels": 0.05,
+    "kernels": 0.15,
     "conformance": 0.2,
-    "scaling": 0.5,
+    "scaling": 0.4,
     "profiles": 0.1,
     "reported": 0.05,
 }
