@@ -84,8 +84,7 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
     takes the next dash, so that lines are told apart without their markers.
     """
     found: dict[str, Look] = {}
-    taken: set[int] = set()
-    lines: set[tuple[int, int]] = set()
+    taken, lines = set[int](), set[tuple[int, int]]()
     for model in sorted(set(models)):
         digest = sha256(f"{SALT}:{model}".encode()).digest()
         chosen = int.from_bytes(digest[:4], "big") % (SLOTS * len(DASHES))
@@ -133,8 +132,7 @@ def panels(count: int, lines: float = 0) -> Iterator[tuple[Figure, list[Axes]]]:
             layout="constrained",
             dpi=DPI,
         )
-        axes = [figure.add_subplot(down, across, place + 1) for place in range(count)]
-        yield figure, axes
+        yield figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:

@@ -83,10 +83,8 @@ def exact_mesa(
     """Take the positions one by one and solve each system by factors, the twin of `mesa`."""
     (q, k, v), (H, G), outputs = signals, state, []
     for now in range(q.shape[1]):
-        f, key = (
-            log_f[:, now].exp()[..., None, None],
-            (beta[:, now, :, None] * k[:, now])[..., None],
-        )
+        f = log_f[:, now].exp()[..., None, None]
+        key = (beta[:, now, :, None] * k[:, now])[..., None]
         H, G = f * H + key * k[:, now, :, None], f * G + key * v[:, now, :, None]
         solved = torch.linalg.solve(H + torch.diag_embed(ridge), q[:, now])
         outputs.append(torch.einsum("bhk,bhkv->bhv", solved, G))
