@@ -95,7 +95,7 @@ class Warm:
         with self.alone:
             asked = self._asked()
         (stdin, our_stdin), (our_stdout, stdout), (our_told, told) = (os.pipe() for _ in range(3))
-        feeds = os.fdopen(our_stdin, "wb", 0)
+        feeds = os.fdopen(our_stdin, "wb")  # buffered: a long job is written whole
         hears, ends = (os.fdopen(end, "rb", 0) for end in (our_stdout, our_told))
         with suppress(OSError):  # it has ended
             socket.send_fds(

@@ -82,12 +82,12 @@ def execute(
 
     result = attempted(job, warm)
     if result.conditions.get("isolation") == "warm" and doubtful(result, stop):
-        why = {"warm": f"{result.outcome}: {result.reason}"}
-        result = attempted(job)
-        result = replace(result, conditions={**result.conditions, **why})
+        why, result = f"{result.outcome}: {result.reason}", attempted(job)
+        result = replace(result, conditions={**result.conditions, "warm": why})
     if result.outcome == "out-of-memory" and keeps(job):
         again = attempted(replace(job, keeps_memory=False))
-        return again if again.outcome not in {"out-of-memory", "timed-out"} else result
+        if again.outcome not in {"out-of-memory", "timed-out"}:
+            result = replace(again, conditions={**result.conditions, **again.conditions})
     return result
 
 
@@ -123,12 +123,7 @@ def attempt(
 
 
 def fresh(errors: int, threads: int) -> subprocess.Popen[bytes]:
-    """Start a child that imports all it needs.
-
-    Args:
-        errors: The descriptor of its standard error.
-        threads: Of its libraries.
-    """
+    """Start a child that imports all it needs, with a descriptor as its standard error."""
     return subprocess.Popen(
         python("-m", "harness.runner.child", "harness.runner.worker", "run"),
         stdin=subprocess.PIPE,
@@ -146,8 +141,8 @@ def doubtful(result: Result, stop: int | None) -> bool:
         result: What it left.
         stop: A descriptor that can be read once nobody wants to know any more.
     """
-    cancelled = stop is not None and readable([stop], 0)
-    return result.outcome in {"failed", "killed", "out-of-memory"} and not cancelled
+    wanted = stop is None or not readable([stop], 0)
+    return wanted and result.outcome in {"failed", "killed", "out-of-memory"}
 
 
 def keeps(job: Job) -> bool:

@@ -30,7 +30,7 @@ def test_what_fits_once_nothing_is_kept_counts(scripted, outcome):
     outcomes, tried = scripted
     outcomes[False] = Result(outcome=outcome)
 
-    assert process.execute(JOB, print) is outcomes[False]
+    assert process.execute(JOB, print) == outcomes[False]
     assert tried == [True, False]
 
 

@@ -21,8 +21,9 @@ from harness.core.config import Limits, Protocol
 from harness.core.messages import Job
 from harness.measure import machine
 from harness.runner.executors.local import LocalExecutor
+from harness.runner.forked import Warm
 from harness.runner.sweep import Sweep, perform, plan, requests
-from harness.runner.warm import Server, Warm
+from harness.runner.warm import Server
 from tests.unit.report.made_records import planned
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
@@ -243,7 +244,7 @@ def test_whoever_waits_for_a_process_that_nobody_wants_any_more_waits_no_longer(
 def test_what_forks_ends_with_whoever_asks(tmp_path):
     code = (
         "import sys, time\n"
-        "from harness.runner.warm import Warm\n"
+        "from harness.runner.forked import Warm\n"
         "warm = Warm()\n"
         "process = warm.start(2)\n"
         "print(warm.server.pid, process.pid, flush=True)\n"
