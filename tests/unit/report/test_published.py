@@ -23,7 +23,7 @@ def test_the_tables_of_a_version_are_those_of_its_records_byte_for_byte(version,
         assert (tmp_path / name).read_bytes() == kept.read_bytes(), name
 
 
-@pytest.mark.parametrize("folder", ["records/v1", "costs/v1"])
+@pytest.mark.parametrize("folder", ["records/v1", "costs/v1", "claimed/v1"])
 def test_a_published_record_is_found_by_the_values_that_it_holds(folder):
     records = Store(RESULTS / folder).records()
 
@@ -31,7 +31,7 @@ def test_a_published_record_is_found_by_the_values_that_it_holds(folder):
     assert [record.run_id for record in records] == [record.spec.run_id for record in records]
 
 
-@pytest.mark.parametrize("folder", ["records/v1", "costs/v1"])
+@pytest.mark.parametrize("folder", ["records/v1", "costs/v1", "claimed/v1"])
 def test_what_a_published_run_did_not_choose_is_the_default_of_its_version(folder):
     for record in Store(RESULTS / folder).records():
         for name, held, load in (
