@@ -24,7 +24,7 @@ class UnavailableError(NotImplementedError):
 def find(package: str, *names: str) -> Any:
     """Import a module by its last name, in whichever folder of the package it lies.
 
-    An operator lies deeper than a model that has its name.
+    An operator lies deeper than a model that has its name, and its kernel is a form of it.
 
     Args:
         package: `harness`, `suites` or `baselines`.
@@ -34,7 +34,8 @@ def find(package: str, *names: str) -> Any:
         ImportError: No module is called so, or several are.
     """
     (folder,) = map(Path, import_module(package).__path__)
-    found = next(filter(None, ([*folder.rglob(f"{name}.py")] for name in names)), [])
+    every = ([*folder.rglob(f"{name}.py")] for name in names)
+    found = [path for path in next(filter(None, every), []) if path.parent.name != "kernels"]
     deepest = max((len(path.parts) for path in found), default=0)
     found = [path for path in found if len(path.parts) == deepest]
     if len(found) != 1:
