@@ -8,11 +8,17 @@ import torch
 from harness.core.record import Memory
 from harness.measure import memory
 from harness.measure.clock import nothing
+from harness.measure.stopwatch import Clock, Events, Stopwatch
 
 
 def synchronizer(device: str) -> Callable[[], None]:
     """Return what waits until a device, `cpu` or `cuda`, has done what it was given."""
     return torch.cuda.synchronize if device == "cuda" else nothing
+
+
+def stopwatch(device: str) -> Stopwatch:
+    """Return what times the steps of a training on a device, `cpu` or `cuda`."""
+    return Events() if device == "cuda" else Clock()
 
 
 def peak(call: Callable[[], object], device: str) -> Memory:

@@ -2,7 +2,7 @@
 
 Timed: forward, loss, backward, clipping, optimiser and schedule. Not timed: drawing the batch and
 moving it to the device, evaluation, logging. The first steps at a shape pay for lazy set-up and are
-kept apart.
+kept apart. A device that works on its own is asked for losses and seconds of several steps at once.
 """
 
 import copy
@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from inspect import signature
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from msgspec.structs import asdict
@@ -32,8 +33,9 @@ from harness.core.interference import Interference
 from harness.core.notify import inform, status
 from harness.core.seeding import random_state, scope, set_random_state
 from harness.measure.clock import now
-from harness.measure.device import synchronizer
+from harness.measure.device import stopwatch
 from harness.measure.interference import Watch
+from harness.measure.stopwatch import Stopwatch
 from harness.training.checkpoint import Checkpoints, Stateful
 from harness.training.curriculum import Curriculum
 from harness.training.evaluate import evaluate
@@ -139,9 +141,7 @@ class Trainer:
     pace: Pace
     loss: Callable[[Tensor, Tensor], Tensor]
     clip: float
-    synchronize: Callable[[], None]
-    rates: Sequence[float] = ()
-    """Of the last step, a learning rate of each group."""
+    stopwatch: Stopwatch
     curriculum: Curriculum = field(default_factory=Curriculum)
 
     def step(self, batch: Batch) -> Tensor:
@@ -149,11 +149,13 @@ class Trainer:
         loss = self.loss(self.network(batch.inputs, batch.lengths), batch.targets)
         self.fabric.backward(loss)
         if self.clip:
-            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.clip)
+            # Whether they are finite the loss says; to ask here would be to wait for the device.
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.clip, error_if_nonfinite=False
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.scheduler.step()
-        self.synchronize()
         return loss.detach()
 
     def share(self, batch: Batch) -> Batch:
@@ -225,7 +227,7 @@ def prepared(
         pace=pace,
         loss=task.outputs.loss,
         clip=protocol.clip,
-        synchronize=synchronizer(device),
+        stopwatch=stopwatch(device),
     )
 
 
@@ -258,20 +260,20 @@ def fit(
     if checkpoints and checkpoints.resume(parts, fabric.broadcast):
         go_on(trainer, batches, history)
     watch = Watch()
-    for step, loss in steps(trainer, batches, history):
-        value = float(loss)
-        if not math.isfinite(value):
-            of = f" of {protocol.steps}" if protocol.steps else ""
-            raise DivergedError(f"The loss is {value} at step {step}{of}.")
-        history.curve.append((step, value))
-        on_step(step, value)
-        kept.log.step(step, value, trainer.rates, history.step_s[-1])
+    for block in blocks(trainer, batches, history):
+        for done in block:
+            if not math.isfinite(done.loss):
+                of = f" of {protocol.steps}" if protocol.steps else ""
+                raise DivergedError(f"The loss is {done.loss} at step {done.step}{of}.")
+            history.curve.append((done.step, done.loss))
+            on_step(done.step, done.loss)
+            kept.log.step(*done)
         if trainer.pace.due():
-            selection.consider(step, history)
+            selection.consider(trainer.pace.steps, history)
             kept.log.validation(task.outputs.metric, history.validation)
         if checkpoints and fabric.broadcast(checkpoints.due):
             history.note(watch)
-            checkpoints.write(step, parts, here=fabric.is_global_zero)
+            checkpoints.write(trainer.pace.steps, parts, here=fabric.is_global_zero)
             watch = Watch()
     selection.consider(len(history.step_s), history)
     history.note(watch)
@@ -311,25 +313,37 @@ def drawn(task: LearningTask, size: int, draw: int) -> Iterator[Batch]:
     return iter(task.train_batches(size, draw))
 
 
-def steps(
-    trainer: Trainer, batches: Iterator[Batch], history: History
-) -> Iterator[tuple[int, Tensor]]:
-    """Do the protocol's steps, timing each, and yield its number and loss.
+class Done(NamedTuple):
+    """A step, once the device has told of it."""
 
-    Of several ranks the seconds are those of the first one, the loss is the whole batch's.
+    step: int
+    loss: float
+    rates: Sequence[float]
+    """A learning rate of each group."""
+    seconds: float
+
+
+def blocks(
+    trainer: Trainer, batches: Iterator[Batch], history: History
+) -> Iterator[Sequence[Done]]:
+    """Do the protocol's steps, timing each, and yield those that were read together.
+
+    Until then their losses stay on the device. Evaluations and the end of the training fall between
+    blocks. Of several ranks the seconds are those of the first one, the loss is the whole batch's.
     """
-    pace = trainer.pace
+    pace, fabric, stopwatch = trainer.pace, trainer.fabric, trainer.stopwatch
     while not pace.over:
-        batch = trainer.share(next(batches)).to(trainer.fabric.device)
-        trainer.rates = list(map(float, trainer.scheduler.get_last_lr()))
-        start = now()
-        loss = trainer.step(batch)
-        seconds = trainer.fabric.broadcast(now() - start)
-        loss = cast("Tensor", trainer.fabric.all_reduce(loss))
-        history.step_s.append(seconds)
-        pace.steps += 1
-        pace.seconds += seconds
-        yield pace.steps, loss
+        losses, rates = [], []
+        for _ in range(pace.ahead(stopwatch.most, history.step_s[-1:])):
+            batch = trainer.share(next(batches)).to(fabric.device)
+            rates.append(list(map(float, trainer.scheduler.get_last_lr())))
+            losses.append(stopwatch.time(partial(trainer.step, batch)))
+        values = cast("Tensor", fabric.all_reduce(torch.stack(losses))).tolist()
+        seconds = fabric.broadcast(stopwatch.read())
+        numbers = range(pace.steps + 1, pace.steps + 1 + len(values))
+        history.step_s.extend(seconds)
+        pace.took(seconds)
+        yield [Done(*each) for each in zip(numbers, values, rates, seconds, strict=True)]
 
 
 class Selection:

@@ -1,12 +1,16 @@
 """How far a training has come, and what follows: its learning rate, its evaluations, its end."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.config import Protocol
 
 UNKNOWN = 1000
 """Steps that a training in seconds is taken to have until its first one is timed."""
+
+BLOCK_S = 0.2
+"""Seconds of steps that are read together, at most: nobody hears of a step much later."""
 
 
 def schedule(protocol: Protocol, step: int, total: float) -> float:
@@ -52,6 +56,29 @@ class Pace:
         """Whether the training has come to its end."""
         limits = (self.steps, self.protocol.steps), (self.seconds, self.protocol.seconds)
         return any(limit and at >= limit for at, limit in limits)
+
+    def took(self, seconds: Sequence[float]) -> None:
+        """Count steps that took so many seconds."""
+        for each in seconds:
+            self.steps += 1
+            self.seconds += each
+
+    def ahead(self, most: int, last: Sequence[float]) -> int:
+        """Return how many steps may be done now before any of them is read.
+
+        No evaluation is due before the last of them, nor the end. Where seconds decide, that is
+        half of the steps that would fit, and so on to the last: they may become slower.
+
+        Args:
+            most: What the device allows.
+            last: The seconds of the last step, if there was one; the first is read at once.
+        """
+        protocol, step_s = self.protocol, max([*last, 1e-9]) if last else math.inf
+        of_steps, of_seconds = [float(protocol.steps or math.inf)], [protocol.seconds or math.inf]
+        (of_steps if protocol.steps else of_seconds).extend(evaluation_marks(protocol))
+        free = min(mark for mark in of_steps if mark > self.steps) - self.steps
+        left_s = min(mark for mark in of_seconds if mark > self.seconds) - self.seconds
+        return max(1, math.floor(min(most, free, BLOCK_S / step_s, left_s / 2 / step_s)))
 
     def due(self) -> bool:
         """Say once of every evaluation that it is time for it."""
