@@ -32,7 +32,7 @@ TASK = "synthetic/shift[length=16,shifts=2]"
 SHORT = {"steps": 20, "batch": 8, "width": 16, "depth": 1, "evaluations": 2, "dropout": 0.1}
 TINY = {**SHORT, "steps": 1}
 DEEDS = {
-    "fail": "failed: ValueError in tests/faults/forked.py",
+    "fail": "failed: ValueError in ",
     "kill": "killed: The process was ended by SIGKILL",
     "exit": "failed: The process ended with code 3",
     "orphan": "killed: The process was ended by SIGKILL",
