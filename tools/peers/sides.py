@@ -8,6 +8,7 @@ Axes: b batch, l length, d width, n modes.
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -160,6 +161,37 @@ def transformers(ask: Ask) -> nn.Module:
     return mixer
 
 
+def mamba2_transformers(ask: Ask) -> nn.Module:
+    """Build Mamba-2's mixer of the package transformers, which scans by chunks without kernels."""
+    package = importlib.import_module("transformers.models.mamba2.modeling_mamba2")
+    config = package.Mamba2Config(
+        hidden_size=ask.width, state_size=STATE, num_heads=2 * ask.width // 64, n_groups=1
+    )
+    mixer: nn.Module = package.Mamba2Mixer(config, 0)
+    return mixer
+
+
+def qwen3_next(ask: Ask) -> nn.Module:
+    """Build the gated delta rule of the package transformers, which solves chunks without kernels.
+
+    Queries and keys are as wide as the layer, values twice, in two heads, as ours.
+    """
+    # Where fla is installed it would take its kernels, which need a GPU; so it finds none.
+    sys.modules.setdefault("fla", None)  # type: ignore[arg-type]
+    package = importlib.import_module("transformers.models.qwen3_next.modeling_qwen3_next")
+    config = package.Qwen3NextConfig(
+        hidden_size=ask.width,
+        num_hidden_layers=1,
+        layer_types=["linear_attention"],
+        linear_num_key_heads=2,
+        linear_num_value_heads=2,
+        linear_key_head_dim=ask.width // 2,
+        linear_value_head_dim=ask.width,
+    )
+    layer: nn.Module = package.Qwen3NextGatedDeltaNet(config, 0)
+    return layer
+
+
 def s5_pytorch(ask: Ask) -> nn.Module:
     """Build the layer of the package s5-pytorch, which keeps every complex state."""
     layer: nn.Module = importlib.import_module("s5").S5(ask.width, STATE)
@@ -183,6 +215,8 @@ PEERS: dict[str, Callable[[Ask], nn.Module | Callable[[], object]]] = {
     "cauchy-s4": cauchy_s4,
     "mambapy": mambapy,
     "transformers": transformers,
+    "mamba2-transformers": mamba2_transformers,
+    "qwen3-next": qwen3_next,
     "s5-pytorch": s5_pytorch,
     "selective-scan": selective_scan,
     "exp": exponentials,

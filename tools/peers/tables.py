@@ -32,6 +32,14 @@ PAIRS = (
         sides=("layer:mamba[state=16]", "peer:transformers"), length=1024, faster={"train": 50},
     ),
     Pair(
+        name="mamba2", what="mamba2 block", peer="transformers", package="transformers",
+        sides=("layer:mamba2[state=64]", "peer:mamba2-transformers"), length=4096,
+    ),
+    Pair(
+        name="gated-deltanet", what="gated-deltanet block", peer="transformers",
+        package="transformers", sides=("layer:gated-deltanet", "peer:qwen3-next"), length=4096,
+    ),
+    Pair(
         name="selective-scan", what="selective scan", peer="torch's exp",
         sides=("peer:selective-scan", "peer:exp"), length=65_536, calls=("forward",),
         faster={"forward": 1}, unweighed="exp writes into memory that it was given.",
