@@ -164,8 +164,13 @@ def transformers(ask: Ask) -> nn.Module:
 def mamba2_transformers(ask: Ask) -> nn.Module:
     """Build Mamba-2's mixer of the package transformers, which scans by chunks without kernels."""
     package = importlib.import_module("transformers.models.mamba2.modeling_mamba2")
+    head = min(64, 2 * ask.width)
     config = package.Mamba2Config(
-        hidden_size=ask.width, state_size=STATE, num_heads=2 * ask.width // 64, n_groups=1
+        hidden_size=ask.width,
+        state_size=STATE,
+        num_heads=2 * ask.width // head,
+        head_dim=head,
+        n_groups=1,
     )
     mixer: nn.Module = package.Mamba2Mixer(config, 0)
     return mixer
