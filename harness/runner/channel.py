@@ -36,7 +36,13 @@ class Speaker:
     def __init__(self) -> None:
         self.pipe, self.token, self.alone = os.dup(1), "", threading.Lock()
         os.dup2(2, 1)
-        os.register_at_fork(after_in_child=lambda: os.close(self.pipe))
+        os.register_at_fork(after_in_child=self._close)
+
+    def _close(self) -> None:
+        """Close the pipe once: what is forked from what was forked may use its number."""
+        pipe, self.pipe = self.pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
 
     def say(self, message: msgspec.Struct) -> None:
         """Send a message, on a line of its own whatever stands before it, from any thread."""
