@@ -155,6 +155,22 @@ def test_every_column_of_a_table_is_filled_and_every_value_has_a_column(table):
     assert len(read) == len(lines) > 0
 
 
+@pytest.mark.parametrize("table", tables.COLUMNS)
+def test_a_row_that_was_not_measured_keeps_what_a_table_says_of_it(table, tmp_path):
+    rows = tables.all_rows(TRAITS, quick=False)[table]
+    measured = [line for row in rows for line in row.lines(answers())]
+    unmeasured = [line for row in rows for line in row.lines(lambda _: None)]
+    path = tmp_path / "table.csv"
+    path.write_text(tables.as_csv(table, measured[1:]), encoding="utf-8")
+
+    kept = tables.with_earlier(table, unmeasured, path)
+
+    assert kept[0]["reason"] == "It was not measured."
+    assert tables.as_csv(table, kept[1:]) == tables.as_csv(table, measured[1:])
+    assert [p.name for p in pictures({table: kept})] == [table]
+    assert tables.with_earlier(table, measured, path) == measured
+
+
 def test_what_must_not_grow_is_told_where_it_grows():
     row = tables.all_rows(TRAITS, quick=False)["long"][0]
     *_, far = row.lines(answers())

@@ -18,7 +18,7 @@ from .ask import Ask, Bounds
 from .figures import pictures
 from .rows import Line
 from .store import Store
-from .tables import Row, all_rows, as_csv, for_terminal, limit_line
+from .tables import Row, all_rows, as_csv, for_terminal, limit_line, with_earlier
 
 KEPT = parent.ROOT / ".benchmarks" / "peers.jsonl"
 TABLES = parent.ROOT / "results" / "tables" / "v1"
@@ -102,9 +102,12 @@ def settled(ask: Ask, store: Store) -> bool:
 
 
 def write(rows: dict[str, list[Row]], store: Store, out: Path) -> None:
-    """Write tables and their figures from what is known, this time's answers and earlier ones."""
+    """Write tables and their figures; rows that were never measured stay as a table has them."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    tables = {table: lines(several, store) for table, several in rows.items()}
+    tables = {
+        table: with_earlier(table, lines(several, store), out / f"{table}.csv")
+        for table, several in rows.items()
+    }
     for table, found in tables.items():
         (out / f"{table}.csv").write_text(as_csv(table, found), encoding="utf-8")
     for picture in pictures(tables):

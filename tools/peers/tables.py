@@ -3,13 +3,15 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from rich.table import Table
 
 from harness.report import units
 
-from .rows import Line, Long, Pair, Step
+from .rows import UNMEASURED, Line, Long, Pair, Step
 
 Row = Pair | Long | Step
 PAIRS = (
@@ -68,6 +70,12 @@ COLUMNS = {
         "wanted_products", "times_longer", "wanted_longer", "path", "reason", *PLACE,
     ),
 }  # fmt: skip
+KEYS = {
+    "peers": ("row", "call", "length"),
+    "long": ("model", "call", "length"),
+    "steps": ("model", "context"),
+}
+"""What a line of each table is about."""
 
 
 def all_rows(traits: Mapping[str, Mapping[str, bool]], *, quick: bool) -> dict[str, list[Row]]:
@@ -99,6 +107,31 @@ def as_csv(table: str, lines: Iterable[Line]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
+
+
+def with_earlier(table: str, lines: Iterable[Line], path: Path) -> list[Line]:
+    """Return the lines, those that were not measured as a file has them, if it has them."""
+    if not path.exists():
+        return list(lines)
+
+    def about(line: Line) -> tuple[object, ...]:
+        return tuple(line[key] for key in KEYS[table])
+
+    with path.open(encoding="utf-8", newline="") as file:
+        kept = [{key: value_of(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    earlier = {about(line): line for line in kept}
+    return [
+        earlier.get(about(line), line) if line["reason"] == UNMEASURED.reason else line
+        for line in lines
+    ]
+
+
+def value_of(text: str) -> int | float | str | None:
+    """Read a cell: nothing where it is empty, a number where it is one."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text or None
 
 
 def for_terminal(table: str, lines: Sequence[Line]) -> Table:
