@@ -1,4 +1,4 @@
-"""Some thirty hours of one core: what `results/tables` leads with, the most telling rows first.
+"""Some thirty hours of one core: what `results/tables` leads with, what tells most an hour first.
 
 Every model has as many parameters as the others of its row, and the best of four rates by
 validation, with three seeds. `ssm-bench run --preset tables --jobs 2` goes on where it stopped, so
@@ -56,20 +56,7 @@ def recall(*pairs: int) -> tuple[str, ...]:
 PLAN: tuple[Row, ...] = (
     (TRACKING, ("tracking/parity",), (*SOME, *NEGATIVE, "rwkv7")),
     (DEEP, recall(4), (*SOME, "rwkv7")),
-    (SHALLOW, atomic("shift", "select-fixed", "cumsum", "reverse"), ALL),
     (TRACKING, ("tracking/word-problem", "tracking/modular-sum"), (*SOME, *NEGATIVE)),
-    (SHALLOW, atomic("select", "cummax", "context-shift", "sort"), ALL),
-    (DEEP, recall(8, 16), (*SOME, "rwkv7")),
-    (
-        ABLATION,
-        ("synthetic/shift[length=512]", "signals/delay[length=400,lag=100,frequency=50]"),
-        (
-            *among("s4d", "init", "legs", "lin", "inv", "real", "fout", "random", "dfout"),
-            *among("s4", "init", "legs", "fout", "legt"),
-            "s5",
-            "chance",
-        ),
-    ),
     (
         ABLATION,
         ("retrieval/selective-copying[length=64,tokens=4]",),
@@ -80,16 +67,29 @@ PLAN: tuple[Row, ...] = (
             "chance",
         ),
     ),
+    (
+        ABLATION,
+        ("signals/delay[length=400,lag=100,frequency=50]", "synthetic/shift[length=512]"),
+        (
+            *among("s4d", "init", "legs", "lin", "inv", "real", "fout", "random", "dfout"),
+            *among("s4", "init", "legs", "fout", "legt"),
+            "s5",
+            "chance",
+        ),
+    ),
+    (SHALLOW, atomic("shift", "select-fixed", "cumsum"), ALL),
     (TRACKING, ("tracking/word-problem[group=a5]",), (*SOME, *NEGATIVE)),
-    (SHALLOW, atomic("solve-fixed", "solve", "mips"), ALL),
+    (DEEP, recall(8, 16), (*SOME, "rwkv7")),
+    (SHALLOW, atomic("cummax", "select", "context-shift", "solve-fixed"), ALL),
+    (MAD, ("mad/memorization", "mad/compression"), (*MIXERS, "transformer", "chance")),
+    (SHALLOW, atomic("reverse", "sort", "solve", "mips"), ALL),
+    (LONG, atomic("shift", "cumsum", "select-fixed", length=4096), ALL),
     (
         MAD,
         (
-            "mad/memorization",
             "mad/recall",
             "mad/noisy-recall",
             "mad/fuzzy-recall",
-            "mad/compression",
             "retrieval/selective-copying[length=256,tokens=16]",
         ),
         (*MIXERS, "transformer", "chance"),
@@ -106,7 +106,6 @@ PLAN: tuple[Row, ...] = (
         ),
         ("s4", "s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", "transformer", "chance"),
     ),
-    (LONG, atomic("shift", "cumsum", "select-fixed", length=4096), ALL),
     (
         SCALING,
         ("scaling/forward", "scaling/train", "scaling/decode"),
