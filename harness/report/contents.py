@@ -165,6 +165,7 @@ class Report:
             figures,
             growth_figures,
             heat_figures,
+            map_figures,
             rank_figures,
             recall_figures,
             window_figures,
@@ -175,7 +176,11 @@ class Report:
         learned = [group for group in self.groups if not group.sweep]
         costs = learned_rows(self.costs)
         made = {
-            "Scores": [figures.score_picture(learned, look), heat_figures.heat_picture(learned)],
+            "Scores": [
+                map_figures.map_picture(self.rows),
+                figures.score_picture(learned, look),
+                heat_figures.heat_picture(learned),
+            ],
             "Standings": [
                 rank_figures.rank_picture(self.rows, look),
                 rank_figures.profile_picture(self.rows, look),

@@ -128,3 +128,27 @@ def test_tasks_that_differ_in_one_number_or_three_or_in_the_protocol_have_no_map
     assert planes(comparable_groups(one)) == []
     assert planes(comparable_groups([*square(), other])) == []
     assert drawn(one, "planes") is None
+
+
+def with_way_around(record, **ways):
+    return msgspec.structs.replace(
+        record, learned=msgspec.structs.replace(record.learned, shortcuts=ways)
+    )
+
+
+def test_every_mean_is_on_one_map_from_chance_to_perfect() -> None:
+    levels = {"a/easy": 0.9, "b/hard": 0.6, "c/hopeless": 0.4}
+    records = [
+        with_way_around(scored(level - drop, task=task, model=model, chance=0.5), counting=0.65)
+        for task, level in levels.items()
+        for model, drop in (("s4d", 0.0), ("gru", 0.1), ("lstm", 0.2))
+        if (task, model) != ("c/hopeless", "lstm")
+    ]
+    picture = drawn(records, "map")
+
+    shares = {task: line for _, task, _, line in picture.series}
+    assert shares["a/easy"] == pytest.approx([0.6, 0.4, 0.8], abs=1e-4)
+    assert shares["c/hopeless"] == pytest.approx([0.0, 0.0])
+    assert b">0.90<" in picture.svg
+    assert b">(0.60)<" in picture.svg, "counting scores more"
+    assert drawn([each for each in records if each.model.name != "gru"], "map") is None

@@ -23,7 +23,7 @@ def written(tmp_path_factory):
 
 
 def test_a_report_is_markdown_csv_figures_and_one_page(written):
-    names = ("scores", "ranks", "profiles", "fronts", "losses", "time", "memory")
+    names = ("map", "scores", "ranks", "profiles", "fronts", "losses", "time", "memory")
     assert set(written) == {
         "report.md",
         "report.html",
@@ -80,7 +80,7 @@ def test_the_page_fetches_nothing_and_runs_one_script_that_its_policy_names(writ
     page.feed(text)
     assert page.found
     assert all(address.startswith(("data:", "#")) for address in page.found)
-    assert page.tags.count("img") == 7
+    assert page.tags.count("img") == 8
     assert page.tags.count("script") == 3
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
     digest = b64encode(sha256(script.encode()).digest()).decode()
@@ -120,7 +120,7 @@ def test_the_page_holds_what_is_known_of_each_run_and_points_to_it_from_its_cell
 def test_the_page_holds_the_numbers_behind_its_figures(written):
     (held,) = re.findall(r'id="figures-data">(.*?)</script>', written["report.html"].read_text())
     data = json.loads(held)
-    assert len(data) == 7
+    assert len(data) == 8
     series = {name for _, name, _, _ in data["scores"]}
     assert {"s4d: mean", "s4d: interval", "s4d: seeds", "chance"} <= series
     assert {panel for panel, *_ in data["time"]} == {"scaling/forward", "scaling/train"}
