@@ -167,6 +167,7 @@ class Report:
             heat_figures,
             map_figures,
             rank_figures,
+            reach_figures,
             recall_figures,
             window_figures,
         )
@@ -179,6 +180,7 @@ class Report:
             "Scores": [
                 map_figures.map_picture(self.rows),
                 figures.score_picture(learned, look),
+                reach_figures.reach_picture(learned, look),
                 heat_figures.heat_picture(learned),
             ],
             "Standings": [

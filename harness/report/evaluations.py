@@ -4,7 +4,7 @@ Where they are longer, the effective length stands below them: how far a score h
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from statistics import mean
 
@@ -20,7 +20,7 @@ HELD = 0.85
 """Share of what is scored above chance at the training length that a longer set must keep."""
 
 
-def evaluation_table(groups: Iterable[Group]) -> Table:
+def evaluation_table(groups: Sequence[Group]) -> Table:
     """Make the table of task and evaluation x models."""
     rows = {
         (group.title, name): _by_model(group, name)
@@ -32,14 +32,12 @@ def evaluation_table(groups: Iterable[Group]) -> Table:
     shown = [
         (Text(task), Text(name), *_row(name, found, models)) for (task, name), found in rows.items()
     ]
-    lengths = {
-        task: [name for of, name in rows if of == task and LONGER.fullmatch(name)]
-        for task, _ in rows
-    }
-    for task, names in lengths.items():
-        if len(names) > 1:
+    for group in groups:
+        task, further = group.title, longer(group)
+        if len(further) > 1 and not group.sweep:
             last = max(place for place, row in enumerate(shown) if row[0].text == task)
-            held = (_effective(names, rows[task, names[0]].get(model, [])) for model in models)
+            runs = rows[task, next(iter(further.values()))]
+            held = (_effective(further, runs.get(model, [])) for model in models)
             shown.insert(last + 1, (Text(task), Text("effective length"), Text("positions"), *held))
     return Table(
         title="Further evaluations",
@@ -53,7 +51,13 @@ def evaluation_table(groups: Iterable[Group]) -> Table:
     )
 
 
-def _effective(names: Sequence[str], runs: Sequence[Learned]) -> Text:
+def longer(group: Group) -> dict[int, str]:
+    """Return the further sets of longer examples, by the positions that they are named after."""
+    found = ((LONGER.fullmatch(name), name) for name in _names(group))
+    return dict(sorted((int(match[1]), name) for match, name in found if match))
+
+
+def _effective(further: Mapping[int, str], runs: Sequence[Learned]) -> Text:
     """Say up to which length a model's score holds."""
     if not runs or not all(run.higher_is_better for run in runs):
         return Text(units.DASH, missing=True)
@@ -66,16 +70,10 @@ def _effective(names: Sequence[str], runs: Sequence[Learned]) -> Text:
         found = [run.scores[name][run.metric] for run in runs if name in run.scores]
         return bool(found) and mean(found) - chance >= HELD * own
 
-    ordered = sorted(names, key=_length)
-    held = [*takewhile(holds, ordered)]
+    held = [*takewhile(lambda length: holds(further[length]), further)]
     if not held:
         return Text("as trained")
-    return Text(f"{_length(held[-1]):,}" + (" or more" if held == ordered else ""))
-
-
-def _length(name: str) -> int:
-    """Return the positions that a set of longer examples is named after."""
-    return int(name.removeprefix("length-"))
+    return Text(f"{held[-1]:,}" + (" or more" if len(held) == len(further) else ""))
 
 
 def _names(group: Group) -> list[str]:

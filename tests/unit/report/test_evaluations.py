@@ -70,3 +70,26 @@ def test_one_longer_set_makes_no_effective_length():
     table = evaluation_table(comparable_groups([with_further("s4d", 0, {"length-64": 0.9})]))
 
     assert [row[1] for row in rows(table)] == ["length-64"]
+
+
+def test_scores_over_longer_examples_are_drawn_from_the_trained_length_on():
+    records = [
+        msgspec.structs.replace(
+            with_further(model, seed, {"length-64": level, "length-256": level / 2, "coarse": 0.1}),
+            task_options={"length": 16},
+        )
+        for model, level in (("s4d", 0.8), ("lstm", 0.6))
+        for seed in range(2)
+    ]
+    picture = next(p for p in Report(records).pictures()["Scores"] if p.name == "reach")
+
+    lines = {name: (x, y) for _, name, x, y in picture.series}
+    assert lines["s4d"] == ([16, 64, 256], [0.9, 0.8, 0.4])
+    assert lines["lstm"] == ([16, 64, 256], [0.9, 0.6, 0.3])
+    assert lines["trained"][0] == [16, 16]
+
+
+def test_sets_that_are_not_longer_have_no_line():
+    records = [with_further("s4d", 0, {"coarse": 0.8, "length-64": 0.7})]
+
+    assert "reach" not in {p.name for p in Report(records).pictures()["Scores"]}
