@@ -167,9 +167,12 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | No
 
 
 def fitted(title: str) -> str:
-    """Break a title that is too long for its panel, before its options and between them."""
+    """Break a title that is too long for its panel: before a task, before and between options."""
     if len(title) <= LETTERS:
         return title
+    model, on, task = title.partition(" on ")
+    if on:
+        return f"{fitted(f'{model} on')} \n{fitted(task)}"
     parts = re.split(r"(?=\[)", re.sub(r"(?<=,)(?! )", " ", title), maxsplit=1)
     return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
 

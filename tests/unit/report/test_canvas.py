@@ -15,6 +15,10 @@ def test_a_title_that_fits_stays_as_it_is() -> None:
 
 def test_a_long_title_is_broken_before_its_options() -> None:
     title = "synthetic/pathfinder-segmentation[size=512,sets=published]"
+    assert fitted(f"transformer[heads=2] on {title}").splitlines() == [
+        "transformer[heads=2] on ",
+        *fitted(title).splitlines(),
+    ]
     assert fitted(title).splitlines() == [
         "synthetic/pathfinder-segmentation",
         "[size=512, sets=published]",
