@@ -148,6 +148,8 @@ def published(
     from harness.cli.terminal import Terminal
     from harness.core import codec
     from harness.report import Report, print_published
+    from harness.report.agreement import measured
+    from harness.results.agreement import agreements
     from harness.results.published import chosen, published_costs, published_figures
     from harness.results.store import Store
 
@@ -160,11 +162,12 @@ def published(
         )
     store = Store(results) if results else None
     damaged = store is not None and tell_faults(store)
-    ours = Report(store.records()).beside if store else []
-    beside = [each for each in ours if each.there in found]
+    report = Report(store.records() if store else [])
+    beside = [each for each in report.beside if each.there in found]
     if json:
         rows = (*found, *paid, *(each.flat() for each in beside))
         typer.echo(b"\n".join(map(codec.encode, rows)))
     else:
-        print_published(found, paid, beside, Terminal())
+        agreeing = agreements(found, measured(report.groups, found))
+        print_published(found, paid, beside, agreeing, Terminal())
     sys.exit(1 if damaged else 0)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.core.record import Record
 from harness.report import formats
+from harness.report.agreement import agreement_table, contradiction_table
 from harness.report.comparison import comparison_table
 from harness.report.contents import Report
 from harness.report.literature import Beside, cost_table, figure_tables, literature_table
 from harness.report.tables import Table
+from harness.results.agreement import Agreement
 from harness.results.compare import Comparison
 from harness.results.published import Cost, Figure
 
@@ -26,10 +28,20 @@ def print_tables(records: Sequence[Record], console: "Console") -> None:
 
 
 def print_published(
-    found: Sequence[Figure], paid: Sequence[Cost], beside: Sequence[Beside], console: "Console"
+    found: Sequence[Figure],
+    paid: Sequence[Cost],
+    beside: Sequence[Beside],
+    agreeing: Sequence[Agreement],
+    console: "Console",
 ) -> None:
-    """Print published scores and costs, and what was measured beside them."""
-    made = (*figure_tables(found), cost_table(paid), literature_table(beside))
+    """Print published scores and costs, what was measured beside them, and how far all agree."""
+    made = (
+        *figure_tables(found),
+        cost_table(paid),
+        literature_table(beside),
+        agreement_table(agreeing),
+        contradiction_table(agreeing),
+    )
     _print([table for table in made if table.rows], console)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.record import Record
 from harness.report import tables
+from harness.report.agreement import agreement_table, contradiction_table, measured
 from harness.report.apart import apart_table
 from harness.report.averages import average_table
 from harness.report.counts import count_table
@@ -25,8 +26,9 @@ from harness.report.scaling import Series, series
 from harness.report.sizes import size_table
 from harness.report.tables import Table
 from harness.results.aggregate import Group, comparable_groups
+from harness.results.agreement import Agreement, agreements
 from harness.results.newest import Newest, newest
-from harness.results.published import published_figures
+from harness.results.published import Figure, published_figures
 from harness.results.ranks import Rows, learned_rows
 
 if TYPE_CHECKING:
@@ -91,7 +93,19 @@ class Report:
     @cached_property
     def beside(self) -> list[Beside]:
         """Scores beside those that papers print."""
-        return beside_published(self.groups, published_figures())
+        return beside_published(self.groups, self.figures)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """What papers print of any task."""
+        return published_figures()
+
+    @cached_property
+    def agreements(self) -> list[Agreement]:
+        """How far the papers that print scores of these tasks rank models alike, and as here."""
+        tasks = {each.task for group in self.groups for each in group.records[:1]}
+        known = [each for each in self.figures if each.task in tasks]
+        return agreements(known, measured(self.groups, known))
 
     @cached_property
     def sweeps(self) -> dict[str, Sweeps]:
@@ -143,7 +157,9 @@ class Report:
             ],
             "Beside the literature": [
                 literature_table(self.beside),
-                published_average_table(self.groups, published_figures()),
+                published_average_table(self.groups, self.figures),
+                agreement_table(self.agreements),
+                contradiction_table(self.agreements),
             ],
             "Training": [tables.cost_table(self.costs), rate_table(self.groups)],
             **{name: swept.tables() for name, swept in self.sweeps.items()},

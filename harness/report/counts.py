@@ -18,7 +18,7 @@ def count_table(groups: Iterable[Group]) -> Table:
     for group in groups:
         for model, records in group.members.items() if not group.sweep else ():
             for run in filter(None, (record.learned for record in records)):
-                for name, score in _others(run).items():
+                for name, score in others(run).items():
                     found.setdefault((group.title, name), {}).setdefault(model, []).append(score)
     models = sorted({model for scores in found.values() for model in scores})
     return Table(
@@ -35,7 +35,8 @@ def count_table(groups: Iterable[Group]) -> Table:
     )
 
 
-def _others(run: Learned) -> dict[str, float]:
+def others(run: Learned) -> dict[str, float]:
+    """Return the scores of the test split by the counts that are not its metric."""
     test = run.scores.get("test", {})
     return {name: test[name] for name in COUNTS if name in test and name != run.metric}
 

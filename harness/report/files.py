@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.core.errors import SpecError, unknown
 from harness.core.record import Record
 from harness.report import formats
+from harness.report.agreement import agreement_csv, contradiction_csv
 from harness.report.contents import Report, Shown
 from harness.report.latex import latex
 from harness.report.literature import literature_csv
@@ -101,6 +102,9 @@ def _csv(made: Shown) -> Files:
         "scaling.csv": formats.scaling_csv(every),
         "literature.csv": literature_csv(report.beside),
     }
+    if report.agreements:
+        texts["agreement.csv"] = agreement_csv(report.agreements)
+        texts["contradictions.csv"] = contradiction_csv(report.agreements)
     return {name: text.encode() for name, text in texts.items()}
 
 

@@ -7,11 +7,12 @@ from statistics import mean
 
 from harness.core.record import Learned, Record
 from harness.report import formats, units
+from harness.report.counts import others
 from harness.report.evaluations import OWN
 from harness.report.tables import Table, Text
 from harness.results.aggregate import Group
 from harness.results.published import SHARES, Cost, Figure, Printed
-from harness.results.statistics import Interval, mean_interval
+from harness.results.statistics import mean_interval
 from harness.results.verdicts import Scored, Verdict, is_of, verdict
 
 COLUMNS = (
@@ -60,9 +61,40 @@ def beside_published(groups: Iterable[Group], known: Sequence[Figure]) -> list[B
         for group in groups
         if not group.sweep
         for label, records in group.members.items()
-        for here in _scored(records)
+        for here in scored(records)
         for there in sorted((each for each in known if is_of(here, each)), key=_best_first)
     ]
+
+
+def scored(records: Sequence[Record], *, every_count: bool = False) -> Iterator[Scored]:
+    """Yield what was measured of one model on one task: the score, then further evaluations.
+
+    Args:
+        records: Its runs.
+        every_count: Whether the test split stands there once more for each other way in which its
+            labels were counted, as macro accuracy is.
+    """
+    first, runs = records[0], [record.learned for record in records if record.learned]
+    if not runs or first.spec.protocol is None:
+        return
+    own = runs[0].metric
+    asked = dict.fromkeys((name, own) for run in runs for name in run.scores if name not in OWN)
+    if every_count:
+        asked |= dict.fromkeys(("", name) for run in runs for name in others(run))
+    for evaluation, metric in (("", own), *asked):
+        scores = [found for run in runs if (found := _score(run, evaluation, metric)) is not None]
+        alone = runs[0].interval if (evaluation, metric) == ("", own) else None
+        yield Scored(
+            task=first.task,
+            task_options=first.task_options,
+            model=first.model,
+            model_options=first.model_options,
+            evaluation=evaluation,
+            metric=metric.replace("_", " "),
+            mean=mean(scores),
+            interval=mean_interval(scores) if len(scores) > 1 else alone,
+            examples=min(run.steps for run in runs) * first.spec.protocol.batch,
+        )
 
 
 def literature_table(found: Iterable[Beside]) -> Table:
@@ -106,34 +138,10 @@ def cost_table(found: Iterable[Cost]) -> Table:
     )
 
 
-def _scored(records: Sequence[Record]) -> Iterator[Scored]:
-    """Yield what was measured of one model on one task: the score, then further evaluations."""
-    first, runs = records[0], [record.learned for record in records if record.learned]
-    if not runs or first.spec.protocol is None:
-        return
-    more = dict.fromkeys(name for run in runs for name in run.scores if name not in OWN)
-    for evaluation in ("", *more):
-        scores = [score for run in runs if (score := _score(run, evaluation)) is not None]
-        yield Scored(
-            task=first.task,
-            task_options=first.task_options,
-            model=first.model,
-            model_options=first.model_options,
-            evaluation=evaluation,
-            metric=runs[0].metric,
-            mean=mean(scores),
-            interval=mean_interval(scores) if len(scores) > 1 else _over_examples(runs, evaluation),
-            examples=min(run.steps for run in runs) * first.spec.protocol.batch,
-        )
-
-
-def _score(run: Learned, evaluation: str) -> float | None:
-    return run.scores.get(evaluation, {}).get(run.metric) if evaluation else run.score
-
-
-def _over_examples(runs: Sequence[Learned], evaluation: str) -> Interval | None:
-    """Return the interval of a single run, which only its score has."""
-    return None if evaluation else runs[0].interval
+def _score(run: Learned, evaluation: str, metric: str) -> float | None:
+    if not evaluation and metric == run.metric:
+        return run.score
+    return run.scores.get(evaluation or "test", {}).get(metric)
 
 
 def _row(each: Beside) -> tuple[Text, ...]:

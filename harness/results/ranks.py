@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.results.aggregate import Cell, Group, group_cells
-from harness.results.statistics import (
+from harness.results.rank_statistics import (
     average_ranks,
     critical_difference,
     friedman_p_value,

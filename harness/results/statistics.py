@@ -172,33 +172,6 @@ def p_above_zero(values: Sequence[float], half: float | None = None) -> float:
     return float(scipy.stats.t.sf(middle / scale * len(values) ** 0.5, len(values) - 1))
 
 
-def average_ranks(scores: Floats) -> Floats:
-    """Rank the models of each task from 1, the best, and average over tasks; ties share ranks.
-
-    Args:
-        scores: (tasks, models), of which more is better.
-    """
-    ranks: Floats = scipy.stats.rankdata(-scores, axis=1).mean(axis=0)
-    return ranks
-
-
-def friedman_p_value(scores: Floats) -> float | None:
-    """Return the p-value of all models ranking alike, (tasks, models); None below 3 models."""
-    if scores.shape[1] < 3 or (scores == scores[:, :1]).all():
-        return None
-    return float(scipy.stats.friedmanchisquare(*scores.T).pvalue)
-
-
-def critical_difference(tasks: int, models: int) -> float:
-    """Return by how much average ranks must differ to be apart at 95 %, whichever pair it is.
-
-    Nemenyi's test as in Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data
-    Sets", section 3.2.2.
-    """
-    quantile = float(scipy.stats.studentized_range.ppf(0.95, models, np.inf)) / 2**0.5
-    return quantile * float(np.sqrt(models * (models + 1) / (6 * tasks)))
-
-
 def _bootstrapped(values: Sequence[float], statistic: Any, method: Any) -> Interval:
     found = scipy.stats.bootstrap(
         (np.asarray(values),),

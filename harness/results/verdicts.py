@@ -69,6 +69,11 @@ def verdict(ours: Scored, figure: Figure) -> Verdict:
     return Verdict(word, "; ".join(filter(None, (how, unstated, _remark(ours, figure)))))
 
 
+def overlap(one: Interval, other: Interval) -> bool:
+    """Say whether two intervals have a number in common."""
+    return max(one[0], other[0]) <= min(one[1], other[1])
+
+
 def _obstacles(ours: Scored, figure: Figure) -> Iterator[str]:
     """Yield why two scores cannot be set against each other."""
     if figure.score is None:
@@ -116,7 +121,7 @@ def _compared(
     mine, theirs = ours.interval, figure.interval
     low, high = mine or (ours.mean, ours.mean)
     least, most = theirs or (there, there)
-    if (mine or theirs) and max(low, least) <= min(high, most):
+    if (mine or theirs) and overlap((low, high), (least, most)):
         return "matches", "intervals overlap" if mine and theirs else "within the interval"
     share = figure.unit in SHARES
     gap = ours.mean - there

@@ -16,6 +16,7 @@ from harness.report.literature import (
     literature_table,
 )
 from harness.results.aggregate import comparable_groups
+from harness.results.agreement import agreements
 from harness.results.published import chosen, published_costs, published_figures
 from tests.unit.report.made_records import lost, measured, scored
 
@@ -152,7 +153,8 @@ def test_costs_stand_apart_with_their_device() -> None:
 def test_all_that_is_published_fits_the_terminal(width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
 
-    print_published(FIGURES, COSTS, beside(scored(**SCIFAR)), console)
+    measured = beside(scored(**SCIFAR))
+    print_published(FIGURES, COSTS, measured, agreements(FIGURES, {}), console)
 
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width

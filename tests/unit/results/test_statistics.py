@@ -5,15 +5,18 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import nct, norm, t
 
+from harness.results.rank_statistics import (
+    average_ranks,
+    critical_difference,
+    friedman_p_value,
+    tau_interval,
+)
 from harness.results.statistics import (
     FIRST_LOOK,
     MANY,
     NARROW,
     SOME,
     adjusted,
-    average_ranks,
-    critical_difference,
-    friedman_p_value,
     looked_at,
     mean_interval,
     median_interval,
@@ -70,6 +73,39 @@ def test_the_interval_of_a_share_covers_it(share):
 
     assert share_of([low <= share <= high for low, high in ends]) > 0.91
     assert share_interval(3, 3)[0] == pytest.approx(0.438, abs=1e-3)
+
+
+@pytest.mark.parametrize(("models", "tasks"), [(3, 4), (5, 4), (8, 1), (9, 6)])
+@pytest.mark.parametrize("shares", [(0.5, 0, 0.4, 0.1), (0.45, 0.45, 0, 0.1), (0, 0, 0.5, 0.5)])
+def test_the_interval_of_tau_covers_that_of_all_models_though_pairs_share_models(
+    models, tasks, shares
+):
+    """Shares of variance: a model, a model on a task, a model in a source, what is left."""
+    rng = np.random.default_rng(3)
+    model, on_task, in_source, rest = np.sqrt(shares)
+    truth = 2 / np.pi * np.arcsin(sum(shares[:2]))
+
+    def signs(common):
+        noise = rng.normal(0, in_source, (1, models)) + rng.normal(0, rest, (tasks, models))
+        found = common + noise
+        return np.sign(found[:, :, None] - found[:, None])
+
+    def covers():
+        common = rng.normal(0, model, (1, models)) + rng.normal(0, on_task, (tasks, models))
+        alike = (signs(common) * signs(common)).sum() / (tasks * models * (models - 1))
+        low, high = tau_interval(alike, models)
+        return low <= truth <= high
+
+    assert share_of([covers() for _ in range(TRIES)]) >= 0.95
+
+
+def test_the_interval_of_tau_has_a_width_where_all_agree_and_narrows_with_models():
+    ends = [tau_interval(1.0, models)[0] for models in (3, 6, 12, 100)]
+
+    assert ends == sorted(ends)
+    assert -0.13 < ends[0] < -0.11
+    assert ends[-1] > 0.9
+    assert all(tau_interval(1.0, models)[1] == pytest.approx(1) for models in (3, 6))
 
 
 def test_adjusted_p_values_find_as_little_by_chance_as_they_say():
