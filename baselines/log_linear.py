@@ -11,6 +11,7 @@ one, c channels, m taps but one.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, final
 
 import torch
@@ -102,13 +103,8 @@ class LogLinearLayer(MatrixLayer):
         held, window = state
         mixed, window = causal_conv_step(self.in_proj(u), self.conv, None, window)
         (q, k, v), (size, decay) = self._signals(F.silu(mixed)), self._paces(u)
-        kept, erased, key = decay.exp()[..., None], (size * k)[..., None, :], k[..., None]
-
-        def move(matrix: Tensor) -> None:
-            matrix.mul_(kept)
-            if self.delta:
-                matrix.addcmul_(key, erased @ matrix, value=-1)
-
+        erased = ((size * k)[..., None, :], k[..., None]) if self.delta else None
+        move = partial(_moved, decay.exp()[..., None], erased)
         y, held = log_linear_step(q, (k, size * v), move, self._scales(u), held)
         return self._skipped(y, v), (held, window)
 
@@ -140,3 +136,11 @@ class LogLinearLayer(MatrixLayer):
 
     def _skipped(self, y: Tensor, v: Tensor) -> Tensor:
         return y if self.skip is None else torch.addcmul(y, self.skip[:, None], v)
+
+
+def _moved(kept: Tensor, erased: tuple[Tensor, Tensor] | None, matrix: Tensor) -> None:
+    """Take a matrix past a position, in place: it fades, and loses what it holds at a key."""
+    matrix.mul_(kept)
+    if erased:
+        read, key = erased
+        matrix.addcmul_(key, read @ matrix, value=-1)

@@ -15,26 +15,24 @@ def expression(length: int, signs: int, rng: torch.Generator) -> tuple[list[int]
         signs: How many of plus, minus and times may stand between two parts.
         rng: A CPU generator.
     """
+    if length == 1:
+        digit = _drawn(0, MODULUS - 1, rng)
+        return [digit], digit
+    if length == 2:
+        symbols, value = expression(1, signs, rng)
+        return [MINUS, *symbols], -value % MODULUS
+    if length < 5:
+        symbols, value = expression(length - 2, signs, rng)
+        return [OPEN, *symbols, CLOSE], value
+    cut, sign = _drawn(1, length - 4, rng), PLUS + _drawn(0, signs - 1, rng)
+    left, a = expression(cut, signs, rng)
+    right, b = expression(length - 3 - cut, signs, rng)
+    value = {PLUS: a + b, MINUS: a - b, TIMES: a * b}[sign] % MODULUS
+    return [OPEN, *left, sign, *right, CLOSE], value
 
-    def drawn(least: int, most: int) -> int:
-        return int(torch.randint(least, most + 1, (), generator=rng))
 
-    def part(size: int) -> tuple[list[int], int]:
-        if size == 1:
-            digit = drawn(0, MODULUS - 1)
-            return [digit], digit
-        if size == 2:
-            symbols, value = part(1)
-            return [MINUS, *symbols], -value % MODULUS
-        if size < 5:
-            symbols, value = part(size - 2)
-            return [OPEN, *symbols, CLOSE], value
-        cut, sign = drawn(1, size - 4), PLUS + drawn(0, signs - 1)
-        (left, a), (right, b) = part(cut), part(size - 3 - cut)
-        value = {PLUS: a + b, MINUS: a - b, TIMES: a * b}[sign] % MODULUS
-        return [OPEN, *left, sign, *right, CLOSE], value
-
-    return part(length)
+def _drawn(least: int, most: int, rng: torch.Generator) -> int:
+    return int(torch.randint(least, most + 1, (), generator=rng))
 
 
 def reduced(symbols: list[int]) -> int:

@@ -107,12 +107,12 @@ def mesa_step(
         f, key = log_f.exp()[..., None, None], (beta[..., None] * k)[..., None]
         H.mul_(f).addcmul_(key, k[..., None, :])
         G.mul_(f).addcmul_(key, v[..., None, :])
-
-        def product(x: Tensor) -> Tensor:
-            return torch.addcmul((x[..., None, :] @ H).squeeze(-2), x, ridge)
-
-        x = solve(product, q, H.diagonal(dim1=-2, dim2=-1) + ridge, steps)
+        x = solve(partial(_with_ridge, H, ridge), q, H.diagonal(dim1=-2, dim2=-1) + ridge, steps)
         return (x[..., None, :] @ G).squeeze(-2), (H, G)
+
+
+def _with_ridge(H: Tensor, ridge: Tensor, x: Tensor) -> Tensor:
+    return torch.addcmul((x[..., None, :] @ H).squeeze(-2), x, ridge)
 
 
 def solve(
