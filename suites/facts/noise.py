@@ -99,13 +99,13 @@ class Noise(TokenTask):
         places = (length - 2) // 3
         lots = torch.rand(n, places, generator=rng, dtype=torch.float64)
         starts = 3 * lots.topk(self.facts).indices.sort(1).values
+        facts, asked, answers = zip(*(self.told(rng) for _ in range(n)), strict=True)
+        inputs.scatter_(
+            1, (starts[..., None] + torch.arange(3)).flatten(1), torch.tensor(facts).flatten(1)
+        )
+        inputs[:, -2], inputs[:, -1] = ASK, torch.tensor(asked)
         targets = torch.full_like(inputs, IGNORED)
-        for row in range(n):
-            facts, asked, answer = self.told(rng)
-            for offset in range(3):
-                inputs[row, starts[row] + offset] = torch.tensor([fact[offset] for fact in facts])
-            inputs[row, -2:] = torch.tensor([ASK, asked])
-            targets[row, -1] = answer
+        targets[:, -1] = torch.tensor(answers)
         return Batch(inputs, targets)
 
     def told(self, rng: torch.Generator) -> tuple[list[tuple[int, int, int]], int, int]:
