@@ -16,7 +16,7 @@ def expression(length: int, signs: int, rng: torch.Generator) -> tuple[list[int]
         rng: A CPU generator.
     """
     if length == 1:
-        digit = _drawn(0, MODULUS - 1, rng)
+        digit = int(torch.randint(MODULUS, (), generator=rng))
         return [digit], digit
     if length == 2:
         symbols, value = expression(1, signs, rng)
@@ -24,15 +24,12 @@ def expression(length: int, signs: int, rng: torch.Generator) -> tuple[list[int]
     if length < 5:
         symbols, value = expression(length - 2, signs, rng)
         return [OPEN, *symbols, CLOSE], value
-    cut, sign = _drawn(1, length - 4, rng), PLUS + _drawn(0, signs - 1, rng)
+    cut = int(torch.randint(1, length - 3, (), generator=rng))
+    sign = PLUS + int(torch.randint(signs, (), generator=rng))
     left, a = expression(cut, signs, rng)
     right, b = expression(length - 3 - cut, signs, rng)
     value = {PLUS: a + b, MINUS: a - b, TIMES: a * b}[sign] % MODULUS
     return [OPEN, *left, sign, *right, CLOSE], value
-
-
-def _drawn(least: int, most: int, rng: torch.Generator) -> int:
-    return int(torch.randint(least, most + 1, (), generator=rng))
 
 
 def reduced(symbols: list[int]) -> int:
