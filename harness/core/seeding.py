@@ -34,8 +34,11 @@ def scope(*names: str | int) -> Iterator[None]:
     import torch  # noqa: PLC0415 - as above
 
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    # Where there is no device, torch would note down for one to come who seeded, call by call.
+    device = torch.accelerator.is_available()
+    seed = torch.manual_seed if device else torch.default_generator.manual_seed
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(digest(*names))
+        seed(digest(*names))
         yield
 
 
