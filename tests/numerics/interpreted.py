@@ -25,14 +25,22 @@ def kernels(name: str) -> ModuleType:
     return importlib.import_module(f"baselines.ops.kernels.{name}")
 
 
-def _called(function: Any, *given: Any, whole: Callable[..., Any], **named: Any) -> Any:
-    """Call one of our functions from a kernel, without preparing the language a second time.
+PREPARED = set[str]()
+"""Modules of Triton whose functions have been called, for which the language stays ready."""
 
-    That takes ten times as long as the rest.
+
+def _called(function: Any, *given: Any, whole: Callable[..., Any], **named: Any) -> Any:
+    """Call a function from a kernel, without preparing the language a second time.
+
+    That takes ten times as long as the rest. For our own functions the kernel has done it; for
+    those of Triton, which see another module of the language, the first of their calls does.
     """
-    if function.fn.__module__.startswith("baselines."):
+    module = function.fn.__module__
+    if module.startswith("baselines.") or module in PREPARED:
         return function.rewrite()(*given, **named)
-    return whole(function, *given, **named)
+    result = whole(function, *given, **named)
+    PREPARED.add(module)
+    return result
 
 
 def agree(
