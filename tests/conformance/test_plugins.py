@@ -1,6 +1,11 @@
-"""Every plugin that is installed keeps the contract; a new one is covered by being there."""
+"""Every plugin that is installed keeps the contract; a new one is covered by being there.
 
+The bytes of every version of every task are pinned.
+"""
+
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,22 +14,49 @@ from harness.core.plugin_names import Kind
 from harness.nn.backbone import Backbone
 from harness.plugins.loading import build, load_model, load_task
 from harness.plugins.registry import registry
-from harness.testing import features_task, run_checks
+from harness.testing import features_task, fingerprint, learning_tasks, run_checks
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "fingerprints.json"
+PINNED: dict[str, str] = json.loads(GOLDEN.read_text())
+SEEN: dict[str, str] = {}
+"""What a task's data were, by its name, when its checks read them."""
 KINDS: tuple[Kind, ...] = ("model", "task")
 PLUGINS = [(kind, name) for kind in KINDS for name in registry().of(kind)]
 
 
+def seen(task: Any) -> str:
+    """Read a task's data as its checks do, and keep what they are: reading takes seconds."""
+    SEEN[task.name] = fingerprint(task)
+    return SEEN[task.name]
+
+
 @pytest.mark.parametrize(("kind", "name"), PLUGINS, ids=lambda part: part)
 def test_a_plugin_passes_every_check_that_applies(
-    kind: Kind, name: str, need_files: Callable[[Any], None]
+    kind: Kind, name: str, need_files: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need_files(build(kind, name))
+    monkeypatch.setattr(learning_tasks, "fingerprint", seen)
     results = list(run_checks(kind, name))
 
     failures = [f"{result.name}: {result.reason}" for result in results if result.reason]
     assert not [result for result in results if result.outcome == "failed"], "\n".join(failures)
     assert any(result.outcome == "passed" for result in results)
+
+
+@pytest.mark.parametrize("name", registry().of("task"))
+def test_data_move_only_with_their_version(name: str, need_files: Callable[[Any], None]) -> None:
+    task = load_task(name)
+    need_files(task)
+    found = (SEEN.get(name) or fingerprint(task)) if task.learns else "no data"
+
+    assert PINNED.get(f"{name}@{task.version}") == found, (
+        f"The data of {name}@{task.version} are not the ones that are pinned; raise the task's "
+        f"version and pin {found} in {GOLDEN.name} beside the older versions."
+    )
+
+
+def test_every_pinned_task_still_exists() -> None:
+    assert {pinned.partition("@")[0] for pinned in PINNED} <= set(registry().of("task"))
 
 
 @pytest.mark.parametrize("name", registry().of("task"))
