@@ -20,7 +20,8 @@ quickstart: $(VENV)/.run ## Install, compare the first models, and write a repor
 dev: $(VENV)/.dev ## Install what contributors need as well.
 
 test: $(VENV)/.dev ## Run every check that a change must pass.
-	$(BIN)/tox run
+	@$(BIN)/tox run-parallel --parallel auto -e lint,types,imports,docs,asv; others=$$?; \
+	$(BIN)/tox run -e tests,coverage && exit $$others
 
 lint: $(VENV)/.dev ## Check style, types and who imports whom.
 	$(BIN)/tox run -e lint,types,imports
@@ -34,15 +35,14 @@ asv: $(VENV)/.run ## Measure this commit and keep its results for comparison wit
 clean: ## Remove the environments and everything built, but no results.
 	rm -rf $(VENV) .tox .asv/env site build *.egg-info
 
-# The stamps say what was installed; a second make installs nothing.
-$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) '$(TORCH)' --editable '.[asv]'
+# The stamps say what was installed; a second make installs nothing. What contributors need includes
+# what a run needs: who installed one after the other would compile the project twice.
+$(VENV)/.run: EXTRA := asv
+$(VENV)/.dev: EXTRA := dev
+$(VENV)/.run $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) '$(TORCH)' --editable '.[$(EXTRA)]'
 	@test -f ~/.asv-machine.json || $(BIN)/asv machine --yes >/dev/null
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.run
-	$(PIP) '$(TORCH)' --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.run $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
