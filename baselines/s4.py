@@ -119,21 +119,26 @@ class S4Layer(Mixer):
         self.B = parameter(torch.view_as_real(B))
         self.log_dt = nn.Parameter(log_uniform(recipe.dt_min, recipe.dt_max, width))
 
-    def system(self) -> dplr.Discrete:
-        """Return every channel's discrete system, in double precision."""
+    def continuous(self) -> tuple[dplr.Continuous, Float64[Tensor, "d 1"]]:
+        """Return every channel's system and step size, in double precision."""
         pole = torch.complex(-self.A_re.double().exp(), self.A_im.double())
         P, B = (torch.view_as_complex(part.double()) for part in (self.P, self.B))
         repeats = len(self.log_dt) // len(pole)
         sets = dplr.Continuous(
-            pole.repeat(repeats, 1), P.repeat(repeats, 1, 1), B.repeat(repeats, 1)
+            *(part.expand(repeats, *part.shape).flatten(0, 1) for part in (pole, P, B))
         )
-        return dplr.bilinear(sets, self.rate * self.log_dt.double().exp()[:, None])
+        return sets, self.rate * self.log_dt.double().exp()[:, None]
+
+    def system(self) -> dplr.Discrete:
+        """Return every channel's discrete system, in double precision."""
+        return dplr.bilinear(*self.continuous())
 
     def kernel(self, length: int) -> Float[Tensor, "d k l"]:
         """Return the taps of each direction, without the skip connection D."""
         # A kernel must not follow an activation into half precision: it is made of parameters.
         with torch.autocast(self.D.device.type, enabled=False):
-            return krylov.kernel(*dplr.dense(self.system()), dplr.reading(self._C()), length)
+            system, dt = self.continuous()
+            return dplr.kernel(system, self._C(), dt, length)
 
     def forward(
         self,
@@ -172,7 +177,7 @@ class S4Layer(Mixer):
 
     def path(self) -> str:
         """Name the form of the kernel and of the convolution."""
-        return "krylov+fft"
+        return f"{dplr.form_of(self._C()).name}+fft"
 
     def _C(self) -> Complex[Tensor, "d k n"]:  # noqa: N802 - the paper's name
         """Return C in the working precision, single at least."""

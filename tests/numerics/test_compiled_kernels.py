@@ -35,7 +35,7 @@ def test_the_kernels_of_a_layer_compile_for_a_card_that_is_not_there(root: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_no_kernel_spills_registers_but_what_sines_keep(root: Path, capability: str) -> None:
-    plain = ["gated-ssm", "hawk", "lru", "mamba", "gated-deltanet", "kda"]
+    plain = ["gated-ssm", "hawk", "lru", "mamba", "gated-deltanet", "kda", "s4"]
     turning = ["dlr", "dss", "s4d", "s5"]
     for row in rows(root, *plain, *turning, "--capability", capability):
         assert int(row[3]) <= (SINES if row[0] in turning else 0), row

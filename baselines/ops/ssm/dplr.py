@@ -12,6 +12,12 @@ import torch
 from jaxtyping import Complex, Complex128, Float, Float64
 from torch import Tensor
 
+from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.ssm import krylov
+
+MOST_MODES = 32
+"""Modes of the kernel in Triton, whose programs hold several matrices of all states."""
+
 
 class Continuous(NamedTuple):
     """x' = (Lambda - P P*) x + B u."""
@@ -76,10 +82,45 @@ def reading(C: Complex[Tensor, "*b n"]) -> Float[Tensor, "*b s"]:
     return to_vector(2 * C.conj().resolve_conj())
 
 
+def kernel(
+    system: Continuous, C: Complex[Tensor, "d k n"], dt: Float64[Tensor, "d 1"], length: int
+) -> Float[Tensor, "d k l"]:
+    """Return the first taps of the kernels, of which no (d, n, l) array is ever made.
+
+    Args:
+        system: In double precision, which long powers need.
+        C: What is read, in the working precision, which is that of the taps.
+        dt: Step sizes.
+        length: l.
+    """
+    taps: Tensor = form_of(C).run(system, C, dt, length)
+    return taps
+
+
+def krylov_taps(
+    system: Continuous, C: Complex[Tensor, "d k n"], dt: Float64[Tensor, "d 1"], length: int
+) -> Float[Tensor, "d k l"]:
+    """Make the taps in torch, by Krylov blocks of the dense matrix."""
+    return krylov.kernel(*dense(bilinear(system, dt)), reading(C), length)
+
+
+def form_of(C: Complex[Tensor, "*d n"]) -> Form:
+    """Return the form that makes taps of such readings."""
+    return chosen(FORMS, C, modes=C.shape[-1])
+
+
+def _kernel_fits(C: Tensor, *, modes: int) -> bool:
+    del C
+    return modes <= MOST_MODES
+
+
+FORMS = triton("dplr_taps", _kernel_fits), Form("krylov", krylov_taps)
+
+
 def cauchy_kernel(
     system: Continuous, C: Complex[Tensor, "d k n"], dt: Float64[Tensor, "d 1"], length: int
 ) -> Float[Tensor, "d k l"]:
-    """Return the kernels by Cauchy sums at the roots of unity, the twin of `krylov.kernel`.
+    """Return the kernels by Cauchy sums at the roots of unity, the twin of `kernel`.
 
     Gu et al. 2022, `S4`, appendix C.3, with C (I - Abar^L) made here and not trained. The paper's
     2 / (1 + w) is multiplied into the sums, which keeps them finite at w = -1; a pole that is on
