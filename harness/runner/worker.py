@@ -117,7 +117,13 @@ class ChildRun:
         except Exception:
             self.send(self.progress)
             raise
-        self.keep(learned=learned, memory=weighed, path=network.path())
+        self.keep(learned=learned, memory=weighed, path=self.path(network))
+
+    def path(self, network: Network) -> str:
+        """Ask where it computed, since a form may depend on what is rounded."""
+        device, mixed = self.spec.device, self.protocol.precision == "bf16-mixed"
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            return network.path()
 
     @property
     def rank(self) -> list[int]:
@@ -172,7 +178,7 @@ class ChildRun:
             spent_s=now() - began,
             interference=interference,
         )
-        self.keep(measured=measured, memory=weighed, path=network.path())
+        self.keep(measured=measured, memory=weighed, path=self.path(network))
 
 
 def kept(job: Job) -> Kept:

@@ -8,6 +8,7 @@ import torch
 from harness.core.config import Limits, RunSpec
 from harness.core.messages import Job, Plan, PlanRequest
 from harness.core.record import Memory
+from harness.nn.backbone import Backbone
 from harness.runner import worker
 from harness.runner.planning import plan
 
@@ -77,6 +78,19 @@ def test_a_measurement_on_a_card_is_moved_synchronised_weighed_there_and_in_its_
     assert result.memory == Memory(peak_bytes=110, delta_bytes=100, method=method)
     mixed = precision == "bf16-mixed"
     assert bool(card["mixed", "cuda", torch.bfloat16]) is mixed
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_path_is_the_one_of_the_precision_in_which_it_was_measured(
+    precision: str, card: Counter[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = {"32-true": "False", "bf16-mixed": "True"}
+    monkeypatch.setattr(Backbone, "path", lambda _: str(torch.is_autocast_enabled("cpu")))
+    (found,) = planned(precision).runs
+    result = worker.run(
+        Job(planned=found, plugins=[], limits=Limits(), keeps_memory=False), lambda _: None
+    )
+    assert result.path == rounds[precision]
 
 
 def test_a_card_that_cannot_be_measured_in_double_precision_says_so(card: Counter[object]) -> None:
