@@ -19,7 +19,7 @@ from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step,
 from baselines.ops.forms import chosen, on_gpu
 from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
-from baselines.ops.scans.ssd import FORMS, ssd, ssd_step
+from baselines.ops.scans.ssd import RATED, rated_ssd, ssd_step
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, SpecError, Trunk
 
@@ -95,7 +95,7 @@ class Mamba2Layer(Mixer):
 
     def path(self) -> str:
         """Name the form of the scan."""
-        return chosen(FORMS, self.D, widest=max(self.matrix[1:])).name
+        return chosen(RATED, self.D, widest=max(self.matrix[1:])).name
 
     def initial_state(self, batch: int) -> Mamba2State:
         """Return zeros."""
@@ -117,9 +117,9 @@ class Mamba2Layer(Mixer):
         memory, window = state
         z, xBC, dt = self.in_proj.forward(u).split(self.parts, -1)
         convolved, window = causal_conv_step(xBC, self.conv_weight, self.conv_bias, window)
-        drives = self._drives(F.silu(convolved), dt)
-        y, memory = ssd_step(*drives, memory)
-        y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
+        x, dt, rates, B, C = self._drives(F.silu(convolved), dt)
+        y, memory = ssd_step(x, dt, dt * rates, B, C, memory)
+        y = torch.addcmul(y, self.D[:, None], x).flatten(-2)
         return self.out_proj(self.norm.forward(y * F.silu(z))), (memory, window)
 
     def _projected(self, u: Tensor) -> tuple[Tensor, ...]:
@@ -132,16 +132,16 @@ class Mamba2Layer(Mixer):
     ) -> tuple[Tensor, Tensor]:
         convolved = causal_conv(xBC, self.conv_weight, self.conv_bias, window, silu=True)
         drives = self._drives(convolved, dt)
-        y, memory = ssd(*drives, memory)
+        y, memory = rated_ssd(*drives, memory)
         y = torch.addcmul(y, self.D[:, None], drives[0]).flatten(-2)
         return y, memory
 
     def _drives(self, xBC: Tensor, dt: Tensor) -> Drives:
-        """Return what the scan takes: x, dt, log decays, B, C."""
+        """Return what the scan takes: x, dt, rates, B, C."""
         x, B, C = xBC.split(self.channels, -1)
         B, C = (part.view(*dt.shape[:-1], self.groups, self.matrix[1]) for part in (B, C))
         dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
-        return x.view(*dt.shape, self.matrix[2]), dt, dt * -self.A_log.exp(), B, C
+        return x.view(*dt.shape, self.matrix[2]), dt, -self.A_log.exp(), B, C
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         # Checkpointed, since what it would keep inside is several times its arguments.

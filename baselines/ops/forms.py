@@ -1,8 +1,9 @@
 """Which form of an operator runs: the first of several that fits what it is to compute on.
 
 Every operator has a naive twin, which only tests call, and a form in torch, which runs everywhere
-and stands last. Those before it are faster where they run: other people's kernels, our own in
-Triton (`kernels`), what is compiled for processors (`csrc`). A layer's `path()` names the one.
+and stands last. Those before it are faster where they run: other people's kernels where somebody
+asks for them, our own in Triton (`kernels`), what is compiled for processors (`csrc`). A layer's
+`path()` names the one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from baselines.ops.kernels.installed import has_triton
+from baselines.ops.kernels.installed import runs
 
 
 def _always(*_: object, **__: object) -> bool:
@@ -37,7 +38,8 @@ def chosen(forms: Sequence[Form], x: Tensor, **facts: Any) -> Form:
 def triton(name: str, fits: Callable[..., bool] = _always) -> Form:
     """Return the kernel of a name: the function so called of the module so called in `kernels`.
 
-    It runs on GPUs where Triton is installed, which it brings in when it first runs.
+    It runs on GPUs where Triton is installed and nobody said otherwise; it brings that in when it
+    first runs.
 
     Args:
         name: Of the kernel.
@@ -49,7 +51,7 @@ def triton(name: str, fits: Callable[..., bool] = _always) -> Form:
         return getattr(module, name)(*arguments, **options)
 
     def can(x: Tensor, **facts: Any) -> bool:
-        return on_gpu(x) and has_triton() and fits(x, **facts)
+        return on_gpu(x) and runs("triton") and fits(x, **facts)
 
     return Form("triton", run, can)
 

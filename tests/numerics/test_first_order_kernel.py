@@ -118,6 +118,6 @@ def test_the_scan_takes_the_kernel_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("baselines.ops.forms.on_gpu", lambda x: True)
     torch.testing.assert_close(gated_scan(*leaves, reverse=True), expected)
     assert calls == [{"reverse": True}]
-    monkeypatch.setenv("SSM_BENCH_TRITON", "0")
+    monkeypatch.setenv("SSM_BENCH_KERNELS", "torch")
     gated_scan(*leaves)
     assert len(calls) == 1

@@ -102,5 +102,5 @@ def test_gradients_in_single_precision_are_those_in_double_where_nothing_is_left
 
 def test_a_state_wider_than_a_program_can_hold_takes_torch() -> None:
     x = torch.empty(1)
-    assert ssd.FORMS[0].fits(x, widest=ssd.WIDEST)
-    assert not ssd.FORMS[0].fits(x, widest=ssd.WIDEST + 1)
+    assert ssd.fits_tiles(x, widest=ssd.WIDEST)
+    assert not ssd.fits_tiles(x, widest=ssd.WIDEST + 1)

@@ -18,6 +18,7 @@ LAYERS = [
     "hawk[blocks=2]",
     "lru[state=4]",
     "mamba[state=2]",
+    "s4[state=4]",
     "s4d[state=4]",
     "s5[state=8,blocks=2]",
 ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import Distribution, entry_points
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -167,4 +168,15 @@ def test_a_peer_that_is_not_installed_is_refused_in_a_sentence(monkeypatch):
     monkeypatch.setattr(peer, "find_spec", lambda _: None)
     with pytest.raises(peer.SpecError, match="mamba-ssm is not installed"):
         peer.Peer(layer="mamba-ssm").build(width=8, length=8, causal=True)
-    assert set(scaling.PEERS) == {"flex-windows", *peer.CLASSES}
+    assert {layer: peer.package(layer) for layer in get_args(peer.Layer)} == scaling.PEERS
+
+
+def test_our_layer_by_other_kernels_says_where_they_do_not_compute_as_asked(monkeypatch):
+    monkeypatch.setattr(peer, "find_spec", lambda _: True)
+    layer = peer.Peer(layer="gla-by-fla").build(width=8, length=8, causal=True)
+    assert layer.path() == "fla"
+    with pytest.raises(peer.UnsupportedError, match="ask for bf16-mixed"):
+        layer(torch.zeros(1, 8, 8))
+    monkeypatch.setattr(layer.layer, "path", lambda: os.environ["SSM_BENCH_KERNELS"][:3])
+    assert layer(torch.zeros(1, 8, 8)).shape == (1, 8, 8)
+    assert "SSM_BENCH_KERNELS" not in os.environ

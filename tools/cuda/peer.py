@@ -1,23 +1,40 @@
 """Other people's layers, measured in the place of ours; a plugin (`--plugin tools/cuda/peer.py`).
 
-`flex-windows` is what `local-attention` computes, through torch's FlexAttention. The others are
-the layers of `mamba_ssm` and of `fla` as their authors build them, where they are installed.
+`flex-windows` is what `local-attention` computes, through torch's FlexAttention. Where `mamba_ssm`
+and `fla` are installed, others are their layers as their authors build them, and ours with their
+kernels in the place of our own, beside which they stand in the report.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, final
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from baselines.ops.attention.heads import Heads
-from harness.api import Mixer, Model, SpecError
+from baselines.ops.kernels.installed import SWITCH
+from harness.api import Mixer, Model, SpecError, UnsupportedError, load_model
 
-Layer = Literal["flex-windows", "mamba-ssm", "mamba-ssm-2", "fla-gla", "fla-hgrn2"]
+Layer = Literal[
+    "flex-windows",
+    "mamba-ssm",
+    "mamba-ssm-2",
+    "fla-gla",
+    "fla-hgrn2",
+    "mamba-by-mamba_ssm",
+    "gated-deltanet-by-fla",
+    "gla-by-fla",
+    "hgrn2-by-fla",
+    "kda-by-fla",
+    "mamba2-by-fla",
+    "mamba2-by-mamba_ssm",
+]
 CLASSES: Mapping[str, tuple[str, str, str]] = {
     "mamba-ssm": ("mamba_ssm", "Mamba", "d_model"),
     "mamba-ssm-2": ("mamba_ssm", "Mamba2", "d_model"),
@@ -29,9 +46,16 @@ CHUNK = 1024
 """Positions of a window, as `local-attention` has them."""
 
 
+def package(layer: str) -> str:
+    """Return the package that a layer comes from, or whose kernels it is asked to run by."""
+    if layer in CLASSES:
+        return CLASSES[layer][0].partition(".")[0]
+    return layer.partition("-by-")[2] or "torch"
+
+
 def installed(layer: str) -> bool:
     """Say whether a layer can be asked for."""
-    return layer not in CLASSES or find_spec(CLASSES[layer][0].partition(".")[0]) is not None
+    return find_spec(package(layer)) is not None
 
 
 @final
@@ -51,6 +75,31 @@ class Wrapped(Mixer):
     def path(self) -> str:
         """Name the layer."""
         return self.name
+
+
+@final
+class ByOthers(Mixer):
+    """A layer of ours whose recurrence another package's kernels run."""
+
+    def __init__(self, layer: Mixer, package: str) -> None:
+        super().__init__()
+        self.layer, self.package = layer, package
+
+    def forward(self, u: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Mix (b, l, d).
+
+        Raises:
+            UnsupportedError: These kernels do not compute in this precision.
+        """
+        with mock.patch.dict(os.environ, {SWITCH: f"{self.package},triton"}):
+            if self.layer.path() != self.package:
+                raise UnsupportedError(f"{self.package} rounds products; ask for bf16-mixed.")
+            mixed: Tensor = self.layer(u, lengths)
+        return mixed
+
+    def path(self) -> str:
+        """Name whose kernels run."""
+        return self.package
 
 
 @final
@@ -89,7 +138,7 @@ class Peer(Model):
     layer: Layer = "flex-windows"
     """Which."""
 
-    def build(self, *, width: int, length: int, causal: bool) -> Mixer:  # noqa: ARG002
+    def build(self, *, width: int, length: int, causal: bool) -> Mixer:
         """Build it, causal, with its authors' defaults.
 
         Raises:
@@ -101,5 +150,9 @@ class Peer(Model):
             raise SpecError(f"{self.layer} is not installed; leave it out.")
         if self.layer == "flex-windows":
             return Wrapped(FlexWindows(width), self.layer)
+        if self.layer not in CLASSES:
+            recipe = load_model(self.layer.partition("-by-")[0])
+            ours = recipe.build(width=width, length=length, causal=True)
+            return ByOthers(ours, package(self.layer))
         module, name, size = CLASSES[self.layer]
         return Wrapped(getattr(import_module(module), name)(**{size: width}), self.layer)

@@ -28,6 +28,13 @@ PEERS = {
     "mamba-ssm-2": "mamba_ssm",
     "fla-gla": "fla",
     "fla-hgrn2": "fla",
+    "mamba-by-mamba_ssm": "mamba_ssm",
+    "gated-deltanet-by-fla": "fla",
+    "gla-by-fla": "fla",
+    "hgrn2-by-fla": "fla",
+    "kda-by-fla": "fla",
+    "mamba2-by-fla": "fla",
+    "mamba2-by-mamba_ssm": "mamba_ssm",
 }
 """Layers that `peer` knows, and the packages that some of them come from."""
 PEER = str(Path(__file__).with_name("peer.py"))

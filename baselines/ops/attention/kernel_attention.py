@@ -147,7 +147,10 @@ def recurrent_attend(
     return torch.stack(outputs, 1), state
 
 
-FORMS = Form("triton", scanned_attend, SSD_FORMS[0].fits), Form("chunked", chunked_attend)
+FORMS = (
+    *(Form(kernel.name, scanned_attend, kernel.fits) for kernel in SSD_FORMS[:-1]),
+    Form("chunked", chunked_attend),
+)
 
 
 def kernel_attention_step(

@@ -2,7 +2,7 @@
 
 y_t = bias + sum_j weight_j x_{t-k+1+j}, then SiLU where asked for; the last tap meets the present.
 
-Forms: on a GPU the CUDA kernel of Mamba's authors where that is installed, ours in Triton, and
+Forms: on a GPU the CUDA kernel of Mamba's authors where that is asked for, ours in Triton, and
 torch's grouped convolution; on processors what is compiled for them, and torch.
 
 Axes: b batch, l length, d channels, k taps.
@@ -11,7 +11,6 @@ Axes: b batch, l length, d channels, k taps.
 import ctypes
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
@@ -21,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from baselines.ops.forms import Form, chosen, on_gpu, triton
+from baselines.ops.kernels.installed import runs
 from baselines.ops.scans import native
 from harness.api import private_torch
 
@@ -140,9 +140,9 @@ def _filled(
 
 
 def _authors_kernel_fits(x: Tensor, *, weight: Tensor, continues: bool) -> bool:
-    """Say whether the CUDA kernel of Mamba's authors, `causal_conv1d`, is there and can run."""
+    """Say whether the CUDA kernel of Mamba's authors, `causal_conv1d`, is asked for and can run."""
     fits = x.is_cuda and weight.dtype != torch.float64 and 2 <= weight.shape[1] <= 4
-    return fits and not continues and find_spec("causal_conv1d") is not None
+    return fits and not continues and runs("causal_conv1d")
 
 
 def _kernel_fits(x: Tensor, *, weight: Tensor, **_: object) -> bool:

@@ -33,5 +33,11 @@ def may_round(x: Tensor) -> bool:
     return switch or x.dtype in (torch.float16, torch.bfloat16)
 
 
+def of_products(x: Tensor) -> torch.dtype:
+    """Return the precision in which torch would multiply a tensor."""
+    under = torch.is_autocast_enabled("cuda")
+    return torch.get_autocast_dtype("cuda") if under else x.dtype
+
+
 def announce(kernel: Any, arguments: tuple[Any, ...], constants: dict[str, Any]) -> None:
     """Tell nobody of a launch; whoever counts launches takes this place."""

@@ -83,7 +83,8 @@ class DeltaLayer(MatrixLayer):
 
     def path(self) -> str:
         """Name the form of the rule."""
-        return chosen(FORMS, self.conv, shared=True, keys=self.form.keys).name
+        steps, keys = self.form.steps, self.form.keys
+        return chosen(FORMS, self.conv, shared=True, one_gate=True, steps=steps, keys=keys).name
 
     def _signals(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of heads."""

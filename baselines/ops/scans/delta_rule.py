@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.scans import by_fla
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.ssd import decays_between
 
@@ -68,8 +69,10 @@ def delta_rule(q: Queries, k: Keys, v: Values, gates: Gates, state: State) -> tu
     if not v.shape[1]:
         return v[:, :, 0], state
     shared = gates.erase.shape[-1] == gates.write.shape[-1] == 1
-    result: tuple[Tensor, Tensor]
-    result = chosen(FORMS, v, shared=shared, keys=k.shape[-1]).run(q, k, v, gates, state)
+    steps, keys = k.shape[2], k.shape[-1]
+    one_gate = gates.erase is gates.write and (steps == 1 or gates.log_decay.shape[-1] == 1)
+    form = chosen(FORMS, v, shared=shared, one_gate=one_gate, steps=steps, keys=keys)
+    result: tuple[Tensor, Tensor] = form.run(q, k, v, gates, state)
     return result
 
 
@@ -103,12 +106,16 @@ def recurrent_delta_rule(
     return torch.stack(outputs, 1), state
 
 
-def _kernel_fits(x: Tensor, *, shared: bool, keys: int) -> bool:
+def _kernel_fits(x: Tensor, *, shared: bool, keys: int, **_: object) -> bool:
     """Say whether there are registers for columns of a state, and one gate for all features."""
     return x.dtype.is_floating_point and shared and keys <= MOST_KEYS
 
 
-FORMS = triton("delta_rule", _kernel_fits), Form("torch", chunked_delta_rule)
+FORMS = (
+    Form("fla", by_fla.delta_rule, by_fla.fits_rule),
+    triton("delta_rule", _kernel_fits),
+    Form("torch", chunked_delta_rule),
+)
 
 
 def delta_step(

@@ -7,7 +7,7 @@ one. Each head holds
 
 Every factor between two positions is a product of the gates between them, made as a product: it
 neither overflows nor loses digits, as quotients or differences of logarithms would, and a gate may
-be zero. Two forms: a kernel in Triton, and torch, by blocks.
+be zero. Three forms: another package's, a kernel in Triton, and torch, by blocks.
 
 Axes: b batch, l length, h heads, k key features, v value features.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.scans import by_fla
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.gated_scan import gated_scan
 from baselines.ops.scans.ssd import fits_tiles
@@ -91,7 +92,11 @@ def recurrent_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[V
     return torch.stack(outputs, 1), state
 
 
-FORMS = triton("gla", fits_tiles), Form("torch", joined_gla)
+FORMS = (
+    Form("fla", by_fla.gla, by_fla.fits),
+    triton("gla", fits_tiles),
+    Form("torch", joined_gla),
+)
 
 
 def gla_step(

@@ -4,7 +4,7 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t, y_t = sum_n gain C_t h_t + D x_t: the decay is exact, the
 input term is Euler's, as in the authors' code.
 
-Four forms: the CUDA kernel of the authors' package `mamba_ssm` where that is installed, a kernel in
+Four forms: the CUDA kernel of the authors' package `mamba_ssm` where that is asked for, a kernel in
 Triton, compiled for processors, and torch.
 
 Axes: b batch, l length, d channels, n states.
@@ -14,7 +14,6 @@ import ctypes
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -23,8 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from baselines.ops.forms import Form, chosen, triton
-from baselines.ops.kernels.installed import is_installed
-from baselines.ops.scans import native
+from baselines.ops.scans import by_mamba_ssm, native
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from harness.api import SpecError
 
@@ -187,25 +185,12 @@ class _Recurrence(torch.autograd.Function):
         return adjoint * before.conj(), adjoint, later
 
 
-def _mamba_ssm_scan(x: Tensor, system: Selective, _: Tensor) -> Scanned:
-    """Scan from zero by the authors' kernel, which wants time innermost."""
-    s, kernel = system, import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    x, dt, B, C = (part.mT.contiguous() for part in (x, s.dt, s.B, s.C))
-    y, last = kernel(x, dt, s.A, B, C, s.D, return_last_state=True)
-    return y.mT, last
-
-
-def _mamba_ssm_fits(x: Tensor, *, plain: bool) -> bool:
-    """Say whether the authors' kernel is there and can run, in float32 and less, from zero."""
-    return plain and x.is_cuda and x.dtype != torch.float64 and is_installed("mamba_ssm")
-
-
 def _native_fits(x: Tensor, **_: object) -> bool:
     return x.is_cpu and bool(native.level())
 
 
 FORMS = (
-    Form("mamba_ssm", _mamba_ssm_scan, _mamba_ssm_fits),
+    Form("mamba_ssm", by_mamba_ssm.selective_scan, by_mamba_ssm.fits_scan),
     triton("selective_scan"),
     Form("native", native_selective_scan, _native_fits),
     Form("chunked", chunked_selective_scan),

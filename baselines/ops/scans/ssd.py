@@ -6,7 +6,7 @@ Dao, Gu 2024, "Transformers are SSMs". A head holds a matrix that decays by one 
 
 which is y = (M * (C B^T)) (dt x), M_ts = a_{s+1} ... a_t for s <= t. Heads of a group share B, C.
 Decays are given as their logarithms, which are never positive, and only differences of their sums
-are raised, so nothing overflows. Two forms: a kernel in Triton, and torch, by chunks.
+are raised, so nothing overflows. Other packages' forms, a kernel in Triton, and torch, by chunks.
 
 Axes: b batch, l length, g groups, h heads, n state, p features of a head.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.scans import by_fla, by_mamba_ssm
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.gated_scan import gated_scan
 
@@ -54,6 +55,22 @@ def ssd(
         return x, state
     form = chosen(FORMS, x, widest=max(state.shape[2:]))
     scanned: tuple[Tensor, Tensor] = form.run(x, dt, log_a, B, C, state)
+    return scanned
+
+
+def rated_ssd(
+    x: Float[Tensor, "b l h p"],
+    dt: Float[Tensor, "b l h"],
+    rates: Float[Tensor, " h"],
+    B: Float[Tensor, "b l g n"],
+    C: Float[Tensor, "b l g n"],
+    state: State,
+) -> tuple[Float[Tensor, "b l h p"], State]:
+    """Return the same where log_a is dt times a rate of each head, which is never positive."""
+    if not x.shape[1]:
+        return x, state
+    form = chosen(RATED, x, widest=max(state.shape[2:]))
+    scanned: tuple[Tensor, Tensor] = form.run(x, dt, rates, B, C, state)
     return scanned
 
 
@@ -120,7 +137,22 @@ def fits_tiles(x: Tensor, *, widest: int) -> bool:
     return widest <= WIDEST
 
 
-FORMS = triton("ssd", fits_tiles), Form("torch", chunked_ssd)
+FORMS = (
+    Form("fla", by_fla.ssd, by_fla.fits),
+    triton("ssd", fits_tiles),
+    Form("torch", chunked_ssd),
+)
+
+
+def _of_rates(by: Form) -> Form:
+    """Let a form take rates."""
+    return by._replace(run=lambda x, dt, rates, *rest: by.run(x, dt, dt * rates, *rest))
+
+
+RATED = (
+    Form("mamba_ssm", by_mamba_ssm.rated_ssd, by_mamba_ssm.fits_duality),
+    *map(_of_rates, FORMS),
+)
 
 
 def ssd_step(

@@ -178,20 +178,27 @@ class OnCuda(torch.Tensor):
 
 
 @pytest.mark.parametrize(
-    ("plain", "dtype", "installed", "form"),
+    ("plain", "dtype", "asked", "there", "form"),
     [
-        (True, torch.float32, {"mamba_ssm", "triton"}, "mamba_ssm"),
-        (True, torch.float32, {"triton"}, "triton"),
-        (True, torch.float32, {}, "chunked"),
-        (False, torch.float32, {"mamba_ssm", "triton"}, "triton"),
-        (True, torch.float64, {"mamba_ssm"}, "chunked"),
+        (True, torch.float32, "mamba_ssm,triton", {"mamba_ssm", "triton"}, "mamba_ssm"),
+        (True, torch.float32, "triton", {"mamba_ssm", "triton"}, "triton"),
+        (True, torch.float32, "mamba_ssm,triton", {"triton"}, "triton"),
+        (True, torch.float32, "mamba_ssm,triton", {}, "chunked"),
+        (True, torch.float32, "torch", {"mamba_ssm", "triton"}, "chunked"),
+        (False, torch.float32, "mamba_ssm,triton", {"mamba_ssm", "triton"}, "triton"),
+        (True, torch.float64, "mamba_ssm", {"mamba_ssm"}, "chunked"),
     ],
 )
-def test_on_cuda_the_authors_kernel_runs_where_it_is_installed_and_can(
-    plain: bool, dtype: torch.dtype, installed: set[str], form: str, monkeypatch: pytest.MonkeyPatch
+def test_on_cuda_the_authors_kernel_runs_where_it_is_asked_for_and_can(
+    plain: bool,
+    dtype: torch.dtype,
+    asked: str,
+    there: set[str],
+    form: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (selective_scan, kernels):
-        monkeypatch.setattr(module, "is_installed", lambda name: name in installed)
+    monkeypatch.setenv(kernels.SWITCH, asked)
+    monkeypatch.setattr(kernels, "is_installed", lambda name: name in there)
     x = torch.zeros(1, dtype=dtype).as_subclass(OnCuda)
     monkeypatch.setattr(OnCuda, "is_cpu", False)
     assert selective_scan.scan_form(x, plain=plain).name == form
@@ -230,7 +237,7 @@ def test_the_authors_kernel_is_called_with_time_innermost(monkeypatch: pytest.Mo
         (4, torch.float32, True, False),
     ],
 )
-def test_on_cuda_the_authors_convolution_runs_where_it_is_installed_and_can(
+def test_on_cuda_the_authors_convolution_runs_where_it_is_asked_for_and_can(
     taps: int, dtype: torch.dtype, continues: bool, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, weight = torch.randn(2, 9, 3, dtype=dtype), torch.randn(3, taps, dtype=dtype)
@@ -246,7 +253,7 @@ def test_on_cuda_the_authors_convolution_runs_where_it_is_installed_and_can(
     module = ModuleType("causal_conv1d")
     module.causal_conv1d_fn = causal_conv1d_fn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "causal_conv1d", module)
-    monkeypatch.setattr(causal_conv, "find_spec", lambda name: True)
+    monkeypatch.setattr(causal_conv, "runs", lambda name: True)
     y = causal_conv.causal_conv(x.as_subclass(OnCuda), weight, None, state, silu=True)
     torch.testing.assert_close(y.as_subclass(torch.Tensor), expected)
     assert calls == [1] * fits
@@ -260,7 +267,5 @@ def test_a_gpu_gives_what_the_processor_gives() -> None:
     u = torch.randn(2, 200, 16, generator=stream("u"))
     expected = layer(u)
     there = layer.cuda()
-    forms = {"mamba_ssm": "mamba_ssm", "triton": "triton"}
-    found = (form for name, form in forms.items() if importlib.util.find_spec(name))
-    assert there.path() == next(found, "chunked")
+    assert there.path() == ("triton" if importlib.util.find_spec("triton") else "chunked")
     torch.testing.assert_close(there(u.cuda()).cpu(), expected, rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """The doctor tells what is wrong from what is merely missing."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -108,19 +109,22 @@ def test_a_package_that_cannot_say_anything_is_wrong(value):
 
 
 @pytest.mark.parametrize(
-    ("switch", "found", "ok", "said"),
+    ("switch", "there", "ok", "said"),
     [
-        ("1", False, False, "not installed"),
-        ("1", True, True, "for kernels"),
-        ("0", True, False, "switched off by SSM_BENCH_TRITON=0"),
+        ("triton", "", False, "not installed, so a GPU would run torch alone"),
+        ("triton", "triton", True, "kernels on a GPU by triton 3"),
+        ("torch", "triton", False, "no kernels, so a GPU runs torch alone; .*KERNELS: triton"),
+        ("triton", "triton fla", True, "by triton 3; installed and not asked for by .*: fla"),
+        ("fla,triton", "triton fla", True, "by triton 3, fla 3$"),
+        ("fla", "triton fla", True, "by fla 3; installed and not asked for by .*: triton"),
     ],
 )
-def test_it_says_whether_kernels_would_run_on_a_gpu(switch, found, ok, said, monkeypatch):
-    monkeypatch.setenv("SSM_BENCH_TRITON", switch)
-    monkeypatch.setattr(installed, "is_installed", lambda name: found)
-    monkeypatch.setattr(installed, "version", lambda name: "3.9.0")
+def test_it_says_whose_kernels_would_run_on_a_gpu(switch, there, ok, said, monkeypatch):
+    monkeypatch.setenv("SSM_BENCH_KERNELS", switch)
+    monkeypatch.setattr(installed, "is_installed", lambda name: name in there.split())
+    monkeypatch.setattr(installed, "version", lambda name: "3")
     assert installed.fact()[0] == ok
-    assert said in installed.fact()[1]
+    assert re.search(said, installed.fact()[1])
 
 
 @pytest.mark.parametrize("module", ["scans.native", "kernels.installed"])
