@@ -42,6 +42,8 @@ from harness.data.cached_task import CachedTask
 from harness.data.file_task import FileTask
 from harness.data.generated_task import GeneratedTask, PregeneratedTask
 from harness.nn.position_wise import SwiGLU
+from harness.nn.recording import counted, recorder, recording
+from harness.nn.replay import Steps
 from harness.nn.single_position import own_tensors, tensor_versions
 from harness.plugins.loading import load_model
 
@@ -75,6 +77,7 @@ __all__ = [
     "State",
     "StepLabels",
     "Stepper",
+    "Steps",
     "SwiGLU",
     "Task",
     "Tokens",
@@ -82,12 +85,15 @@ __all__ = [
     "UnsupportedError",
     "Values",
     "Workload",
+    "counted",
     "load_model",
     "mask_padding",
     "members",
     "one_hot",
     "own_tensors",
     "private_torch",
+    "recorder",
+    "recording",
     "stream",
     "tensor_bytes",
     "tensor_versions",

@@ -3,6 +3,7 @@
 Axes: b batch, l length, d width.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
@@ -18,7 +19,8 @@ State = Any
 """What generation carries from step to step: tensors, or tuples, lists and dicts of them.
 
 Its tensors may share memory, and their axes are the component's own business: copy a state with
-`copy.deepcopy`, which keeps what is shared."""
+`copy.deepcopy`, which keeps what is shared. A tensor of an integer without axes is a counter, which
+may lie on the CPU wherever the network does, and which `counted` reads."""
 
 
 class Stepper(nn.Module, ABC):
@@ -65,6 +67,10 @@ class Stepper(nn.Module, ABC):
     def prefill(self, u: Tensor) -> State:
         """Return the state after a whole sequence, as `step` would leave it."""
         return self.advance(u, self.initial_state(len(u)))[1]
+
+    def replayable(self, state: State) -> int:
+        """Return how many of the next steps may be replays; `harness.nn.replay` says which may."""
+        return sys.maxsize
 
     def resample(self, rate: float) -> None:
         """Read inputs that are sampled so many times more coarsely than those of the training.

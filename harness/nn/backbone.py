@@ -133,6 +133,11 @@ class Backbone(Network):
             x = block(x, None) if number < len(self.blocks) else x
         return tuple(states)
 
+    def replayable(self, state: State) -> int:
+        """Return the fewest that a block allows."""
+        blocks = zip(self.layers(), state, strict=True)
+        return min(block.mixer.replayable(before) for block, before in blocks)
+
     def resample(self, rate: float) -> None:
         """Tell every mixer."""
         for block in self.layers():

@@ -55,6 +55,10 @@ class BareMixer(Network):
         """Ask the mixer."""
         return self.mixer.prefill(u)
 
+    def replayable(self, state: State) -> int:
+        """Ask the mixer."""
+        return self.mixer.replayable(state)
+
     def state_bytes(self, length: int) -> int:
         """Ask the mixer."""
         return self.mixer.state_bytes(length)

@@ -23,6 +23,7 @@ from harness.testing.check import (
 from harness.testing.clues import float32_inside, forward_by_steps
 from harness.testing.generators import advance_global_generators
 from harness.testing.model_under_test import ModelUnderTest, causal_and_noncausal, causal_only
+from harness.testing.replaying import replays_as_it_steps
 from harness.testing.stepping import STEPPING_CHECKS
 from harness.testing.tiny_tasks import EVERY_OUTPUT, LENGTH, WIDTH
 from harness.testing.tolerance import agree, near_in_half_precision
@@ -258,4 +259,5 @@ MODEL_CHECKS: tuple[Check, ...] = (
     runs_in_half_precision,
     repeats_itself,
     *STEPPING_CHECKS,
+    replays_as_it_steps,
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api import Mixer, Model, Network, NetworkModel, SpecError, Task
+from harness.api import Mixer, Model, Network, NetworkModel, SpecError, Task, recording
 from harness.testing import Check, CheckError, NotApplicableError, checks_for, features_task
 
 
@@ -170,6 +170,12 @@ class OffStep(Sound):
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         output, state = super().step(u, state)
         return output * (1 + 1e-5), state
+
+
+class ReplaysOtherwise(Sound):
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, state = super().step(u, state)
+        return output * (1 + 1e-5 * recording()), state
 
 
 class ForgetfulPrefill(Sound):
@@ -482,6 +488,7 @@ def test_a_map_that_starts_at_zero_or_cannot_step_is_legitimate(mixer: type[Mixe
         "steps-in-two-threads",
         "steps-in-half-precision",
         "weighs-its-state",
+        "replays-as-it-steps",
     ]
     assert all("no step mode" in reason for reason in unasked.values())
 
@@ -505,6 +512,7 @@ BROKEN_MODELS: list[tuple[str, type[Mixer], str]] = [
     ("repeats-itself", OwnDraws, "'mixer.noise' starts from other values the second time"),
     ("repeats-itself", NoisyForward, "same parameters give different bytes"),
     ("steps-as-it-sees", OffStep, "A step gives another output than forward: at "),
+    ("replays-as-it-steps", ReplaysOtherwise, "Replayed after 0 positions, it gives another"),
     ("prefills-as-it-steps", ForgetfulPrefill, "After a prefill of 1 positions"),
     ("advances-in-pieces", ForgetfulPieces, "Pieces of 1, 15 positions give other outputs"),
     ("steps-in-two-threads", ScratchInTheLayer, "Stepped from two threads at once it gives other"),
