@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.api import Mixer, Model, SpecError, Trunk, mask_padding
+from baselines.ops.rows import row, write
+from harness.api import Mixer, Model, SpecError, Trunk, counted, mask_padding
 
 Rings = tuple[list[Float[Tensor, "b _ d"]], Int[Tensor, ""]]
 """The last inputs of each level, position p at p modulo their number; positions so far."""
@@ -88,11 +89,11 @@ class ConvLayer(Mixer):
     def step(self, u: Float[Tensor, "b d"], state: Rings) -> tuple[Float[Tensor, "b d"], Rings]:
         """Advance one position, which takes the oldest one's place in every ring."""
         rings, count = state
-        position = int(count)
+        position = counted(count)
         for number, (level, ring) in enumerate(zip(self._levels(), rings, strict=True)):
             past = [(position + (tap << number)) % ring.shape[1] for tap in range(self.kernel - 1)]
-            taps = torch.cat([*(ring[:, at] for at in past), u], -1)
-            ring[:, past[0]] = u
+            taps = torch.cat([*(row(ring, at) for at in past), u], -1)
+            write(ring, past[0], u)
             u = u + F.relu(level(taps))
         return self.out(u), (rings, count + 1)
 

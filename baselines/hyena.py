@@ -164,6 +164,10 @@ class HyenaLayer(Mixer):
             after.append(one)
         return self.out_proj(y * gates[0]), (last_inputs(mixed, window), tuple(after))
 
+    def replayable(self, state: HyenaState) -> int:
+        """Return the steps before the one that passes inputs on; all convolutions do at once."""
+        return state[1][0].replayable()
+
     def state_bytes(self, length: int) -> int:
         """Return the bytes of blocks that double until the kernels fit, of counts and a window."""
         window, states = self.initial_state(1)

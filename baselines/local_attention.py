@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from baselines.ops.attention.heads import Heads
 from baselines.ops.attention.softmax_attention import attend
 from baselines.ops.attention.window_attention import attend_causal_windows, attend_windows
-from harness.api import Mixer, Model, SpecError, Trunk
+from baselines.ops.rows import Position, filled, write
+from harness.api import Mixer, Model, SpecError, Trunk, counted
 
 Windows = tuple[Float[Tensor, "b w h e"], Float[Tensor, "b w h e"], Int[Tensor, ""]]
 """Keys and values of the last one to two windows, and how many positions there were so far."""
@@ -85,10 +86,14 @@ class LocalLayer(Mixer):
         When it is full, the older window makes room.
         """
         keys, values, count = state
-        position = int(count)
+        position = counted(count)
         q, k, v = self.heads(u[:, None], position)
         at = self._filled(position)
-        keys[:, at], values[:, at] = k[:, 0], v[:, 0]
+        write(keys, at, k[:, 0])
+        write(values, at, v[:, 0])
+        if not isinstance(at, int):
+            mixed = attend(q, keys, values, filled(keys, at))
+            return self.out(mixed.flatten(1)), (keys, values, count + 1)
         mixed = attend(q, keys[:, : at + 1], values[:, : at + 1])
         if at + 1 == 2 * self.chunk:
             for cache in (keys, values):
@@ -110,13 +115,17 @@ class LocalLayer(Mixer):
         _, k, v = self.heads(u)
         return self._updated(state, *self._joined(state, k, v), u.shape[1])
 
+    def replayable(self, state: Windows) -> int:
+        """Return the steps before the one at which a window makes room."""
+        return 2 * self.chunk - 1 - int(self._filled(int(state[2])))
+
     def path(self) -> str:
         """Name the form of attention."""
         return "sdpa-windows"
 
-    def _filled(self, count: int) -> int:
+    def _filled(self, count: Position) -> Position:
         """Return how many of so many positions the cache holds."""
-        return count - max(0, (count // self.chunk - 1) * self.chunk)
+        return count % self.chunk + self.chunk * (count >= self.chunk)
 
     def _joined(self, state: Windows, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         keys, values, count = state

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.layers.diagonal_layer import DiagonalLayer
+from baselines.ops.rows import write
 from baselines.ops.ssm.block_steps import BlockState
-from harness.api import Mixer, Model, SpecError, Trunk, valid_positions
+from harness.api import Mixer, Model, SpecError, Trunk, counted, valid_positions
 
 VALUES = 2
 """Features of the values, as a multiple of the width."""
@@ -127,11 +128,17 @@ class MegaLayer(Mixer):
         averages, (keys, values, count) = state
         y, averages = self.ema.step(u, averages)
         gate, q, k, r, h = self._signals(y)
-        at = int(count) % self.chunk
-        keys[:, at], values[:, at] = k, F.silu(self.v_proj(u))
-        scores = (keys[:, : at + 1] @ q[..., None]).squeeze(-1) / math.sqrt(q.shape[-1])
-        weights = (scores + self.lags[: at + 1].flip(0)).softmax(-1)
-        mixed = (weights[:, None] @ values[:, : at + 1]).squeeze(1)
+        at = counted(count) % self.chunk
+        write(keys, at, k)
+        write(values, at, F.silu(self.v_proj(u)))
+        if isinstance(at, int):
+            seen, lags = slice(at + 1), self.lags[: at + 1].flip(0)
+        else:
+            seen, lag = slice(None), at - torch.arange(self.chunk, device=at.device)
+            lags = self.lags[lag.clamp(min=0)].masked_fill(lag < 0, -torch.inf)
+        scores = (keys[:, seen] @ q[..., None]).squeeze(-1) / math.sqrt(q.shape[-1])
+        weights = (scores + lags).softmax(-1)
+        mixed = (weights[:, None] @ values[:, seen]).squeeze(1)
         return self._gated(u, gate, mixed * r, h), (averages, (keys, values, count + 1))
 
     def advance(

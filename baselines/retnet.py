@@ -14,11 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from baselines.ops.attention.heads import rotate, rotation
+from baselines.ops.attention.heads import consecutive, rotate, rotation
 from baselines.ops.forms import chosen
 from baselines.ops.layers.matrix_layer import MatrixLayer, Outputs, head_features
+from baselines.ops.rows import Position
 from baselines.ops.scans.ssd import FORMS, ssd, ssd_step
-from harness.api import Model, SpecError, Trunk
+from harness.api import Model, SpecError, Trunk, counted
 
 Drives = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 RetNetState = tuple[Float[Tensor, "b h k v"], Int[Tensor, ""]]
@@ -72,7 +73,7 @@ class RetNetLayer(MatrixLayer):
     def stepped(self, u: Float[Tensor, "b d"], state: RetNetState) -> tuple[Outputs, RetNetState]:
         """Add one key and read."""
         memory, start = state
-        v, dt, log_decay, k, q = (part[:, 0] for part in self._drives(u[:, None], int(start)))
+        v, dt, log_decay, k, q = (part[:, 0] for part in self._drives(u[:, None], counted(start)))
         y, memory = ssd_step(v, dt, log_decay, k, q, memory)
         return y, (memory, start + 1)
 
@@ -85,12 +86,12 @@ class RetNetLayer(MatrixLayer):
         """Name the form of the scan."""
         return chosen(FORMS, self.norm.weight, widest=max(self.keys, self.values)).name
 
-    def _drives(self, u: Tensor, start: int) -> Drives:
+    def _drives(self, u: Tensor, start: Position) -> Drives:
         """Return values, what scales the keys, log decays, keys and queries of heads."""
         turning, v = self.in_proj(u).split(self.parts, -1)
         # Queries and keys are turned together, as twice as many heads.
         turning, v = turning.unflatten(-1, (2 * self.heads, -1)), v.unflatten(-1, (self.heads, -1))
-        positions = torch.arange(start, start + u.shape[1], device=u.device)
+        positions = consecutive(start, u.shape[1], u)
         q, k = rotate(turning, rotation(positions, self.keys, v.dtype)).chunk(2, -2)
         dtype = self.norm.weight.dtype
         powers = torch.arange(-5.0, -5 - self.heads, -1, device=u.device, dtype=dtype)

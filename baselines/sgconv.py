@@ -123,6 +123,10 @@ class SGConvLayer(Mixer):
         state, most = self.initial_state(len(u)), block_length(self.reach, self.reach)
         return self._online().read(u[:, max(0, u.shape[1] // most - 1) * most :], state)
 
+    def replayable(self, state: OnlineState) -> int:
+        """Return the steps before the one that passes inputs on."""
+        return state.replayable()
+
     def state_bytes(self, length: int) -> int:
         """Return the bytes of a block that doubles until the kernel fits, and of a count."""
         start = self.initial_state(1)

@@ -25,7 +25,7 @@ from baselines.ops.scans.ttt_linear import (
     ttt_linear,
     ttt_step,
 )
-from harness.api import Mixer, Model, SpecError, Trunk
+from harness.api import Mixer, Model, SpecError, Trunk, counted
 
 TTTState = tuple[Float[Tensor, "b h f e"], Float[Tensor, "b h f e"], Int[Tensor, ""]]
 """The inner model where its mini-batch began and now, and the positions so far."""
@@ -120,7 +120,10 @@ class TTTLayer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], TTTState]:
         """Train on one position and ask."""
         begun, now, count = state
-        if int(count) % MINI_BATCH == 0:
+        place = counted(count) % MINI_BATCH
+        if not isinstance(place, int):
+            begun.copy_(torch.where(place == 0, now, begun))
+        elif place == 0:
             begun.copy_(now)
         step = Step(*(part.to(now.dtype) for part in self._step(u)))
         z = ttt_step(step, self._inner(), InnerModel(begun, now))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from baselines.ops.rows import Position
 from harness.api import SpecError
 
 Positions = Literal["rotary", "sinusoidal", "none"]
@@ -59,7 +60,7 @@ class Heads(nn.Module):
         self._cached: tuple[object, list[tuple[Tensor, ...]]] = None, []
 
     def forward(
-        self, u: Float[Tensor, "b l d"], start: int = 0
+        self, u: Float[Tensor, "b l d"], start: Position = 0
     ) -> tuple[Float[Tensor, "b l h e"], Float[Tensor, "b l g e"], Float[Tensor, "b l g e"]]:
         """Return queries, keys and values of features whose first one stands at `start`."""
         if self.positions == "sinusoidal":
@@ -75,17 +76,17 @@ class Heads(nn.Module):
         return turned[:, :, : self.heads], turned[:, :, self.heads :], joined[:, :, turning:]
 
     def _encoded(
-        self, encoding: Encoding, start: int, x: Float[Tensor, "b l *n e"]
+        self, encoding: Encoding, start: Position, x: Float[Tensor, "b l *n e"]
     ) -> tuple[Tensor, ...]:
         """Encode positions; a single one is looked up among those of its block."""
         length, features, dtype = x.shape[1], x.shape[-1], x.dtype
-        if length != 1:
-            return encoding(_consecutive(start, length, x), features, dtype)
+        if length != 1 or not isinstance(start, int):
+            return encoding(consecutive(start, length, x), features, dtype)
         block, row = divmod(start, CACHED)
         wanted = block, dtype, x.device
         cached = self._cached  # which another thread may replace at any time
         if cached[0] != wanted:
-            tables = encoding(_consecutive(block * CACHED, CACHED, x), features, dtype)
+            tables = encoding(consecutive(block * CACHED, CACHED, x), features, dtype)
             rows = list(zip(*(table.split(1) for table in tables), strict=True))
             cached = self._cached = wanted, rows
         return cached[1][row]
@@ -123,5 +124,8 @@ def sinusoids(
     return (table[:, :width].to(dtype),)
 
 
-def _consecutive(start: int, length: int, like: Tensor) -> Int[Tensor, " l"]:
-    return torch.arange(start, start + length, device=like.device)
+def consecutive(start: Position, length: int, like: Tensor) -> Int[Tensor, " l"]:
+    """Return positions, on the device of what they are for."""
+    if isinstance(start, int):
+        return torch.arange(start, start + length, device=like.device)
+    return start + torch.arange(length, device=like.device)

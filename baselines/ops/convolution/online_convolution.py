@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.ops.convolution.fft_convolution import BLOCK, fft_convolve, transposed
+from baselines.ops.rows import row, write
+from harness.api import counted
 
 DIRECT = 32
 """Positions that are convolved as they come: fewer make more transforms, more make more products.
@@ -33,6 +35,10 @@ class OnlineState(NamedTuple):
     block: Float[Tensor, "b p d"]
     """The inputs of the positions that are done, then what the past gives to the outputs ahead."""
     done: Int[Tensor, ""]
+
+    def replayable(self) -> int:
+        """Return the steps before the one that passes inputs on."""
+        return DIRECT - 1 - int(self.done) % DIRECT
 
 
 def block_length(done: int, taps: int) -> int:
@@ -57,7 +63,9 @@ class OnlineConvolution:
         self, u: Float[Tensor, "b d"], state: OnlineState
     ) -> tuple[Float[Tensor, "b d"], OnlineState]:
         """Return the output and the state after it."""
-        done = int(state.done)
+        done = counted(state.done)
+        if not isinstance(done, int):
+            return self._step_within(u, state, done)
         left = state.block[:, done : done - done % DIRECT + DIRECT]
         inputs = u.to(left.dtype)
         left.addcmul_(inputs[:, None], self.first[: left.shape[1]])
@@ -66,6 +74,19 @@ class OnlineConvolution:
         present.copy_(inputs)
         state.done.add_(1)
         return y, self._propagated(state) if left.shape[1] == 1 else state
+
+    def _step_within(
+        self, u: Float[Tensor, "b d"], state: OnlineState, done: Int[Tensor, " 1"]
+    ) -> tuple[Float[Tensor, "b d"], OnlineState]:
+        """Step at a position that nothing reads; behind it no inputs are passed on."""
+        block, lags = state.block, torch.arange(DIRECT, device=done.device) - done % DIRECT
+        inputs = u.to(block.dtype)
+        taps = torch.where(lags[:, None] < 0, 0, self.first[lags.clamp(min=0)])
+        block.index_add_(1, done + lags, inputs[:, None] * taps)
+        y = row(block, done).to(u.dtype)
+        write(block, done, inputs)
+        state.done.add_(1)
+        return y, state
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: OnlineState

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from baselines.ops.attention.heads import Heads
 from baselines.ops.attention.softmax_attention import attend, attend_xformers, naive_attend
-from harness.api import Mixer, tensor_bytes, valid_positions
+from baselines.ops.rows import filled, write
+from harness.api import Mixer, counted, tensor_bytes, valid_positions
 
 Backend = Literal["auto", "sdpa", "naive", "xformers"]
 Cache = tuple[Float[Tensor, "b _ g e"], Float[Tensor, "b _ g e"], Int[Tensor, ""]]
@@ -61,8 +62,15 @@ class AttentionLayer(Mixer):
 
     def step(self, u: Float[Tensor, "b d"], state: Cache) -> tuple[Float[Tensor, "b d"], Cache]:
         """Attend with one query over the cache, which grows by its key and value."""
-        mixed, state = self.advance(u[:, None], state)
-        return mixed[:, 0], state
+        keys, values, count = state
+        if isinstance(at := counted(count), int):
+            mixed, state = self.advance(u[:, None], state)
+            return mixed[:, 0], state
+        q, k, v = self.heads(u[:, None], at)
+        write(keys, at, k[:, 0])
+        write(values, at, v[:, 0])
+        mixed = attend(q, keys, values, filled(keys, at))
+        return self.out(mixed.flatten(1)), (keys, values, count + 1)
 
     def advance(
         self, u: Float[Tensor, "b l d"], state: Cache
@@ -79,6 +87,10 @@ class AttentionLayer(Mixer):
         """Return the cache after a sequence, without attending."""
         _, k, v = self.heads(u)
         return _written(self.initial_state(len(u)), 0, k, v)
+
+    def replayable(self, state: Cache) -> int:
+        """Return for how many steps there is room."""
+        return state[0].shape[1] - int(state[2])
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of the cache's blocks and of its counter."""

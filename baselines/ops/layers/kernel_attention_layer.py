@@ -19,7 +19,8 @@ from baselines.ops.attention.kernel_attention import (
     kernel_attention_step,
 )
 from baselines.ops.forms import chosen
-from harness.api import Mixer, valid_positions
+from baselines.ops.rows import Position
+from harness.api import Mixer, counted, valid_positions
 
 KernelState = tuple[Float[Tensor, "b h f w"], Float[Tensor, "b h"], Int[Tensor, ""]]
 """The sums over the past, the logarithm of their divisor, and how many positions they hold."""
@@ -56,7 +57,7 @@ class KernelAttentionLayer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], KernelState]:
         """Advance the recurrence by one position."""
         sums, scale, position = state
-        q, k, v = (x[:, 0] for x in self._heads(u[:, None], int(position)))
+        q, k, v = (x[:, 0] for x in self._heads(u[:, None], counted(position)))
         with torch.autocast(u.device.type, enabled=False):
             mixed, after = kernel_attention_step(q, k, v, (sums, scale), self.features)
         return self._mapped(mixed, u), (*after, position + 1)
@@ -80,7 +81,7 @@ class KernelAttentionLayer(Mixer):
             mixed, after = causal_attend(q, k, v, (sums, scale), self.features)
         return self._mapped(mixed, u), (*after, position + u.shape[1])
 
-    def _heads(self, u: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, u: Tensor, start: Position) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.heads(u, start)
         dtype = self.out.weight.dtype
         return q.to(dtype), k.to(dtype), v.to(dtype)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.delta_rule import Gates, pairs_between
 from baselines.ops.scans.ssd import decays_between
+from harness.api import counted
 
 CHUNK = 64
 """Positions whose pairs are taken at once, a power of two."""
@@ -120,19 +121,34 @@ def log_linear_step(
         state: Before this position.
     """
     held, position = state
-    now, (key, value), top = int(position), added, held.shape[1] - 1
+    now, (key, value), top = counted(position), added, held.shape[1] - 1
+    levels = _levels_held(now, top) if isinstance(now, int) else range(top + 1)
     y = ((q * key).sum(-1) * scales[..., 0])[..., None] * value
-    for level in _levels_held(now, top):
+    for level in levels:
         matrix = held[:, level]
         move(matrix)
         y = y + ((q * scales[..., level + 1, None])[..., None, :] @ matrix).squeeze(-2)
     # The blocks below the lowest empty level are full: they and the present become the next one.
+    if not isinstance(now, int):
+        _join(held, now, key[..., None] * value[..., None, :])
+        return y, (held, position + 1)
     target = min((now ^ now + 1).bit_length() - 1, top)
     joined = held[:, target].addcmul_(key[..., None], value[..., None, :])
     if target:
         joined += held[:, :target].sum(1)
         held[:, :target] = 0
     return y, (held, position + 1)
+
+
+def _join(
+    held: Float[Tensor, "b j h k v"], now: Int[Tensor, " 1"], present: Float[Tensor, "b h k v"]
+) -> None:
+    """Join the full blocks and the present at a position that nothing reads."""
+    level = torch.arange(held.shape[1], device=held.device)[:, None, None, None]
+    low = (now >> level.flatten() & 1).cumprod(0).sum()
+    target = low.clamp(max=held.shape[1] - 1)
+    joined = present + torch.where(level < target, held, 0).sum(1)
+    held.masked_fill_(level < target, 0).add_(torch.where(level == target, joined[:, None], 0))
 
 
 class _Held(NamedTuple):

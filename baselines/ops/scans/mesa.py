@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.ssd import decays_between
+from harness.api import recording
 
 CHUNK = 64
 """Positions whose products form one matrix."""
@@ -130,11 +131,10 @@ def solve(
     x = target / diagonal
     residual = target - product(x)
     direction, size = residual, residual.square().sum(-1, keepdim=True)
-    # A residual of eps^2 of the target moves a solution by less than eps, unless the condition
-    # number is 1 / eps and no digit of the solution is known anyway.
+    # It moves a solution by less than eps, unless the condition is 1 / eps and no digit is known.
     least = (eps**2 * target).square().sum(-1, keepdim=True)
     for _ in range(steps):
-        if bool((size <= least).all()):
+        if not recording() and bool((size <= least).all()):
             break
         image = product(direction)
         rate = size / (direction * image).sum(-1, keepdim=True).clamp(min=tiny)

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.api import Network, State
-from harness.core.seeding import stream
+from harness.core.seeding import scope, stream
+from harness.nn.backbone import Backbone
 from harness.nn.recording import counted, recording
 from harness.nn.replay import MOST, Steps
+from harness.plugins.loading import load_model
+from harness.testing import features_task
 from harness.testing.replaying import tape
 
 T = TypeVar("T")
@@ -197,6 +200,35 @@ def test_nothing_is_recorded_where_nobody_asks_for_it() -> None:
 def test_a_replay_works_at_the_addresses_of_its_recording() -> None:
     steps = Steps(Scripted(summed), zeros(), tape)
     assert len({steps(each).data_ptr() for each in inputs(5)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "count", "recorded"),
+    [
+        ("mamba", 5, 40, 1),
+        ("s4d", 5, 50, 16),
+        ("transformer", 1020, 10, 2),
+        ("local-attention[chunk=8]", 5, 40, 1),
+        ("sgconv", 37, 100, 1),
+        ("hybrid[m=s4d,a=hyena]", 0, 80, 16),
+    ],
+)
+def test_a_recording_serves_until_the_state_grows(
+    name: str, read: int, count: int, recorded: int
+) -> None:
+    record, task = Recorder(), features_task(True)
+    with scope("replay", "init"):
+        network = load_model(name).assemble(Backbone, task, 8, 2, 0.0).eval()
+    u = task.inputs.random(2, read + count, stream("replay"))
+    state = network.prefill(u[:, :read])
+    expected = stepped(network, network.prefill(u[:, :read]), u[:, read:].transpose(0, 1))
+
+    steps = Steps(network, state, record)
+    found = [steps(u[:, at]).clone() for at in range(read, read + count)]
+
+    torch.testing.assert_close(found, expected)
+    assert record.seen["recorded"] == recorded
+    assert record.seen["replayed"] >= 0.7 * count
 
 
 def test_the_memory_of_recordings_goes_with_them() -> None:
