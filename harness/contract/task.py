@@ -26,11 +26,9 @@ class Runner(typing.Protocol):
 
     def train(self, task: "LearningTask") -> None:
         """Train on the task and score its splits."""
-        ...
 
     def measure(self, task: "MeasuredTask") -> None:
         """Time the task's workload and weigh its memory."""
-        ...
 
 
 class Task(ABC):
@@ -200,6 +198,8 @@ class Workload:
     """What is timed."""
     tokens: int
     """Positions that one call processes, over the whole batch."""
+    forget: Callable[[], tuple[str, str]] | None = None
+    """Ends replays, if calls are, before one is weighed; returns their path, and why not if so."""
 
 
 class MeasuredTask(Task):

@@ -122,6 +122,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the whole measurement took, all passes and the set-up."""
     interference: Interference | None = None
     """What else used the processors during the timed calls; None in older records."""
+    eager: str = ""
+    """Why calls that replay CUDA graphs on a GPU, as the path then says, did not; empty if they
+    did, and wherever nothing is replayed."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

@@ -165,6 +165,9 @@ class ChildRun:
             return tries[-1]
 
         timed, interference = quietest(timing, budget_s)
+        replayed, eager = work.forget() if work.forget else ("", "")
+        if replayed:
+            work.call()  # what torch sets up for the first such call is not weighed
         counted: list[int | None] = []
         weighed = peak(lambda: counted.append(flops(work.call)), self.spec.device)
         measured = Measured(
@@ -177,8 +180,10 @@ class ChildRun:
             flops=counted[0],
             spent_s=now() - began,
             interference=interference,
+            eager=eager,
         )
-        self.keep(measured=measured, memory=weighed, path=self.path(network))
+        path = "+".join(filter(None, (self.path(network), replayed)))
+        self.keep(measured=measured, memory=weighed, path=path)
 
 
 def kept(job: Job) -> Kept:

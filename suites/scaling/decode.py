@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from harness.api import Network, Workload
+from harness.api import Network, Steps, Workload, recorder
 from suites.scaling._sequence import SequenceScaling
 
 POSITIONS = 16
@@ -19,7 +19,8 @@ class Decode(SequenceScaling):
     """In the time: so many `step`s of the network, a position each for each sequence of the batch.
 
     Not in it: reading the context. Each call carries the state on, so a cache that grows with the
-    context grows with every call, by a small share of the lengths measured here.
+    context grows with every call, by a small share of the lengths measured here. On CUDA steps are
+    replayed as graphs, where they can be recorded; recording falls into the first calls.
     """
 
     version: ClassVar[int] = 2
@@ -34,12 +35,14 @@ class Decode(SequenceScaling):
         inputs = self.drawn(network, batch, rng)
         with torch.no_grad():
             state = network.prefill(inputs)
+        record = recorder(inputs.device)
+        steps = Steps(network, state, record)
+        del state
 
         @torch.no_grad()
         def call() -> Tensor:
-            nonlocal state
             for _ in range(POSITIONS):
-                prediction, state = network.step(inputs[:, -1], state)
+                prediction = steps(inputs[:, -1])
             return prediction
 
-        return Workload(call, tokens=batch * POSITIONS)
+        return Workload(call, tokens=batch * POSITIONS, forget=steps.forget if record else None)

@@ -1,4 +1,7 @@
-"""A GPU computes what the processor computes: outputs and every gradient, in double precision."""
+"""A GPU computes what the processor computes: outputs and every gradient, in double precision.
+
+And what it replays is what it steps.
+"""
 
 import pytest
 import torch
@@ -6,6 +9,7 @@ import torch
 from harness.plugins.loading import load_model
 from harness.plugins.registry import registry
 from harness.testing.model_under_test import ModelUnderTest
+from harness.testing.replaying import replays_as_it_steps
 
 
 @pytest.mark.cuda
@@ -26,3 +30,11 @@ def test_a_model_gives_on_a_card_what_it_gives_on_the_processor(name: str, causa
         grads = {key: p.grad.cpu() for key, p in network.named_parameters() if p.grad is not None}
         found.append((output.detach().cpu(), grads))
     torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", registry().of("model"))
+def test_a_step_that_is_replayed_as_a_graph_is_the_step(name: str) -> None:
+    """A check that does not apply is a skipped test: the reason is why nothing was recorded."""
+    replays_as_it_steps(load_model(name), "cuda")

@@ -1,6 +1,8 @@
 """`--device cuda` from the plan to the result, as far as a machine without a card can tell."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -11,7 +13,10 @@ from harness.core.record import Memory
 from harness.nn.backbone import Backbone
 from harness.runner import worker
 from harness.runner.planning import plan
+from harness.testing.replaying import tape
+from suites.scaling.decode import POSITIONS
 
+T = TypeVar("T")
 ANSWERS = {
     "is_available": True,
     "get_device_name": "A card",
@@ -127,3 +132,38 @@ def test_a_run_on_another_machines_card_is_planned_without_one_and_refused_where
 
 def test_a_card_that_planning_did_not_know_is_named_by_the_run(card: Counter[object]) -> None:
     assert worker.run(elsewhere(), lambda _: None).conditions["accelerator"] == "A card"
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_steps_on_a_card_are_replayed_and_weighed_without_replays_and_the_record_says_so(
+    read: bool, card: Counter[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Counter[str]()
+
+    def record(work: Callable[[], T], rehearse: Callable[[], object]) -> Any:
+        if read:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+        replay, result = tape(work, rehearse)
+
+        def counted() -> None:
+            recorded["replays"] += 1
+            replay()
+
+        return counted, result
+
+    monkeypatch.setattr("suites.scaling.decode.recorder", lambda device: record)
+    run = RunSpec(task="scaling/decode[length=16]", model="mamba", device="cuda")
+    request = PlanRequest(runs=[run], plugins=[], changes={"width": 8, "budget_s": 0.1})
+    (found,) = plan(request).runs
+    result = worker.run(
+        Job(planned=found, plugins=[], limits=Limits(), keeps_memory=False), lambda _: None
+    )
+
+    assert result.measured is not None, result.reason
+    calls, more = divmod(recorded["replays"], POSITIONS)
+    assert more == 0
+    assert calls == 0 if read else calls >= 1 + len(result.measured.call_s)
+    assert result.path.endswith("+graphs") is not read
+    why = "Its step cannot be recorded: operation not permitted when stream is capturing"
+    assert result.measured.eager == (why if read else "")
+    assert result.measured.flops, "replays have no operators to count"
