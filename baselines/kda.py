@@ -8,8 +8,6 @@ the decays and the sigmoid that gates the output come from maps of low rank.
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import torch
-
 from baselines.ops.layers.delta_decay import ChannelDecay, DeltaForm, low_rank
 from baselines.ops.layers.delta_layer import DeltaLayer
 from harness.api import Model, ParameterGroup, SpecError, Trunk
@@ -39,4 +37,4 @@ class KDA(Model):
         """Build the layer, if heads divide the width; it needs no length."""
         form = DeltaForm(width=width, heads=self.heads, negative=self.negative)
         gate = low_rank(form, form.values, bias=True)
-        return DeltaLayer(form, ChannelDecay(form), gate, torch.sigmoid, causal=causal)
+        return DeltaLayer(form, ChannelDecay(form), gate, "sigmoid", causal=causal)

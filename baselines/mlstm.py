@@ -68,7 +68,7 @@ class MLSTMLayer(MatrixLayer):
             self.gates.bias[:heads].normal_(0, 0.1)
             self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
         gate = nn.Linear(width, width, bias=False)
-        self.end_with(width, (heads, self.values), gate, torch.sigmoid)
+        self.end_with(width, (heads, self.values), gate, "sigmoid")
 
     def ran(self, u: Float[Tensor, "b l d"], state: Memory) -> tuple[Outputs, Memory]:
         """Remember chunk by chunk."""

@@ -14,8 +14,10 @@ kernels("launch")
 LAYERS = [
     "dlr[state=4]",
     "dss[state=4]",
+    "gated-deltanet",
     "gated-ssm",
     "hawk[blocks=2]",
+    "kda",
     "lru[state=4]",
     "mamba[state=2]",
     "s4[state=4]",

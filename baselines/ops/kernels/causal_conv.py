@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from baselines.ops.kernels.launch import launch
+from baselines.ops.kernels.launch import launch, stretches
 
 CHANNELS = 32
 """Of a program: one warp, which reads 128 bytes of a position at once."""
@@ -67,7 +67,7 @@ class _CausalConv(torch.autograd.Function):
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         grad_state = None if state is None else torch.empty_like(state)
         rows = length + taps - 1
-        sums = grad.new_empty(batch, _stretches(rows)[1], taps + 1, channels)
+        sums = grad.new_empty(batch, stretches(rows, ROWS, STRETCHES)[1], taps + 1, channels)
         results = grad.contiguous(), grad_x, grad_state, sums
         kinds = triton.next_power_of_2(taps + 1)
         _run(_write_gradients, rows, x, weight, bias, state, ctx.silu, *results, KINDS=kinds)
@@ -89,19 +89,13 @@ def _run(
 ) -> None:
     """Run a kernel whose programs take some channels of a stretch of rows."""
     batch, length, channels = x.shape
-    stretch, count = _stretches(rows)
+    stretch, count = stretches(rows, ROWS, STRETCHES)
     launch(
         kernel, (count, triton.cdiv(channels, CHANNELS), batch),
         x, weight, bias, state, length, channels, stretch, *x.stride(), *weight.stride(), *results,
         TAPS=weight.shape[1], SILU=silu, ROWS=ROWS, CHANNELS=CHANNELS, num_warps=1,
         SUMS=tl.float64 if weight.dtype == torch.float64 else tl.float32, **constants,
     )  # fmt: skip
-
-
-def _stretches(rows: int) -> tuple[int, int]:
-    """Return the rows of a stretch, a power of two, and how many stretches there are."""
-    stretch = max(ROWS, triton.next_power_of_2(triton.cdiv(rows, STRETCHES)))
-    return stretch, triton.cdiv(rows, stretch)
 
 
 @triton.jit

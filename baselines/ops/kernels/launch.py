@@ -27,6 +27,18 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
         kernel[grid](*arguments, enable_fp_fusion=True, **constants)
 
 
+def stretches(rows: int, block: int, most: int) -> tuple[int, int]:
+    """Return the rows of a program that walks through blocks, and how many programs there are.
+
+    Args:
+        rows: Of all programs.
+        block: Rows that a program takes at a time, a power of two.
+        most: Programs, each of which leaves a sum that torch adds up.
+    """
+    stretch = max(block, 1 << (-(-rows // most) - 1).bit_length())
+    return stretch, -(-rows // stretch)
+
+
 def may_round(x: Tensor) -> bool:
     """Say whether factors of products may be rounded, as torch would round them."""
     switch = torch.backends.cuda.matmul.allow_tf32 or torch.is_autocast_enabled("cuda")

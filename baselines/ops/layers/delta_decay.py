@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import SpecError
 
@@ -48,6 +49,11 @@ class DeltaForm:
         """Features of the values of all heads."""
         return self.expand_v * self.width
 
+    @property
+    def parts(self) -> list[int]:
+        """Features of a position's queries, keys and values."""
+        return [self.width, self.steps * self.width, self.steps * self.values]
+
 
 @final
 class NoDecay(nn.Module):
@@ -83,7 +89,9 @@ class HeadDecay(nn.Module):
 
     def forward(self, u: Float[Tensor, "b *l d"]) -> Float[Tensor, "b *l h 1"]:
         """Return the logarithms of the decays."""
-        return self.of(self.step_sizes(u))
+        logits, bias = self.proj(u)[..., None], self.dt_bias[:, None]
+        decays: Tensor = chosen(FORMS, logits).run(logits, bias, self.A_log[:, None])
+        return decays
 
 
 @final
@@ -98,9 +106,19 @@ class ChannelDecay(nn.Module):
 
     def forward(self, u: Float[Tensor, "b *l d"]) -> Float[Tensor, "b *l h k"]:
         """Return the logarithms of the decays."""
-        proposed = self.proj(u).to(self.dt_bias.dtype).unflatten(-1, self.dt_bias.shape)
-        log_decay: Tensor = F.softplus(proposed + self.dt_bias) * -self.A_log.exp()
-        return log_decay
+        logits = self.proj(u).unflatten(-1, self.dt_bias.shape)
+        decays: Tensor = chosen(FORMS, logits).run(logits, self.dt_bias, self.A_log)
+        return decays
+
+
+def torch_log_decays(
+    logits: Float[Tensor, "b *l h k"], dt_bias: Float[Tensor, "h k"], A_log: Float[Tensor, "h 1"]
+) -> Float[Tensor, "b *l h k"]:
+    """Return -exp(A_log) softplus(logits + dt_bias), in the precision of the parameters."""
+    return F.softplus(logits.to(dt_bias.dtype) + dt_bias) * -A_log.exp()
+
+
+FORMS = triton("log_decays"), Form("torch", torch_log_decays)
 
 
 def low_rank(form: DeltaForm, features: int, *, bias: bool) -> nn.Module:

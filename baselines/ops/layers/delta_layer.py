@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.ops.convolution.causal_conv import causal_conv, causal_conv_step, last_inputs
-from baselines.ops.forms import chosen
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.layers.delta_decay import DeltaForm
 from baselines.ops.layers.matrix_layer import Activation, MatrixLayer, Outputs
 from baselines.ops.scans.delta_rule import FORMS, Gates, delta_rule, delta_step
@@ -26,6 +26,7 @@ TAPS = 4
 SHORTEST = 1e-6
 """Added to the square of a key's length, so that the gradient of a zero is finite."""
 
+Signals = tuple[Float[Tensor, "b *l h k"], Float[Tensor, "b *l p h k"], Float[Tensor, "b *l p h v"]]
 DeltaState = tuple[Float[Tensor, "b h k v"], Float[Tensor, "b m c"]]
 
 
@@ -38,7 +39,7 @@ class DeltaLayer(MatrixLayer):
         form: DeltaForm,
         decay: nn.Module,
         gate: nn.Module | None,
-        activation: Activation = F.silu,
+        activation: Activation = "silu",
         *,
         causal: bool,
     ) -> None:
@@ -53,9 +54,9 @@ class DeltaLayer(MatrixLayer):
         """
         super().__init__()
         self.form, self.causal = form, causal
-        self.parts = [form.width, form.steps * form.width, form.steps * form.values]
-        self.in_proj = nn.Linear(form.width, sum(self.parts), bias=False)
-        self.conv = nn.Parameter(torch.empty(sum(self.parts), TAPS).uniform_(-0.5, 0.5))
+        channels = sum(form.parts)
+        self.in_proj = nn.Linear(form.width, channels, bias=False)
+        self.conv = nn.Parameter(torch.empty(channels, TAPS).uniform_(-0.5, 0.5))
         self.beta_proj = nn.Linear(form.width, form.steps * form.heads, bias=False)
         self.decay = decay
         self.end_with(form.width, (form.heads, form.values // form.heads), gate, activation)
@@ -86,17 +87,26 @@ class DeltaLayer(MatrixLayer):
         steps, keys = self.form.steps, self.form.keys
         return chosen(FORMS, self.conv, shared=True, one_gate=True, steps=steps, keys=keys).name
 
-    def _signals(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _signals(self, mixed: Tensor) -> Signals:
         """Return queries, keys and values of heads."""
-        q, k, v = mixed.split(self.parts, -1)
-        q = q.unflatten(-1, (self.form.heads, -1))
-        k, v = (part.unflatten(-1, (self.form.steps, self.form.heads, -1)) for part in (k, v))
-        return unit(q, 1 / math.sqrt(self.form.keys)), unit(k), v
+        signals: Signals = chosen(SIGNALS, mixed).run(mixed, self.form)
+        return signals
 
     def _gates(self, u: Tensor) -> Gates:
         share = self.beta_proj(u).sigmoid().unflatten(-1, (self.form.steps, self.form.heads, 1))
         beta = 2 * share if self.form.negative else share
         return Gates(self.decay(u), beta, beta)
+
+
+def split_signals(mixed: Float[Tensor, "b *l c"], form: DeltaForm) -> Signals:
+    """Part what is convolved into queries, keys and values, the former two of their lengths."""
+    q, k, v = mixed.split(form.parts, -1)
+    q = q.unflatten(-1, (form.heads, -1))
+    k, v = (part.unflatten(-1, (form.steps, form.heads, -1)) for part in (k, v))
+    return unit(q, 1 / math.sqrt(form.keys)), unit(k), v
+
+
+SIGNALS = triton("delta_signals"), Form("torch", split_signals)
 
 
 def unit(x: Float[Tensor, "*b k"], length: float = 1.0) -> Float[Tensor, "*b k"]:

@@ -4,20 +4,20 @@ A recurrence over matrices of heads gives (b, l, h, v) outputs; those of each he
 are multiplied with a gate if there is one, and projected. A layer that is not causal runs the same
 recurrence over the sequence and its reversal and adds both before the norm.
 
-Axes: b batch, l length, d width, h heads, v value features.
+Axes: b batch, l length, d width, h heads, v value features, w those of all heads.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.forms import on_gpu
+from baselines.ops.forms import Form, chosen, on_gpu, triton
 from baselines.ops.layers.bidirectional import reverse_valid
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from harness.api import Mixer, SpecError
@@ -31,7 +31,8 @@ PIECE = 1 << 14
 what is made of them on the way is many times as wide as they are."""
 
 Outputs = Float[Tensor, "b *l h v"]
-Activation = Callable[[Tensor], Tensor]
+Activation = Literal["silu", "sigmoid"]
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}
 
 
 class MatrixLayer(Mixer):
@@ -60,7 +61,7 @@ class MatrixLayer(Mixer):
         width: int,
         shape: tuple[int, int],
         gate: nn.Module | None,
-        activation: Activation = F.silu,
+        activation: Activation = "silu",
     ) -> None:
         """Build what the outputs pass.
 
@@ -98,8 +99,9 @@ class MatrixLayer(Mixer):
     def step(self, u: Float[Tensor, "b d"], state: Any) -> tuple[Float[Tensor, "b d"], Any]:
         """Advance one position."""
         y, state = self.stepped(u, state)
-        y, _ = _output(self.activation, (), *self._passed(y, u), *self._weights())
-        return y, state
+        gate = () if self.gate is None else (self.gate(u),)
+        weights = self.norm.weight, self.out_proj.weight
+        return _output(self.activation, (), y, *gate, *weights)[0], state
 
     def _in_pieces(self, u: Tensor, state: Any) -> tuple[Tensor, Any]:
         outputs = []
@@ -109,17 +111,10 @@ class MatrixLayer(Mixer):
         return torch.cat(outputs, 1), state
 
     def _mapped(self, y: Tensor, u: Tensor) -> Tensor:
-        # In pieces that are computed again, since what they keep inside is several times as much;
-        # in one on a GPU, where every piece is launches.
-        rows = y.shape[1] if on_gpu(y) else ROWS // max(1, len(y))
-        rows, output = max(1, rows), partial(_output, self.activation)
-        return checkpointed_scan(output, rows, (), self._passed(y, u), self._weights())[0]
-
-    def _passed(self, y: Tensor, u: Tensor) -> tuple[Tensor, ...]:
-        return (y,) if self.gate is None else (y, self.gate(u))
-
-    def _weights(self) -> tuple[Tensor, Tensor]:
-        return self.norm.weight, self.out_proj.weight
+        gate = None if self.gate is None else self.gate(u)
+        weights = self.norm.weight, self.out_proj.weight
+        mapped: Tensor = chosen(FORMS, y).run(y, gate, *weights, activation=self.activation)
+        return mapped
 
 
 def head_features(features: int, heads: int) -> int:
@@ -136,10 +131,31 @@ def head_features(features: int, heads: int) -> int:
     return features // heads
 
 
+def pieced_output(
+    y: Float[Tensor, "b l h v"],
+    gate: Float[Tensor, "b l w"] | None,
+    scale: Float[Tensor, " v"],
+    matrix: Float[Tensor, "d w"],
+    *,
+    activation: Activation,
+) -> Float[Tensor, "b l d"]:
+    """Norm each head, gate all and project, in torch.
+
+    In pieces that are computed again, since what they keep inside is several times as much; in one
+    on a GPU, where every piece is launches.
+    """
+    rows = y.shape[1] if on_gpu(y) else ROWS // max(1, len(y))
+    passed, output = (y,) if gate is None else (y, gate), partial(_output, activation)
+    return checkpointed_scan(output, max(1, rows), (), passed, (scale, matrix))[0]
+
+
+FORMS = triton("normed_output"), Form("torch", pieced_output)
+
+
 def _output(
     activation: Activation, state: tuple[()], y: Tensor, *rest: Tensor
 ) -> tuple[Tensor, tuple[()]]:
     """Norm each head, gate all and project them; nothing goes on to the next position."""
     *gate, scale, matrix = rest
     normed = torch.rms_norm(y.to(scale), scale.shape, scale, EPS).flatten(-2)
-    return F.linear(normed * activation(gate[0]) if gate else normed, matrix), state
+    return F.linear(normed * ACTIVATIONS[activation](gate[0]) if gate else normed, matrix), state
