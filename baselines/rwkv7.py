@@ -18,20 +18,23 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import chosen
 from baselines.ops.layers.bidirectional import reverse_valid
-from baselines.ops.layers.delta_layer import unit
-from baselines.ops.scans.generalized_delta_rule import (
-    Transition,
-    generalized_delta_rule,
-    generalized_delta_step,
+from baselines.ops.layers.time_mixing import (
+    FORMS,
+    Parts,
+    Shifted,
+    Weights,
+    read_out,
+    signals,
+    time_mixing,
+    token_shift,
 )
+from baselines.ops.scans.generalized_delta_rule import generalized_delta_step
 from harness.api import Mixer, Model, SpecError, Trunk, UnsupportedError
 
-STEEPEST = -math.exp(-0.5)
-"""The logarithm of the smallest decay, 0.545."""
 HIDDEN = 4
 """Hidden width of the map after the mixer, as a multiple of the width."""
-Signals = tuple[Tensor, Tensor, Tensor, Transition]
 RWKV7State = tuple[Float[Tensor, "b h e e"], Float[Tensor, "b d"]]
 
 
@@ -188,38 +191,33 @@ class RWKV7Layer(Mixer):
     ) -> tuple[Float[Tensor, "b d"], RWKV7State]:
         """Advance one position."""
         memory, before = state
-        signals, gate = self._signals(u, before - u)
-        y, memory = generalized_delta_step(*signals, memory)
-        return self._mapped(y, signals, gate), (memory, u.clone())
+        shares = self.shift.to(u.dtype)
+        r, w, k, v, a, g = (torch.addcmul(u, before - u, share) for share in shares)
+        parts, weights = self._projected((r, w, k, v, a, g)), self._weights()
+        driving = signals(parts, weights)
+        y, memory = generalized_delta_step(*driving, memory)
+        return self.out_proj(read_out(y, driving, parts.gate, weights)), (memory, u.clone())
+
+    def path(self) -> str:
+        """Name the form of the rule."""
+        return chosen(FORMS, self.r_k, keys=self.r_k.shape[1]).name
 
     def _run(
         self, u: Tensor, state: RWKV7State, *, reverse: bool = False
     ) -> tuple[Tensor, RWKV7State]:
         memory, before = state
-        earlier = torch.cat([before[:, None].to(u), u[:, :-1]], 1)
-        signals, gate = self._signals(u, earlier - u, reverse=reverse)
-        y, memory = generalized_delta_rule(*signals, memory)
-        return self._mapped(y, signals, gate), (memory, u[:, -1].clone())
+        parts = self._projected(token_shift(u, before, self.shift), reverse=reverse)
+        y, memory = time_mixing(parts, self._weights(), memory)
+        return self.out_proj(y), (memory, u[:, -1].clone())
 
-    def _signals(
-        self, u: Tensor, change: Tensor, *, reverse: bool = False
-    ) -> tuple[Signals, Tensor]:
-        """Return what the rule takes, of heads, and the gate."""
-        r_at, w_at, k_at, v_at, a_at, g_at = self.shift.to(u.dtype)
-        r = self.r_proj(torch.addcmul(u, change, r_at))
-        k = self.k_proj(torch.addcmul(u, change, k_at))
-        v = self._mixed(torch.addcmul(u, change, v_at), reverse)
-        slow = self.w_lora(torch.addcmul(u, change, w_at)).to(self.k_k.dtype)
-        alpha = self.a_lora(torch.addcmul(u, change, a_at)).sigmoid()
-        gate = self.g_lora(torch.addcmul(u, change, g_at))
-        log_decay = STEEPEST * slow.sigmoid()
-        replaced = k * (1 + (alpha - 1) * self.k_a)
-        parts = (r, replaced, v, k * self.k_k, alpha, log_decay)
-        r, replaced, v, kappa, alpha, log_decay = (
-            part.unflatten(-1, (self.heads, -1)) for part in parts
-        )
-        kappa = unit(kappa)
-        return (r, replaced, v, Transition(log_decay, -kappa, kappa * alpha)), gate
+    def _projected(self, shifted: Shifted, *, reverse: bool = False) -> Parts:
+        r, w, k, v, a, g = shifted
+        r, k, v = self.r_proj(r), self.k_proj(k), self._mixed(v, reverse)
+        return Parts(r, k, v, self.w_lora(w), self.a_lora(a), self.g_lora(g))
+
+    def _weights(self) -> Weights:
+        norm = self.norm
+        return Weights(self.k_k, self.k_a, self.r_k, norm.weight, norm.bias, norm.eps)
 
     def _mixed(self, u: Tensor, reverse: bool) -> Tensor:
         """Return the values, between the layer's own and the first one's."""
@@ -238,15 +236,6 @@ class RWKV7Layer(Mixer):
             )
         assert self.v_lora is not None
         return v.lerp(first.to(v.dtype), self.v_lora(u).sigmoid().to(v.dtype))
-
-    def _mapped(self, y: Tensor, signals: Signals, gate: Tensor) -> Tensor:
-        """Norm the heads, add the own value as far as the query meets the key, gate and project."""
-        r, k, v, _ = signals
-        normed = F.layer_norm(y, y.shape[-1:], eps=self.norm.eps).flatten(-2)
-        own = (r * k * self.r_k).sum(-1, keepdim=True) * v
-        y = torch.addcmul(self.norm.bias, normed, self.norm.weight) + own.flatten(-2)
-        mapped: Tensor = self.out_proj(y * gate)
-        return mapped
 
     def _zeros(self, batch: int) -> RWKV7State:
         features = self.r_k.shape[1]

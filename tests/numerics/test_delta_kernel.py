@@ -19,7 +19,7 @@ KINDS = ["none", "scalar", "channel"]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let chunks and blocks be so small that several are cheap."""
-    for name, size in (("CHUNK", 4), ("BLOCK", 4), ("COLUMNS", 2), ("LEAST", 2)):
+    for name, size in (("CHUNK", 4), ("GROUP", 2), ("BLOCK", 4), ("COLUMNS", 2), ("LEAST", 2)):
         monkeypatch.setattr(kernel, name, size)
 
 

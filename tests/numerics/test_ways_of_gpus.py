@@ -20,6 +20,7 @@ LAYERS = [
     "kda",
     "lru[state=4]",
     "mamba[state=2]",
+    "rwkv7[head_dim=3]",
     "s4[state=4]",
     "s4d[state=4]",
     "s5[state=8,blocks=2]",

@@ -7,8 +7,9 @@ and what it would take from another. Then one program for some columns of the va
 the chunks with their part of the state, and the outputs are read for all chunks at once.
 
 Backwards, all of this is computed again from the arguments; a second walk, from the end, carries
-the gradient of the state; and the rest is again done for all chunks at once. So the states between
-chunks, and their gradients, are held while a backward pass lasts, and nothing in between passes.
+the gradient of the state; and the rest is again done for all chunks at once. States and their
+gradients are held between groups of chunks, while a pass lasts, and made again within a group from
+what its steps write. Nothing is held in between passes.
 
 Decays are products over the positions between two steps. Where a head decays as one, their sums of
 logarithms are (s, s) running sums. Where each key feature decays on its own, a pair of steps is
@@ -30,15 +31,18 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from baselines.ops.kernels import delta_chunks as kernels
+from baselines.ops.kernels import delta_chunks, delta_gradients
 from baselines.ops.kernels.launch import launch, may_round
 from baselines.ops.scans.delta_rule import Gates, Keys, Outputs, Queries, State, Values
 
 CHUNK = 64
 """Steps of a chunk."""
+GROUP = 4
+"""Chunks between states that are held."""
 BLOCK = 32
 """Features that a program takes at a time."""
 COLUMNS = 16
@@ -56,19 +60,31 @@ def delta_rule(q: Queries, k: Keys, v: Values, gates: Gates, state: State) -> tu
     return result
 
 
+def erasing_delta_rule(
+    q: Queries, k: Keys, v: Values, erased: Keys, log_decay: Float[Tensor, "b l h k"], state: State
+) -> tuple[Outputs, State]:
+    """Return the same where a step takes away what is read under a key of its own, S'^T erased_t.
+
+    Its values are written whole.
+    """
+    result: tuple[Tensor, Tensor] = _DeltaRule.apply(q, k, v, log_decay, erased, None, state)  # type: ignore[no-untyped-call]
+    return result
+
+
 class _DeltaRule(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
         # Nothing is cast while a gradient is computed, so it is asked for here.
         ctx.rounded = may_round(given[2])
         ctx.set_materialize_grads(False)
-        chunks = _Chunks(*(each.contiguous() for each in given), rounded=ctx.rounded)
+        chunks = _Chunks(*(x if x is None else x.contiguous() for x in given), rounded=ctx.rounded)
         ctx.save_for_backward(*chunks.given)
         reads, taken, written, late, whole = chunks.solved()
         states, last = chunks.walked(taken, written, late, whole)
         q, _, v, log_decay, *_ = chunks.given
         y = torch.empty_like(v[:, :, 0], memory_format=torch.contiguous_format)
-        chunks.launch(kernels.read, chunks.by_values(), q, log_decay, reads, written, states, y)
+        given = q, log_decay, reads, written, late, whole, states, y
+        chunks.launch(delta_chunks.read, chunks.by_values(), *given)
         return y, last
 
     @staticmethod
@@ -85,35 +101,39 @@ class _DeltaRule(torch.autograd.Function):
         grad_last = None if grad_last is None else grad_last.contiguous()
         grad_written, grad_states = torch.empty_like(written), torch.empty_like(states)
         grad_q, grad_k, grad_v, grad_write, grad_state = (
-            torch.empty_like(each) for each in (q, k, v, write, state)
+            None if each is None else torch.empty_like(each) for each in (q, k, v, write, state)
         )
         chunks.walk(
-            kernels.walk_back, grad_y, reads, taken, early, late, whole, grad_last, grad_states,
-            grad_written, grad_state,
+            delta_gradients.walk_back, grad_y, reads, taken, early, late, whole, grad_last,
+            grad_states, grad_written, grad_state,
         )  # fmt: skip
         # From here on, room is used again for the gradients of what it held.
         chunks.launch(
-            kernels.write_gradients_of_values, (chunks.count, 1, chunks.chains),
+            delta_gradients.write_gradients_of_values, (chunks.count, 1, chunks.chains),
             v, write, grad_y, written, reads, inverse, grad_written, grad_v, grad_write,
         )  # fmt: skip
         grid, shared = chunks.by_keys(), log_decay.shape[-1] == 1
-        grad_erase = erase.new_empty(grid[1], *erase.shape, dtype=chunks.sums)
+        parts = 1 if chunks.own else grid[1]
+        grad_erase = erase.new_empty(parts, *erase.shape, dtype=chunks.sums)
         grad_decay = erase.new_empty(*[grid[1]] * shared, *log_decay.shape, dtype=chunks.sums)
         chunks.launch(
-            kernels.write_gradients_of_keys, grid, q, k, log_decay, erase, grad_y, written, reads,
-            inverse, grad_written, states, grad_states, grad_q, grad_k, grad_erase, grad_decay,
+            delta_gradients.write_gradients_of_keys, grid, q, k, log_decay, erase, grad_y, written,
+            late, early, whole, reads, inverse, grad_written, states, grad_states, grad_q, grad_k,
+            grad_erase, grad_decay,
         )  # fmt: skip
         grad_decay = (grad_decay.sum(0) if shared else grad_decay).to(log_decay.dtype)
-        grad_erase = grad_erase.sum(0).to(erase.dtype)
+        grad_erase = (grad_erase[0] if parts == 1 else grad_erase.sum(0)).to(erase.dtype)
         return grad_q, grad_k, grad_v, grad_decay, grad_erase, grad_write, grad_state
 
 
 class _Chunks:
     """The arguments, without gaps, of a sequence cut into chunks, and what runs over these."""
 
-    def __init__(self, *given: Tensor, rounded: bool) -> None:
+    def __init__(self, *given: Any, rounded: bool) -> None:
         self.given = given
-        _, k, v, log_decay, *_, self.state = given
+        _, k, v, log_decay, _, write, state = given
+        self.state: Tensor = state
+        self.own = write is None
         batch, length, steps, heads, self.keys = k.shape
         self.values, rows = v.shape[-1], length * steps
         self.chunk = min(CHUNK, _tile(rows))
@@ -126,8 +146,10 @@ class _Chunks:
         apart = log_decay.shape[-1] > 1
         self.constants = {
             "STEPS": steps,
+            "OWN": self.own,
             "APART": apart,
             "CHUNK": self.chunk,
+            "GROUP": GROUP,
             "LEVELS": self.chunk.bit_length() - 1 if apart else 1,
             "KEYS": self.key_block,
             "VALUES": self.value_block,
@@ -172,16 +194,17 @@ class _Chunks:
         made = [self.room(size) for size in (self.chunk, self.keys, self.values, self.keys)]
         made.append(self.room(1, self.keys))
         given = q, k, v, log_decay, erase, write, *made, early, inverse
-        self.launch(kernels.solve, (self.count, 1, self.chains), *given)
+        self.launch(delta_chunks.solve, (self.count, 1, self.chains), *given)
         return made
 
     def walked(
         self, taken: Tensor, written: Tensor, late: Tensor, whole: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the states before the chunks and the last one, and complete what is written."""
-        states = self.room(self.keys, self.values)
+        """Return the states before groups and the last one, and complete what is written."""
+        groups = triton.cdiv(self.count, GROUP)
+        states = self.state.new_empty(self.chains, groups, self.keys, self.values, dtype=self.sums)
         last = torch.empty_like(self.state, dtype=self.sums)
-        self.walk(kernels.walk, taken, written, late, whole, self.state, states, last)
+        self.walk(delta_chunks.walk, taken, written, late, whole, self.state, states, last)
         return states, last
 
     def walk(self, kernel: Any, *given: Tensor | None) -> None:
