@@ -35,7 +35,11 @@ def chosen(forms: Sequence[Form], x: Tensor, **facts: Any) -> Form:
     return next(form for form in forms if form.fits(x, **facts))
 
 
-def triton(name: str, fits: Callable[..., bool] = _always) -> Form:
+def triton(
+    name: str,
+    fits: Callable[..., bool] = _always,
+    order: Callable[..., tuple[Any, ...]] = lambda *given: given,
+) -> Form:
     """Return the kernel of a name: the function so called of the module so called in `kernels`.
 
     It runs on GPUs where Triton is installed and nobody said otherwise; it brings that in when it
@@ -44,11 +48,12 @@ def triton(name: str, fits: Callable[..., bool] = _always) -> Form:
     Args:
         name: Of the kernel.
         fits: What it asks for beside that, as in a form.
+        order: The operator's arguments as the kernel takes them.
     """
 
     def run(*arguments: Any, **options: Any) -> Any:
         module = import_module(f"baselines.ops.kernels.{name}")
-        return getattr(module, name)(*arguments, **options)
+        return getattr(module, name)(*order(*arguments), **options)
 
     def can(x: Tensor, **facts: Any) -> bool:
         return on_gpu(x) and runs("triton") and fits(x, **facts)

@@ -1,6 +1,7 @@
 """The recurrence of matrices S_t = Diag(f_t) S_{t-1} + k_t (w_t v_t)^T, read as y_t = S_t^T q_t.
 
-Gates f are of each key feature, of a head, or all one; `ssd` and `gla` are this with their names.
+Gates f are of each key feature, of a head, or all one; `ssd` and `gla` are this, in an
+order of their own.
 
 A sequence is cut into chunks, which run side by side in three launches at every length: each chunk
 from zero to its end; then the states before all chunks, one by one; then each chunk again, from the

@@ -94,7 +94,7 @@ def recurrent_gla(q: Keys, k: Keys, v: Values, f: Keys, state: State) -> tuple[V
 
 FORMS = (
     Form("fla", by_fla.gla, by_fla.fits),
-    triton("gla", fits_tiles),
+    triton("matrix_scan", fits_tiles, lambda q, k, v, f, state: (q, k, v, state, f)),
     Form("torch", joined_gla),
 )
 

@@ -137,9 +137,16 @@ def fits_tiles(x: Tensor, *, widest: int) -> bool:
     return widest <= WIDEST
 
 
+def _in_order(
+    x: Tensor, dt: Tensor, log_a: Tensor, B: Tensor, C: Tensor, state: Tensor
+) -> tuple[Tensor, ...]:
+    """Return queries, keys, values, the state, decays and weights."""
+    return C, B, x, state, log_a, dt
+
+
 FORMS = (
     Form("fla", by_fla.ssd, by_fla.fits),
-    triton("ssd", fits_tiles),
+    triton("matrix_scan", fits_tiles, _in_order),
     Form("torch", chunked_ssd),
 )
 
