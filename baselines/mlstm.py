@@ -17,8 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import chosen
 from baselines.ops.layers.matrix_layer import MatrixLayer, Outputs, head_features
-from baselines.ops.scans.mlstm import MLSTMState, mlstm, mlstm_step
+from baselines.ops.scans.mlstm import FORMS, MLSTMState, mlstm, mlstm_step
+from baselines.ops.scans.ssd import FORMS as SSD_FORMS
 from baselines.ops.scans.ssd import ssd, ssd_step
 from harness.api import Model, SpecError, Trunk
 
@@ -90,6 +92,11 @@ class MLSTMLayer(MatrixLayer):
         if self.normed:
             return new(*shape, self.values + 1), new(shape[:2])
         return new(*shape, self.values)
+
+    def path(self) -> str:
+        """Name the form of the scan."""
+        forms, values = (FORMS, self.values + 1) if self.normed else (SSD_FORMS, self.values)
+        return chosen(forms, self.norm.weight, widest=max(self.keys, values)).name
 
     def _signals(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return queries, keys and values of heads, and the logits of both gates."""

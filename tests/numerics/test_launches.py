@@ -15,7 +15,9 @@ DELTA = ["deltanet", "gated-deltanet", "gated-deltaproduct", "kda"]
 LINEAR = ["dlr", "dss", "lru", "s4", "s4d", "s5"]
 
 
-@pytest.mark.parametrize("name", ["gated-ssm", "hawk", "mamba", *DELTA, *LINEAR, *MATRIX])
+@pytest.mark.parametrize(
+    "name", ["gated-ssm", "hawk", "mamba", "mlstm", "rwkv7", *DELTA, *LINEAR, *MATRIX]
+)
 def test_a_layer_launches_at_most_60_kernels_at_every_length(name: str) -> None:
     short, long = (given(load_model(name), width=512, length=n) for n in (4096, 262_144))
     assert short.launches == long.launches

@@ -22,7 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.ops.scans.ssd import ssd, ssd_step
+from baselines.ops.forms import Form, chosen, triton
+from baselines.ops.scans.ssd import fits_tiles, ssd, ssd_step
 
 Keys = Float[Tensor, "b l h k"]
 Values = Float[Tensor, "b l h v"]
@@ -46,6 +47,15 @@ def mlstm(
     """
     if not v.shape[1]:
         return v, state
+    form = chosen(FORMS, v, widest=max(state[0].shape[2:]))
+    remembered: tuple[Tensor, MLSTMState] = form.run(q, k, v, write, forget, state)
+    return remembered
+
+
+def scanned_mlstm(
+    q: Keys, k: Keys, v: Values, write: Logits, forget: Logits, state: MLSTMState
+) -> tuple[Values, MLSTMState]:
+    """Return the same in torch, around the scan of Mamba-2."""
     memory, before = state
     dtype = torch.promote_types(v.dtype, torch.float32)
     with torch.autocast(v.device.type, enabled=False):
@@ -76,6 +86,9 @@ def recurrent_mlstm(
         above = torch.einsum("bhkv,bhk->bhv", C, q[:, now])
         outputs.append(above / torch.maximum(read, (-m).exp())[..., None])
     return torch.stack(outputs, 1), (torch.cat([C, n[..., None]], -1), m)
+
+
+FORMS = triton("mlstm", fits_tiles), Form("torch", scanned_mlstm)
 
 
 def mlstm_step(
