@@ -23,8 +23,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.forms import chosen
 from baselines.ops.layers.bidirectional import reverse_valid
-from baselines.ops.scans.ssd import CHUNK
+from baselines.ops.scans.ssd import CHUNK, FORMS
 from baselines.ops.scans.two_taps import Drives, two_taps
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
@@ -118,6 +119,11 @@ class Mamba3Layer(Mixer):
         _, again, _ = self._scanned(reverse_valid(u, lengths), self._zeros(len(u)))
         return self._gated(y + reverse_valid(again, lengths), z)
 
+    def path(self) -> str:
+        """Name the form of the scan."""
+        widest = max(self.B_bias.shape[-1], self.out_proj.in_features // self.heads)
+        return chosen(FORMS, self.D, widest=widest).name
+
     def initial_state(self, batch: int) -> Mamba3State:
         """Return zeros."""
         return self._zeros(batch)
@@ -193,12 +199,9 @@ class Mamba3Layer(Mixer):
     def _zeros(self, batch: int) -> Mamba3State:
         (_, heads, states), zeros = self.B_bias.shape, self.D.new_zeros
         features = self.out_proj.in_features // heads
-        return Mamba3State(
-            zeros(batch, heads, states, features),
-            zeros(batch, self.rank, heads, states),
-            zeros(batch, self.rank, heads, features),
-            zeros(batch, heads, self.angles),
-        )
+        sets, k = (self.rank, heads), self.angles
+        shapes = (heads, states, features), (*sets, states), (*sets, features), (heads, k)
+        return Mamba3State(*(zeros(batch, *shape) for shape in shapes))
 
 
 def _outer(B: Float[Tensor, "b r h n"], x: Float[Tensor, "b r h p"]) -> Float[Tensor, "b h n p"]:

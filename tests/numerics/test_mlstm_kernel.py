@@ -40,8 +40,10 @@ def test_outputs_memory_and_gradients_are_those_of_the_recurrence(length: int) -
     agree(flat(memory.mlstm), flat(recurrent_mlstm), drawn(length))
 
 
-@pytest.mark.parametrize("name", ["mlstm", "mlstm[gates=sigmoid]"])
-def test_a_layer_says_which_form_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["mlstm", "mlstm[gates=sigmoid]", "mamba3"])
+def test_a_layer_around_the_scan_of_matrices_says_which_form_runs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = load_model(name).build(width=8, length=3, causal=True)
     assert layer.path() == "torch"
     monkeypatch.setattr("baselines.ops.forms.on_gpu", lambda x: True)
