@@ -80,7 +80,7 @@ def complaints(package: Path) -> list[str]:
     )
     of_kernels = {where.partition(":")[0] for where in kernels}
     usual = {path: lines for path, lines in files.items() if path not in of_kernels}
-    typical = median(files.values())
+    typical = median(usual.values())
     if not MEDIAN_FILE[0] <= typical <= MEDIAN_FILE[1]:
         found.append(f"The median file has {typical:g} lines, not {MEDIAN_FILE}.")
     for what, sizes, counted, most, longest in (
