@@ -22,6 +22,8 @@ from harness.report.canvas import (
 from harness.results.aggregate import Cell, Group, group_cells
 from harness.results.statistics import Floats
 
+MARGIN = 0.05
+"""Beyond the possible scores, so that markers at their ends are whole."""
 STEPS = 25
 """Points of a loss curve."""
 
@@ -38,13 +40,30 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
             axis.set(title=cells[0].task, xlabel=_mark_known(axis, cells))
             axis.set_yticks(range(len(cells)), [cell.model for cell in cells])
             axis.set_ylim(len(cells) - 0.5, -0.5)
+            known = next(cell for cell in cells if cell.n)
+            seen = axis.get_xlim()
+            axis.set_xlim(possible(seen, known.chance, higher_is_better=known.higher_is_better))
         return finished(
             figure,
             name="scores",
             title="Scores with 95 % intervals",
             alt="The test score of every model on every task. Marker: mean over seeds; bar: its "
-            "95 % interval; strokes: single seeds; dashed line: chance.",
+            "95 % interval, cut where no score can be; strokes: single seeds; dashed line: chance.",
         )
+
+
+def possible(
+    seen: tuple[float, float], chance: float | None, *, higher_is_better: bool
+) -> tuple[float, float]:
+    """Cut an axis of scores where none can be: above 1, below 0 of an error or a share.
+
+    Intervals of few seeds are wider than that. What is explained of a variance may be below 0, and
+    its chance is 0.
+    """
+    low, high = seen
+    if higher_is_better:
+        return (max(low, -MARGIN) if chance else low), min(high, 1 + MARGIN)
+    return max(low, -MARGIN), high
 
 
 def _mark_known(axis: Axes, cells: Sequence[Cell]) -> str:

@@ -9,6 +9,7 @@ from matplotlib.ticker import NullLocator
 from harness.core.record import Learned
 from harness.report.canvas import Look, Picture, finished, legend_below, panels
 from harness.report.evaluations import longer
+from harness.report.figures import possible
 from harness.results.aggregate import Group
 from harness.results.statistics import t_interval
 
@@ -45,6 +46,8 @@ def _panel(axis: Axes, group: Group, look: Mapping[str, Look]) -> None:
             _line(axis, _places(learned, longer(group), trained), look[model], model)
     if not runs:
         return
+    better = runs[0].higher_is_better
+    axis.set_ylim(possible(axis.get_ylim(), runs[0].chance, higher_is_better=better))
     axis.axhline(runs[0].chance, color="0.3", lw=1, ls="--", label="_chance")
     if trained:
         axis.axvline(trained, color="0.3", lw=1, ls=":", label="_trained")

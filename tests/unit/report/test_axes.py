@@ -7,6 +7,7 @@ import pytest
 from harness.core.config import Protocol
 from harness.core.record import Swept, Trial
 from harness.report import Report
+from harness.report.figures import possible
 from harness.report.heat_figures import planes
 from harness.results.aggregate import comparable_groups
 from tests.unit.report.made_records import scored
@@ -152,3 +153,17 @@ def test_every_mean_is_on_one_map_from_chance_to_perfect() -> None:
     assert b">0.90<" in picture.svg
     assert b">(0.60)<" in picture.svg, "counting scores more"
     assert drawn([each for each in records if each.model.name != "gru"], "map") is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "chance", "higher_is_better", "shown"),
+    [
+        ((-0.8, 1.6), 0.1, True, (-0.05, 1.05)),
+        ((0.2, 0.7), 0.1, True, (0.2, 0.7)),
+        ((-0.8, 1.6), 0.0, True, (-0.8, 1.05)),
+        ((-3.0, 9.0), 2.0, False, (-0.05, 9.0)),
+    ],
+    ids=["share", "inside", "variance", "error"],
+)
+def test_an_axis_of_scores_ends_where_none_can_be(seen, chance, higher_is_better, shown) -> None:
+    assert possible(seen, chance, higher_is_better=higher_is_better) == shown
