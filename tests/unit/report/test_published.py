@@ -8,7 +8,9 @@ from rich.console import Console
 
 from harness.plugins.loading import load_model, load_task, options
 from harness.report import print_tables, write
+from harness.report.formats import escaped
 from harness.results.store import Store
+from tools import readme_page
 
 RESULTS = Path(__file__).parents[3] / "results"
 VERSIONS = sorted(path.name for path in (RESULTS / "records").glob("v*"))
@@ -49,15 +51,31 @@ def test_a_published_record_can_be_traced_to_a_commit(version):
 
     assert records
     assert all(record.machine["commit"] and not record.machine["dirty"] for record in records)
-    assert all(record.machine["selftest"]["flags"] == [] for record in records)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_published_time_was_read_by_a_clock_that_was_right_or_is_marked_as_no_measure(version):
+    for record in Store(RESULTS / "records" / version).records():
+        flags = record.machine["selftest"]["flags"]
+
+        assert not any("MB" in flag for flag in flags)
+        assert not flags or (record.learns and record.disturbed), record.run_id
 
 
 def test_the_readme_shows_the_published_scores():
-    report = (RESULTS / "tables" / "v1" / "report.md").read_text()
-    table = report[report.index("### Test scores") :].split("\n\n")[1]
+    assert readme_page.main(["--check"]) == 0
 
-    assert table.startswith("| Task")
-    assert table in (RESULTS.parent / "README.md").read_text()
+
+def test_the_readme_leaves_out_rows_that_lack_most_of_its_models():
+    names = [escaped(name) for name in ("chance", *readme_page.SHOWN)]
+    rows = [["Task", "Metric", "Chance", *names], [":--"] * (len(names) + 3)]
+    rows += [["a/b", "accuracy", "0.1", *"0123456"], ["a/c", "accuracy", "0.1", "0", *"1—3———"]]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+    head, _, *kept = readme_page.table(f"### Test scores\n\n{text}\n\nA note.").splitlines()
+
+    assert head == f"| Task | Chance | {' | '.join(names[1:])} |"
+    assert kept == ["| a/b | 0.1 | 1 | 2 | 3 | 4 | 5 | 6 |"]
 
 
 @pytest.mark.parametrize("width", [80, 160])
