@@ -87,7 +87,9 @@ def run(
     model: Annotated[
         list[str], typer.Option("-m", "--model", help="A model, such as 's4d[state=32]'; repeat.")
     ] = [],  # noqa: B006
-    preset: Annotated[str, typer.Option(help="A named list of runs instead of tasks.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="A named list of runs, of which tasks and -m choose some.")
+    ] = "",
     seeds: Annotated[
         str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
     ] = "",
@@ -118,8 +120,8 @@ def run(
     from harness.cli.progress import show_sweep
     from harness.runner.sweep import Sweep, plan
 
-    if preset and (tasks or model or protocol):
-        raise SpecError("A preset names its own runs; give --preset alone, or tasks with -m.")
+    if preset and protocol:
+        raise SpecError("A preset has protocols of its own; leave --protocol out beside it.")
     changes = protocol_changes(protocol, match, budget, sweep)
     asked_for = {"vary": vary, "pretrain": pretrain, "devices": devices, "strategy": strategy}
     changes |= {name: value for name, value in asked_for.items() if value}
@@ -159,7 +161,7 @@ def chosen_executor(text: str, **given: int | str | None) -> str:
 def requested(
     tasks: list[str], models: list[str], preset: str, seeds: str, device: str, plugins: list[str]
 ) -> tuple[RunSpec, ...]:
-    """Return the runs of a preset, or those that patterns name.
+    """Return the runs of a preset, all or those that patterns name, or those of the patterns.
 
     Raises:
         SpecError: Something has no such name, or there is nothing to run.
@@ -168,7 +170,8 @@ def requested(
 
     known_device(device)
     if preset:
-        return preset_runs(preset, parse_seeds(seeds) if seeds else None, device)
+        own = parse_seeds(seeds) if seeds else None
+        return preset_runs(preset, own, device, tasks=tasks, models=models)
     if tasks and models:
         chosen = parse_seeds(seeds or "1")
         return requests(tasks, models, seeds=chosen, device=device, plugins=tuple(plugins))

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.core.config import Limits, Option, Protocol, RunSpec
+from harness.core.config import Limits, Option, Protocol, RunSpec, Selector
 from harness.core.errors import SpecError
 from harness.core.messages import Job, Keeping, Plan, Planned, PlanRequest
+from harness.core.plugin_names import Kind
 from harness.core.record import Record
 from harness.costs.frontier import Frontier
 from harness.measure import machine
@@ -111,11 +112,25 @@ def in_turns(
     )
 
 
-def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[RunSpec, ...]:
+def preset_runs(
+    name: str,
+    seeds: Sequence[int] | None,
+    device: str,
+    *,
+    tasks: Iterable[str] = (),
+    models: Iterable[str] = (),
+) -> tuple[RunSpec, ...]:
     """Return the runs of a preset, each for other seeds if they are given.
 
+    Args:
+        name: The preset's.
+        seeds: Of every run; None for those of the preset.
+        device: Of every run.
+        tasks: Patterns of those that are meant, whatever further options they have; all if none.
+        models: The same of models.
+
     Raises:
-        SpecError: There is no such preset, or it cannot say its runs.
+        SpecError: There is no such preset, it cannot say its runs, or none is meant.
     """
     entry = registry().find("preset", name)
     try:
@@ -123,10 +138,25 @@ def preset_runs(name: str, seeds: Sequence[int] | None, device: str) -> tuple[Ru
     except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise SpecError(f"The preset {name!r} from {entry.origin} is broken: {why}.") from error
+    named: dict[Kind, tuple[str, ...]] = {"task": tuple(tasks), "model": tuple(models)}
+    for kind, patterns in named.items():
+        meant = [each for pattern in patterns for each in registry().match(kind, pattern)]
+        kept = [run for run in runs if any(_is_of(getattr(run, kind), each) for each in meant)]
+        if meant and not kept:
+            raise SpecError(
+                f"The preset {name!r} has no run of {' or '.join(patterns)}; see them all with "
+                f"`ssm-bench run --preset {name} --dry-run`."
+            )
+        runs = kept or runs
     if seeds is not None:
         bare = dict.fromkeys(replace(run, seed=0) for run in runs)
         runs = [replace(run, seed=seed) for run in bare for seed in seeds]
     return tuple(replace(run, device=device) for run in runs)
+
+
+def _is_of(asked: Selector, meant: Selector) -> bool:
+    """Say whether something is what a selector names, whatever options it has beside."""
+    return asked.name == meant.name and asked.options.items() >= meant.options.items()
 
 
 def run(  # noqa: PLR0913 - options are arguments, as in the verb of the command line

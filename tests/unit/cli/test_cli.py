@@ -37,7 +37,11 @@ def ssm_bench(*words, capsys=None):
         (("run", "synthetic/shift@9", "-m", "s4d"), "has no version 9 here"),
         (("run", "synthetic/shift"), "Name tasks and models"),
         (("run", "--preset", "smok"), "Did you mean 'smoke'"),
-        (("run", "synthetic", "--preset", "smoke"), "A preset names its own runs"),
+        (
+            ("run", "--preset", "smoke", "--protocol", "steps=1"),
+            "protocols of its own",
+        ),
+        (("run", "speech", "--preset", "quickstart"), "has no run of speech"),
         (("run", "synthetic", "-m", "s4d", "--protocol", "stps=3"), "Did you mean 'steps'"),
         (("run", "synthetic", "-m", "s4d", "--protocol", "steps"), "write it as name=value"),
         (("run", "synthetic", "-m", "s4d", "--memory-limit", "much"), "is not a size"),

@@ -140,6 +140,18 @@ def test_every_training_of_the_evening_is_limited_and_shared_fairly():
     assert sum(run.protocol.seconds for run in trainings if run.model != "chance") < 4 * 3600
 
 
+def test_a_preset_runs_what_is_named_of_it_whatever_else_that_has_for_options():
+    every = preset_runs("tables", None, "cpu")
+    some = preset_runs(
+        "tables", None, "cpu", tasks=["tracking", "retrieval/mqar[pairs=4]"], models=["mamba2"]
+    )
+
+    assert [run for run in every if run in some] == list(some)
+    assert {run.task.name for run in some} >= {"tracking/parity", "retrieval/mqar"}
+    assert {run.model.name for run in some} == {"mamba2"}
+    assert {run.task.options["pairs"] for run in some if run.task.name == "retrieval/mqar"} == {4}
+
+
 def test_the_overview_of_tasks_says_what_their_files_say(root):
     text = (root / "docs" / "tasks" / "index.md").read_text()
     rows = {
