@@ -14,23 +14,28 @@ is causal; a bidirectional layer adds the same scan over the reversal, as in `ma
 Axes: b batch, l length, d width, h heads, p features of each, n state, r rank, k angles.
 """
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.forms import chosen
+from baselines.ops.forms import chosen, on_gpu
 from baselines.ops.layers.bidirectional import reverse_valid
+from baselines.ops.layers.two_tap_layer import (
+    EPS,
+    Scanned,
+    TwoTapState,
+    Weights,
+    two_tap_layer,
+    two_tap_step,
+)
 from baselines.ops.scans.ssd import CHUNK, FORMS
-from baselines.ops.scans.two_taps import Drives, two_taps
 from baselines.ops.ssm.discretisation import inverse_softplus, log_uniform
 from harness.api import Mixer, Model, ParameterGroup, SpecError, Trunk
 
-EPS, LEAST_DECAY = 1e-5, 1e-4
 PIECE = 4096
 """Positions of the whole batch that are done together: what stands between stays in the cache."""
 
@@ -68,18 +73,6 @@ class Mamba3(Model):
                 f"choose another head_dim or width."
             )
         return Mamba3Layer(self, width, inner // features, causal=causal)
-
-
-class Mamba3State(NamedTuple):
-    """What generation carries."""
-
-    memory: Float[Tensor, "b h n p"]
-    B: Float[Tensor, "b r h n"]
-    """Of the last position, turned."""
-    x: Float[Tensor, "b r h p"]
-    """Of the last position."""
-    angle: Float[Tensor, "b h k"]
-    """By which B and C of the last position were turned."""
 
 
 @final
@@ -124,67 +117,38 @@ class Mamba3Layer(Mixer):
         widest = max(self.B_bias.shape[-1], self.out_proj.in_features // self.heads)
         return chosen(FORMS, self.D, widest=widest).name
 
-    def initial_state(self, batch: int) -> Mamba3State:
+    def initial_state(self, batch: int) -> TwoTapState:
         """Return zeros."""
         return self._zeros(batch)
 
     def advance(
-        self, u: Float[Tensor, "b l d"], state: Mamba3State
-    ) -> tuple[Float[Tensor, "b l d"], Mamba3State]:
+        self, u: Float[Tensor, "b l d"], state: TwoTapState
+    ) -> tuple[Float[Tensor, "b l d"], TwoTapState]:
         """Continue over a piece of a sequence, chunk by chunk."""
         return self._in_pieces(u, state)
 
     def step(
-        self, u: Float[Tensor, "b d"], state: Mamba3State
-    ) -> tuple[Float[Tensor, "b d"], Mamba3State]:
+        self, u: Float[Tensor, "b d"], state: TwoTapState
+    ) -> tuple[Float[Tensor, "b d"], TwoTapState]:
         """Advance one position."""
-        z, drives, (angle,) = self._drives(u[:, None], state.angle)
-        drives = Drives(*(part[:, 0] for part in drives))
-        late = state.x * drives.early[:, None, :, None]
-        memory = state.memory.add_(_outer(state.B, late)).mul_(
-            drives.log_decay.exp()[..., None, None]
-        )
-        memory.add_(_outer(drives.B, drives.x * drives.now[:, None, :, None]))
-        y = (drives.C.transpose(1, 2) @ memory).transpose(1, 2)
-        y = torch.addcmul(y, self.D[:, None], drives.x)
-        return self._gated(y, z[:, 0]), Mamba3State(memory, drives.B, drives.x.clone(), angle)
+        z, y, state = two_tap_step(self.in_proj(u), self._weights(), state)
+        return self._gated(y, z), state
 
-    def _in_pieces(self, u: Tensor, state: Mamba3State) -> tuple[Tensor, Mamba3State]:
+    def _in_pieces(self, u: Tensor, state: TwoTapState) -> tuple[Tensor, TwoTapState]:
+        # In one on a GPU, where every piece is launches.
+        rows = u.shape[1] if on_gpu(u) else PIECE // (CHUNK * len(u)) * CHUNK
         outputs = []
-        for piece in u.split(max(1, PIECE // (CHUNK * len(u))) * CHUNK, 1):
+        for piece in u.split(max(CHUNK, rows), 1):
             z, y, state = self._scanned(piece, state)
             outputs.append(self._gated(y, z))
         return torch.cat(outputs, 1), state
 
-    def _scanned(self, u: Tensor, state: Mamba3State) -> tuple[Tensor, Tensor, Mamba3State]:
-        z, drives, (angle,) = self._drives(u, state.angle)
-        first = _outer(state.B, state.x * drives.early[:, 0, None, :, None])
-        y, memory = two_taps(drives, state.memory + first)
-        y = torch.addcmul(y, self.D[:, None], drives.x)
-        last = (drives.B[:, -1].clone(), drives.x[:, -1].clone())
-        return z, y, Mamba3State(memory, *last, angle)
+    def _scanned(self, u: Tensor, state: TwoTapState) -> Scanned:
+        return two_tap_layer(self.in_proj(u), self._weights(), state)
 
-    def _drives(self, u: Tensor, angle: Tensor) -> tuple[Tensor, Drives, tuple[Tensor]]:
-        """Return the gate, what the recurrence takes, and the last angle."""
-        z, x, B, C, dt, A, share, turn = self.in_proj(u).split(self.parts, -1)
-        dt, A, share, turn = (part.to(self.dt_bias.dtype) for part in (dt, A, share, turn))
-        dt, share = F.softplus(dt + self.dt_bias), share.sigmoid()
-        # 1 + v above zero, 1 / (1 - v) below.
-        A = (1 + A.relu()) / (1 + (-A).relu())
-        # In double: an angle that has added up over a long sequence keeps its digits.
-        turned = (math.pi * turn.tanh()[..., None, :] * dt[..., None]).double().cumsum(1)
-        turned = (angle[:, None] + turned).remainder(2 * math.pi).to(dt.dtype)
-        x = x.unflatten(-1, (1, self.heads, -1))
-        B = _rotated(self.B_norm(self._sets(B))[..., None, :] + self.B_bias, turned)
-        C = _rotated(self.C_norm(self._sets(C))[..., None, :] + self.C_bias, turned)
-        x = x.to(B.dtype) if self.x_scale is None else x * self.x_scale
-        log_decay = -dt * A.clamp(min=LEAST_DECAY)
-        return z, Drives(x, B, C, log_decay, (1 - share) * dt, share * dt), (turned[:, -1].clone(),)
-
-    def _sets(self, part: Tensor) -> Tensor:
-        # Norms work in their weights' precision; autocast would leave them to a slow path.
-        sets: Tensor = part.unflatten(-1, (self.rank, -1))
-        return sets.to(self.D.dtype)
+    def _weights(self) -> Weights:
+        norms, biases = (self.B_norm.weight, self.C_norm.weight), (self.B_bias, self.C_bias)
+        return Weights(self.dt_bias, *norms, *biases, self.D, self.x_scale, self.parts)
 
     def _gated(self, y: Tensor, z: Tensor) -> Tensor:
         """Gate the outputs of all ranks, add them and project."""
@@ -196,24 +160,9 @@ class Mamba3Layer(Mixer):
         mapped: Tensor = self.out_proj(y.flatten(-3).to(self.out_proj.weight.dtype))
         return mapped
 
-    def _zeros(self, batch: int) -> Mamba3State:
+    def _zeros(self, batch: int) -> TwoTapState:
         (_, heads, states), zeros = self.B_bias.shape, self.D.new_zeros
         features = self.out_proj.in_features // heads
         sets, k = (self.rank, heads), self.angles
         shapes = (heads, states, features), (*sets, states), (*sets, features), (heads, k)
-        return Mamba3State(*(zeros(batch, *shape) for shape in shapes))
-
-
-def _outer(B: Float[Tensor, "b r h n"], x: Float[Tensor, "b r h p"]) -> Float[Tensor, "b h n p"]:
-    return B.permute(0, 2, 3, 1) @ x.transpose(1, 2)
-
-
-def _rotated(
-    x: Float[Tensor, "b l r h n"], angle: Float[Tensor, "b l h k"]
-) -> Float[Tensor, "b l r h n"]:
-    """Turn the first k pairs of neighbours."""
-    turned, kept = x.split([2 * angle.shape[-1], x.shape[-1] - 2 * angle.shape[-1]], -1)
-    even, odd = turned.unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = angle.cos()[:, :, None], angle.sin()[:, :, None]
-    both = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
-    return torch.cat([both.flatten(-2), kept], -1)
+        return TwoTapState(*(zeros(batch, *shape) for shape in shapes))
