@@ -21,6 +21,7 @@ from torch import Tensor
 
 from baselines.ops.attention.heads import Heads, Positions
 from baselines.ops.attention.kernel_attention import FeatureMap
+from baselines.ops.attention.random_features import random_features
 from baselines.ops.layers.kernel_attention_layer import KernelAttentionLayer
 from harness.api import Model, SpecError, Trunk
 
@@ -69,19 +70,13 @@ class RandomFeatures(FeatureMap):
 
     def queries(self, q: Float[Tensor, "... e"]) -> Float[Tensor, "... f"]:
         """Map queries, each divided by its largest feature, which cancels, as |q|^2/2 does."""
-        exponent = (q / q.shape[-1] ** 0.25) @ self.directions.mT
-        largest = exponent.detach().amax(-1, keepdim=True)
-        feature: Tensor = (exponent - largest).exp()
-        return feature
+        return random_features(q, self.directions, keys=False)[0]
 
     def keys(
         self, k: Float[Tensor, "... e"]
     ) -> tuple[Float[Tensor, "... f"], Float[Tensor, "..."]]:
         """Map keys, each divided by its largest feature, whose logarithm is returned as well."""
-        k = k / k.shape[-1] ** 0.25
-        exponent = k @ self.directions.mT - k.square().sum(-1, keepdim=True) / 2
-        largest = exponent.detach().amax(-1)
-        return (exponent - largest[..., None]).exp(), largest
+        return random_features(k, self.directions, keys=True)
 
 
 def orthogonal_directions(count: int, size: int) -> Float[Tensor, "f e"]:

@@ -10,7 +10,7 @@ from tools.cuda.launches import given, table, touched
 kernels("launch")
 
 
-MATRIX = ["mamba2", "mamba3", "hgrn2", "gla", "retnet", "linear-attention"]
+MATRIX = ["mamba2", "mamba3", "hgrn2", "gla", "retnet", "linear-attention", "performer"]
 DELTA = ["deltanet", "gated-deltanet", "gated-deltaproduct", "kda"]
 LINEAR = ["dlr", "dss", "lru", "s4", "s4d", "s5"]
 

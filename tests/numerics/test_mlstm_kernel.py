@@ -12,6 +12,7 @@ from tests.numerics.test_mlstm import Form, flat
 
 memory = kernels("mlstm")
 scans = kernels("matrix_scan")
+quotients = kernels("divided")
 HEADS, KEYS, VALUES = 2, 3, 2
 
 
@@ -21,7 +22,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in {"ROWS": 4, "BLOCKS": 2, "LEAST": 2, "STATE": 8, "LANES": 16}.items():
         monkeypatch.setattr(scans, name, size)
     monkeypatch.setattr(memory, "SIZE", 8)
-    monkeypatch.setattr(memory, "NUMBERS", 8)
+    monkeypatch.setattr(quotients, "NUMBERS", 8)
 
 
 def drawn(length: int) -> list[Tensor]:

@@ -70,10 +70,11 @@ class Heads(nn.Module):
         if self.positions != "rotary":
             q, k, v = joined.split(counts, 2)
             return q, k, v
-        turning = self.heads + self.kv_heads
         cos, sin = self._encoded(rotation, start, joined)
-        turned = rotate(joined[:, :, :turning], (cos, sin))
-        return turned[:, :, : self.heads], turned[:, :, self.heads :], joined[:, :, turning:]
+        # Split, and not sliced: the gradients of slices are each as large as the whole.
+        turning, v = joined.split([self.heads + self.kv_heads, self.kv_heads], 2)
+        q, k = rotate(turning, (cos, sin)).split(counts[:2], 2)
+        return q, k, v
 
     def _encoded(
         self, encoding: Encoding, start: Position, x: Float[Tensor, "b l *n e"]

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ops.forms import Form, chosen
+from baselines.ops.forms import Form, chosen, triton
 from baselines.ops.scans.checkpointed_scan import checkpointed_scan
 from baselines.ops.scans.ssd import FORMS as SSD_FORMS
 from baselines.ops.scans.ssd import ssd
@@ -87,9 +87,9 @@ def scanned_attend(
 ) -> tuple[Float[Tensor, "b l h e"], Sums]:
     """Attend by the scan of Mamba-2: sums decay where the largest factor of their past grows."""
     (sums, scale), (key, factor) = state, features.keys(k)
-    largest = torch.maximum(factor.cummax(1).values, scale[:, None])
-    decay = torch.cat([scale[:, None], largest[:, :-1]], 1) - largest
-    decay = decay.clamp(min=LEAST)
+    every = torch.cat([scale[:, None], factor], 1).cummax(1).values
+    largest = every[:, 1:]
+    decay = (every[:, :-1] - largest).clamp(min=LEAST)
     weights, query = (factor - largest).exp(), features.queries(q)
     y, sums = ssd(_with_ones(v), weights, decay, key, query, sums)
     return _ratio(y), (sums, largest[:, -1])
@@ -240,10 +240,18 @@ def _with_ones(v: Tensor) -> Tensor:
     return F.pad(v, (0, 1), value=1.0)
 
 
-def _ratio(sums: Tensor) -> Tensor:
+def torch_ratio(sums: Float[Tensor, "*b w"]) -> Float[Tensor, "*b e"]:
     """Divide by the sum of the weights; zero where it vanishes, as where all is padding."""
     above, total = sums.split([sums.shape[-1] - 1, 1], -1)
     ratio: Tensor = above / total.masked_fill(total < torch.finfo(sums.dtype).tiny, 1)
+    return ratio
+
+
+RATIOS = triton("divided"), Form("torch", torch_ratio)
+
+
+def _ratio(sums: Tensor) -> Tensor:
+    ratio: Tensor = chosen(RATIOS, sums).run(sums)
     return ratio
 
 
