@@ -12,7 +12,7 @@ kernels("launch")
 
 MATRIX = ["mamba2", "mamba3", "hgrn2", "gla", "retnet", "linear-attention", "performer"]
 DELTA = ["deltanet", "gated-deltanet", "gated-deltaproduct", "kda"]
-LINEAR = ["dlr", "dss", "lru", "s4", "s4d", "s5"]
+LINEAR = ["dlr", "dss", "lru", "s4", "s4d", "s5", "sgconv"]
 
 
 @pytest.mark.parametrize(

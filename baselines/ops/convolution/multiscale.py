@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.ops.forms import Form, chosen, triton
+
 
 def scales(length: int, piece: int) -> int:
     """Return how many pieces reach over `length` positions."""
@@ -23,6 +25,17 @@ def multiscale_kernel(
     pieces: Float[Tensor, "s d k p"], decay: Float[Tensor, " d"], length: int
 ) -> Float[Tensor, "d k l"]:
     """Return at most `length` taps, fewer where the pieces do not reach so far.
+
+    Gradients are those of pieces.
+    """
+    taps: Tensor = chosen(FORMS, pieces).run(pieces, decay, length)
+    return taps
+
+
+def torch_multiscale_kernel(
+    pieces: Float[Tensor, "s d k p"], decay: Float[Tensor, " d"], length: int
+) -> Float[Tensor, "d k l"]:
+    """Return them piece by piece.
 
     Stretching is linear interpolation between the centres of the cells (Li et al. 2022, eq. 1, and
     their code).
@@ -39,6 +52,9 @@ def multiscale_kernel(
         stretched.append(wide[..., : min(length - reach, factor * piece.shape[-1])])
         reach, weight = reach + factor * piece.shape[-1], weight / decay[:, None, None]
     return torch.cat(stretched, -1)
+
+
+FORMS = triton("multiscale_kernel"), Form("torch", torch_multiscale_kernel)
 
 
 def naive_multiscale_kernel(
