@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.ops.convolution.dilated import dilated_branch, dilated_level
 from baselines.ops.rows import row, write
 from harness.api import Mixer, Model, SpecError, Trunk, counted, mask_padding
 
@@ -75,8 +76,8 @@ class ConvLayer(Mixer):
         for number, level in enumerate(self._levels()):
             u = u if self.causal else mask_padding(u, lengths)
             after = 0 if self.causal else (self.kernel - 1) // 2 << number
-            around = F.pad(u, (0, 0, (self.kernel - 1 << number) - after, after))
-            u = u + self._convolved(level, around, 1 << number)
+            before = (self.kernel - 1 << number) - after
+            u = dilated_level(u, level.weight, level.bias, 1 << number, before)
         mapped: Tensor = self.out(u)
         return mapped
 
@@ -106,17 +107,8 @@ class ConvLayer(Mixer):
             size = ring.shape[1]
             inputs = torch.cat([ring.roll(-int(count) % size, 1), u], 1)
             after.append(inputs[:, -size:].roll(int(count + u.shape[1]) % size, 1).to(ring.dtype))
-            u = u + self._convolved(level, inputs, 1 << number)
+            u = u + dilated_branch(inputs, level.weight, level.bias, 1 << number)
         return self.out(u), (after, count + u.shape[1])
 
     def _levels(self) -> list[nn.Linear]:
         return cast("list[nn.Linear]", list(self.levels))
-
-    def _convolved(self, level: nn.Linear, inputs: Tensor, dilation: int) -> Tensor:
-        """Return the ReLU of a level's convolution, one product a tap; inputs have its margins."""
-        length = inputs.shape[1] - (self.kernel - 1) * dilation
-        taps = (inputs[:, dilation * tap :][:, :length] for tap in range(self.kernel))
-        # The matrix of each tap, kept side by side so that a step needs one product.
-        maps = level.weight.chunk(self.kernel, 1)
-        first, *others = (F.linear(x, W) for x, W in zip(taps, maps, strict=True))
-        return F.relu(sum(others, first) + level.bias)

@@ -16,7 +16,7 @@ LINEAR = ["dlr", "dss", "lru", "s4", "s4d", "s5", "sgconv"]
 
 
 @pytest.mark.parametrize(
-    "name", ["gated-ssm", "hawk", "mamba", "mlstm", "rwkv7", *DELTA, *LINEAR, *MATRIX]
+    "name", ["conv", "gated-ssm", "hawk", "mamba", "mlstm", "rwkv7", *DELTA, *LINEAR, *MATRIX]
 )
 def test_a_layer_launches_at_most_60_kernels_at_every_length(name: str) -> None:
     short, long = (given(load_model(name), width=512, length=n) for n in (4096, 262_144))
