@@ -68,6 +68,10 @@ Pretrain = Annotated[
     str,
     typer.Option(help="Train on inputs first: self; on texts also ntp, ul2, fixed, birdie."),
 ]
+Seeds = Annotated[
+    str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
+]
+Preset = Annotated[str, typer.Option(help="A named list of runs; tasks and -m choose among them.")]
 Checkpoint = Annotated[
     str, typer.Option(help="Every 60s, say, keep what a killed run goes on from.")
 ]
@@ -87,12 +91,8 @@ def run(
     model: Annotated[
         list[str], typer.Option("-m", "--model", help="A model, such as 's4d[state=32]'; repeat.")
     ] = [],  # noqa: B006
-    preset: Annotated[
-        str, typer.Option(help="A named list of runs, of which tasks and -m choose some.")
-    ] = "",
-    seeds: Annotated[
-        str, typer.Option(help="How many seeds, such as 3, or which: 0,4-6.", show_default="1")
-    ] = "",
+    preset: Preset = "",
+    seeds: Seeds = "",
     protocol: Annotated[str, typer.Option(help="Change the protocol: 'steps=200,batch=16'.")] = "",
     match: Match = "",
     budget: Budget = "",
