@@ -1,6 +1,6 @@
 """What all forms of a report are made from: tables and figures by section, and sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -27,6 +27,7 @@ from harness.report.sizes import size_table
 from harness.report.tables import Table
 from harness.results.aggregate import Group, comparable_groups
 from harness.results.agreement import Agreement, agreements
+from harness.results.blocks import blocks
 from harness.results.newest import Newest, newest
 from harness.results.published import Figure, published_figures
 from harness.results.ranks import Rows, learned_rows
@@ -134,6 +135,21 @@ class Report:
         return headlines(self.rows, pairs, self.records, verdicts)
 
     @cached_property
+    def blocks(self) -> list[list[Group]]:
+        """Tasks that have most of their models in common."""
+        return blocks(self.groups)
+
+    def in_blocks(self, make: Callable[[Sequence[Group]], Table]) -> list[Table]:
+        """Make a table of each block; those after the first are named by their tasks, too."""
+        made = [(make(block), block) for block in self.blocks]
+        return [
+            replace(table, title=f"{table.title}: {', '.join(group.title for group in block)}")
+            if place
+            else table
+            for place, (table, block) in enumerate(made)
+        ]
+
+    @cached_property
     def costs(self) -> list[Group]:
         """Records whose times may be compared."""
         return comparable_groups(self.records, timed=True)
@@ -144,10 +160,10 @@ class Report:
         made = {
             "Protocol": protocol_tables(self.groups),
             "Scores": [
-                tables.score_table(self.groups),
-                count_table(self.groups),
+                *self.in_blocks(tables.score_table),
+                *self.in_blocks(count_table),
                 noted(average_table(self.groups), held),
-                noted(evaluation_table(self.groups), held),
+                *(noted(table, held) for table in self.in_blocks(evaluation_table)),
             ],
             "Standings": [
                 noted(rank_table(self.rows), held),
@@ -194,7 +210,7 @@ class Report:
         costs = learned_rows(self.costs)
         made = {
             "Scores": [
-                map_figures.map_picture(self.rows),
+                map_figures.map_picture(learned_rows(self.blocks[0] if self.blocks else ())),
                 figures.score_picture(learned, look),
                 reach_figures.reach_picture(learned, look),
                 heat_figures.heat_picture(learned),
