@@ -28,7 +28,7 @@ def parted(tasks):
         ({"a/a": "s4d", "a/b": "chance"}, [["a/a", "a/b"]]),
         ({}, []),
     ],
-    ids=["most", "largest-first", "chance-is-everywhere", "half", "bridged", "chance-alone", "none"],
+    ids=["most", "largest-first", "chance-everywhere", "half", "bridged", "chance-alone", "none"],
 )
 def test_tasks_with_most_of_their_models_in_common_are_one_block(tasks, found):
     assert parted(tasks) == found
