@@ -70,7 +70,7 @@ class _Tape:
     """Operators in order, and what was in memory before them."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = []
         self.before: dict[int, tuple[UntypedStorage, UntypedStorage]] = {}
 
     def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -82,7 +82,10 @@ class _Tape:
             if held.data_ptr() not in self.before:
                 self.before[held.data_ptr()] = held, held.clone()
         out = func(*args, **kwargs)
-        self.calls.append((func, args, kwargs, out))
+        # Torch's recurrent layers turn in place what an operator gave: that moves no memory, so it
+        # is nothing to be done again, and what was given is kept in the shape that it had.
+        if torch.Tag.inplace_view not in func.tags:
+            self.calls.append((func, args, kwargs, [tensor.detach() for tensor in _tensors(out)]))
         return out
 
     def rewind(self) -> None:
@@ -95,7 +98,7 @@ class _Tape:
         """Run the operators again, each into what it gave when it was recorded."""
         for func, args, kwargs, out in self.calls:
             again = func(*args, **kwargs)
-            for old, new in zip(_tensors(out), _tensors(again), strict=True):
+            for old, new in zip(out, _tensors(again), strict=True):
                 if old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
