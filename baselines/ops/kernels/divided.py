@@ -1,6 +1,6 @@
 """What is read of a memory, divided by the sum of weights beside it: one launch each way.
 
-Axes: b batch, l length, h heads, w = v + 1 value features and the normaliser.
+Axes: p heads at positions of sequences; w = v + 1 value features and the normaliser.
 """
 
 from typing import Any, no_type_check
@@ -19,8 +19,8 @@ NUMBERS = 2048
 
 
 def divided(
-    y: Float[Tensor, "b l h w"], most: Float64[Tensor, "b l h"] | None = None
-) -> Float[Tensor, "b l h v"]:
+    y: Float[Tensor, "*p w"], most: Float64[Tensor, "*p"] | None = None
+) -> Float[Tensor, "*p v"]:
     """Return values divided by the normaliser.
 
     Args:
