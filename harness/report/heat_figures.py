@@ -18,8 +18,6 @@ COLOURS = "cividis"
 """From blue to yellow: the same to the colour-blind, and on a dark page, which inverts it."""
 FEWEST = 2
 """Values on each axis."""
-NARROWEST = 0.1
-"""From the darkest to the lightest score, so that noise around chance has no bright colours."""
 PLACE = re.compile(r"([a-z]+)-([\d.]+)-([a-z]+)-([\d.]+)")
 """The name of a further evaluation that has two numbers: length-256-depth-50."""
 
@@ -35,6 +33,9 @@ class Plane:
     up: str
     means: Mapping[Place, Mapping[str, float]]
     """By the values of the two, and by model."""
+    ends: tuple[float, float]
+    """Chance and a perfect score, the lower one first: noise around chance has no bright colours,
+    and what is nearly perfect everywhere no dark ones."""
 
     @property
     def axes(self) -> tuple[list[float], list[float]]:
@@ -81,7 +82,7 @@ def _over_options(groups: Iterable[Group]) -> list[Plane]:
             }
             for each, group in zip(options, members, strict=True)
         }
-        found.append(Plane(members[0].records[0].task.name, across, up, means))
+        found.append(Plane(members[0].records[0].task.name, across, up, means, _ends(members[0])))
     return found
 
 
@@ -95,7 +96,7 @@ def _over_evaluations(groups: Iterable[Group]) -> list[Plane]:
             models.setdefault(model, []).append(score)
         for axes, places in scores.items():
             means = {at: {m: mean(own) for m, own in each.items()} for at, each in places.items()}
-            found.append(Plane(group.title, *axes, means))
+            found.append(Plane(group.title, *axes, means, _ends(group)))
     return found
 
 
@@ -120,9 +121,17 @@ def heat_picture(groups: Iterable[Group]) -> Picture | None:
             name="planes",
             title="Scores over two numbers of a task",
             alt="The mean score of a model at every pair of values at which it was run, or asked "
-            "further; the more yellow, the higher, on one scale for all models of a task. An empty "
-            "field was not run, or has no score.",
+            "further; the more yellow, the higher, from chance to perfect. An empty field was not "
+            "run, or has no score.",
         )
+
+
+def _ends(group: Group) -> tuple[float, float]:
+    """Return chance and a perfect score, which is 1, or 0 of an error; the lower one first."""
+    learned = [record.learned for record in group.records if record.learned]
+    found = {(run.chance, float(run.higher_is_better)) for run in learned} or {(0.0, 1.0)}
+    low, high = sorted(min(found))
+    return low, high
 
 
 def _varies(name: str, options: Sequence[Mapping[str, Option]]) -> bool:
@@ -135,9 +144,7 @@ def _number(value: Option | None) -> bool:
 
 def _map(axis: Axes, plane: Plane, model: str) -> None:
     (across, up), scores = plane.axes, plane.scores(model)
-    every = np.concatenate([plane.scores(each).ravel() for each in plane.models])
-    low = float(np.nanmin(every))
-    high = max(float(np.nanmax(every)), low + NARROWEST)
+    low, high = plane.ends
     axis.pcolormesh(scores, cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", lw=2)
     for (row, column), score in np.ndenumerate(scores):
         if np.isfinite(score):

@@ -74,6 +74,7 @@ def test_a_task_over_two_numbers_is_a_map_of_each_model() -> None:
 
     assert (plane.across, plane.up, plane.axes) == ("length", "pairs", ([64, 128], [4, 8]))
     assert plane.models == ["gru", "s4d"]
+    assert plane.ends == (0.1, 1.0), "chance and perfect"
     np.testing.assert_allclose(plane.scores("s4d"), [[0.364, 0.428]] * 2)
     np.testing.assert_allclose(plane.scores("gru"), [[0.564, 0.628], [0.564, np.nan]])
     picture = drawn(square(), "planes")
