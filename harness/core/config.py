@@ -241,6 +241,14 @@ class RunSpec:
         return self.model.without(*(set(self.protocol.swept) - vars(self.protocol).keys()))
 
     @property
+    def training(self) -> "RunSpec":
+        """Without how it was chosen: a trial and the run that it decides have the same."""
+        if self.protocol is None:
+            return self
+        protocol = dataclasses.replace(self.protocol, sweep="", trial=False)
+        return dataclasses.replace(self, protocol=protocol)
+
+    @property
     def init(self) -> int:
         """Which initial values and dropout it has."""
         return 0 if self.protocol and self.protocol.vary == "data" else self.seed

@@ -70,13 +70,15 @@ def try_store(store: Store, runs: Iterable[RunSpec]) -> None:
 def keep(store: Store, record: Record) -> None:
     """Store a record, elsewhere if that cannot be, and drop checkpoints that nobody needs now.
 
+    Those of a trial are needed: the run that it decides may be the same training.
+
     Raises:
         SpecError: It is kept elsewhere; the sentence says where, and how to bring it home.
     """
     try:
         store.append(record)
-        if record.outcome in SETTLED:
-            shutil.rmtree(store.checkpoints(record.run_id), ignore_errors=True)
+        if record.outcome in SETTLED and not record.trial:
+            drop_checkpoints(store, record.spec)
     except OSError as error:
         spare, path = Store(tempfile.mkdtemp(prefix="ssm-bench-")), store.path(record.spec)
         spare.append(record)
@@ -87,3 +89,8 @@ def keep(store: Store, record: Record) -> None:
             f"`cat {shlex.quote(str(kept))} >> {shlex.quote(str(path))}`, and the same command "
             "goes on from there."
         ) from error
+
+
+def drop_checkpoints(store: Store, spec: RunSpec) -> None:
+    """Remove what a training could go on from, if there is anything."""
+    shutil.rmtree(store.checkpoints(spec), ignore_errors=True)

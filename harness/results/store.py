@@ -59,9 +59,9 @@ class Store:
         """Return the file that a run's records belong to: its names without options choose it."""
         return self.folder / spec.task.name / f"{spec.model.name}.jsonl"
 
-    def checkpoints(self, run_id: str) -> Path:
-        """Return the folder from which a run goes on that was ended."""
-        return self.folder / ".checkpoints" / run_id
+    def checkpoints(self, spec: RunSpec) -> Path:
+        """Return the folder from which a run goes on that was ended, or only tried."""
+        return self.folder / ".checkpoints" / spec.training.run_id
 
     def weights(self, run_id: str) -> Path:
         """Return the file of the network that a run trained, if it was kept."""

@@ -18,7 +18,7 @@ from harness.costs.frontier import Frontier
 from harness.measure import machine
 from harness.measure.clock import now, today
 from harness.measure.selftest import selftest
-from harness.results.destination import keep
+from harness.results.destination import drop_checkpoints, keep
 from harness.results.leases import Leases
 from harness.results.store import Store
 from harness.runner.executors import Pool
@@ -137,6 +137,8 @@ class Course:
         run_id = job.planned.spec.run_id
         del self.waiting[run_id]
         self.tell(job.planned)
+        if self.again and job.planned.point:
+            drop_checkpoints(self.store, job.planned.spec)
         begun = Begun(
             job=job,
             prediction=self.frontier.predict(job.planned),
@@ -202,6 +204,9 @@ class Course:
         record = recorded(job.planned, result, job.limits, begun.prediction, begun.started)
         if says_something_new(record, self.store):
             keep(self.store, record)
+        for trial, _ in map(self.done.__getitem__, job.planned.trials):
+            if trial.spec.seed == record.spec.seed:  # another seed's run leaves them to it
+                drop_checkpoints(self.store, trial.spec)
         self.leases.release(record.run_id)
         return self.noted(job.planned, record, stored=False)
 

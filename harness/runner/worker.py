@@ -6,6 +6,7 @@ and one `Result`. What plugins print goes to standard error, so it cannot garble
 """
 
 import faulthandler
+import math
 import os
 import signal
 import sys
@@ -189,9 +190,11 @@ class ChildRun:
 def kept(job: Job) -> Kept:
     """Say where a job's training leaves what it keeps."""
     planned, keeping, store = job.planned, job.keeping, Store(job.results)
-    folder = store.checkpoints(planned.spec.run_id)
+    # A trial leaves its end: the run that it decides is the same training, and only tests it.
+    wanted = keeping.checkpoint_s or planned.point or planned.swept
+    every_s, folder = keeping.checkpoint_s or math.inf, store.checkpoints(planned.spec)
     return Kept(
-        Checkpoints.of(planned, folder, keeping.checkpoint_s) if keeping.checkpoint_s else None,
+        Checkpoints.of(planned, folder, every_s) if wanted else None,
         Weights.of(planned, store) if keeping.weights else None,
         Log.of(planned.spec, store, "" if job.rank else keeping.log),
     )

@@ -59,8 +59,12 @@ class Checkpoints:
 
     @classmethod
     def of(cls, planned: Planned, folder: Path, every_s: float) -> "Checkpoints":
-        """Return those of a run: its whole spec, its plugins' code and torch must stay."""
-        parts = [codec.builtins(planned.spec), digests(planned.sources), str(torch.__version__)]
+        """Return those of a run: its whole training, its plugins' code and torch must stay."""
+        parts = [
+            codec.builtins(planned.spec.training),
+            digests(planned.sources),
+            str(torch.__version__),
+        ]
         return cls(folder, every_s, hashlib.sha256(codec.encode(parts)).hexdigest()[:16])
 
     def within(self, name: str) -> "Checkpoints":

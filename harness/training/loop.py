@@ -289,10 +289,10 @@ def go_on(trainer: Trainer, batches: Iterator[Batch], history: History) -> None:
     That takes a small share of the time of their steps, and is exact whatever a task does.
     """
     done = trainer.pace.steps
+    if trainer.pace.over:  # of its own trial, most likely
+        return
     inform(f"Goes on after step {done:,}.")
     history.starts.append(done)
-    if trainer.pace.over:
-        return
     with status(f"drawing the {done:,} batches that were trained on"), scope("drawn again"):
         deque(islice(batches, done), maxlen=0)
 

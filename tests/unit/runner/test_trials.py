@@ -1,5 +1,7 @@
 """Trials say on validation with which values a run is made, and nothing is tested before."""
 
+from dataclasses import asdict
+
 import msgspec
 import pytest
 
@@ -233,3 +235,61 @@ def test_a_dry_run_counts_trials_and_what_comes_after_them(tmp_path):
         "trial of lr_scale=3.0",
         "after its 2 trials",
     ]
+
+
+def really_swept(folder, **more):
+    """Train two trials and the runs of two seeds, tested once each."""
+    found = harness.run(
+        "synthetic/shift[length=32]",
+        "gru",
+        protocol={"steps": 4, "batch": 2, "width": 4, "depth": 1, "sweep": "lr_scale=1,3"},
+        seeds=2,
+        results=str(folder),
+        **more,
+    )
+    chosen = {record.spec.protocol.lr_scale for record in found}
+    [trial] = (
+        each
+        for each in Store(folder).records()
+        if each.trial and {each.spec.protocol.lr_scale} == chosen
+    )
+    return trial, *found
+
+
+def test_the_first_seed_is_trained_once_and_its_trial_only_tested(tmp_path):
+    trial, first, second = really_swept(tmp_path / "swept")
+
+    assert first.learned.step_s == trial.learned.step_s  # measured, so no two trainings have them
+    assert first.learned.curve == trial.learned.curve
+    assert first.learned.scores["validation"] == trial.learned.scores["validation"]
+    assert "test" in first.learned.scores
+    assert "test" not in trial.learned.scores
+    assert (first.learned.resumed, second.learned.resumed) == (0, 0)
+    assert second.learned.step_s != trial.learned.step_s
+    assert not any((tmp_path / "swept" / ".checkpoints").iterdir())
+
+
+def test_its_score_is_that_of_a_training_without_trials(tmp_path):
+    trial, first, _ = really_swept(tmp_path / "swept")
+    [alone] = harness.run(
+        "synthetic/shift[length=32]",
+        "gru",
+        protocol={**asdict(first.spec.protocol), "sweep": ""},
+        results=str(tmp_path / "alone"),
+    )
+
+    assert alone.learned.scores == first.learned.scores
+    assert alone.learned.curve == first.learned.curve
+    assert trial.spec.training == first.spec.training == alone.spec
+
+
+def test_what_is_swept_again_is_trained_again(tmp_path):
+    before, *_ = really_swept(tmp_path)
+    left = Store(tmp_path).checkpoints(before.spec)
+    left.mkdir(parents=True)  # as if the sweep had been ended before its last run
+
+    after, first, _ = really_swept(tmp_path, again=True)
+
+    assert after.started > before.started
+    assert after.learned.step_s != before.learned.step_s
+    assert first.learned.step_s == after.learned.step_s
