@@ -80,7 +80,11 @@ PLAN: tuple[Row, ...] = (
     ),
     (
         ABLATION,
-        ("signals/delay[length=400,lag=100,frequency=50]", "synthetic/shift[length=512]"),
+        (
+            "signals/delay[length=400,lag=100,frequency=50]",
+            "signals/reconstruction[length=400,memory=100,frequency=50]",
+            "synthetic/shift[length=512]",
+        ),
         (
             *among("s4d", "init", "legs", "lin", "inv", "real", "fout", "random", "dfout"),
             *among("s4", "init", "legs", "fout", "legt"),
