@@ -5,22 +5,25 @@ nothing and says whether the README is as it should be. The report beside the re
 model; a first page has room for some.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.report.formats import escaped
+from harness.results.statistics import POINT
 from tools.model_pages import filled
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "README.md"
 REPORT = ROOT / "results" / "tables" / "v1" / "report.md"
-SHOWN = ("s4d", "mamba", "mamba2[head_dim=16]", "gated-deltanet", "lstm", "transformer[heads=2]")
-"""One of each kind: fixed, selective, with a matrix for a state, with one that is corrected, a
+SHOWN = ("s4d", "dlr", "mamba", "gated-deltanet", "lstm", "transformer[heads=2]")
+"""One of each kind: with HiPPO's poles, with free ones, selective, with a matrix for a state, a
 classic recurrence, attention."""
 FEWEST = 4
 """Of these that a row must have; others are of one model's options."""
 NONE = {"", "—", "*—*"}
+SCORE = re.compile(r"-?\d+\.\d+")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,12 +39,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def table(report: str) -> str:
-    """Return the scores of a report that have most of the models shown, in their columns alone."""
+    """Return the scores of a report that have most of the models shown, in their columns alone.
+
+    Rows that none of these answers, by a point more than chance and shortcuts do, are left out.
+    """
     text = report.partition("### Test scores\n\n")[2].partition("\n\n")[0]
     head, ruler, *rows = (line[2:-2].split(" | ") for line in text.splitlines())
-    models = [head.index(escaped(name)) for name in SHOWN]
-    columns = [head.index("Task"), head.index("Chance"), *models]
-    kept = [row for row in rows if sum(row[place] not in NONE for place in models) >= FEWEST]
+    models, chance = [head.index(escaped(name)) for name in SHOWN], head.index("Chance")
+    columns = [head.index("Task"), chance, *models]
+
+    def answered(row: Sequence[str]) -> bool:
+        scores = [float(SCORE.findall(row[place])[0]) for place in models if row[place] not in NONE]
+        ways = map(float, SCORE.findall(row[chance]))
+        return len(scores) >= FEWEST and max(scores) >= max(ways) + POINT
+
+    kept = [row for row in rows if answered(row)]
     lines = [[row[place] for place in columns] for row in (head, ruler, *kept)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

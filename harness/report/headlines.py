@@ -33,7 +33,7 @@ def headlines(
         verdicts: How scores stand to published ones, in a word each.
     """
     fields = {task: found for task, cells in rows.items() if len(found := _learners(cells)) > 1}
-    learning = (*_winners(fields), *_ranks(rows), *_at_chance(rows))
+    learning = (*_winners(fields), *_ranks(rows), *_unanswered(rows))
     return [*learning, *_overtaken(crossings), *_published(verdicts), *_lost(records)]
 
 
@@ -58,7 +58,7 @@ def _winners(fields: Rows) -> list[str]:
     tied = [
         f"{named(_level(cells))} on {task}"
         for task, cells in fields.items()
-        if not best[task] and task not in few
+        if not best[task] and task not in few and any(cell.answers for cell in cells)
     ]
     said = [
         f"{model} is ahead on {count} of {_counted(len(fields), 'task')}, its interval apart from "
@@ -98,11 +98,13 @@ def _ranks(rows: Rows) -> list[str]:
     return [f"{over}, {found.models[0]} ranks best ({first:.2f} on average), {rest} at 95 %."]
 
 
-def _at_chance(rows: Rows) -> list[str]:
-    """Name the tasks on which no run of a model beats chance."""
-    learned = {task: [cell.learned for cell in _learners(cells)] for task, cells in rows.items()}
-    hopeless = [task for task, shares in learned.items() if shares and not any(shares)]
-    return [f"No model beats chance on {named(hopeless)}."] if hopeless else []
+def _unanswered(rows: Rows) -> list[str]:
+    """Name the tasks that no model answers better than chance and shortcuts do."""
+    learners = {task: found for task, cells in rows.items() if (found := _learners(cells))}
+    nobody = [task for task, found in learners.items() if not any(c.answers for c in found)]
+    if not nobody:
+        return []
+    return [f"No model is a point above chance and the shortcuts on {named(nobody)}."]
 
 
 def _overtaken(crossings: Sequence[Crossover]) -> list[str]:

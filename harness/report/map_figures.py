@@ -35,7 +35,7 @@ def map_picture(rows: Rows) -> Picture | None:
             name="map",
             title="Every score at a glance",
             alt="The mean test score of every model on every task; the more yellow, the farther "
-            "from chance to perfect. In brackets: no better than a way around the question. An "
+            "from chance to perfect. In brackets: no point above chance and the shortcuts. An "
             "empty field was not run, a dash has no score.",
         )
 
@@ -80,12 +80,8 @@ def share(cell: Cell | None) -> float:
 
 
 def written(cell: Cell) -> str:
-    """Write a mean with two decimals, in brackets if a way around the question comes as far."""
+    """Write a mean with two decimals, in brackets if it is no answer."""
     if cell.mean is None:
         return units.DASH
     text = units.score(cell.mean, 2)
-    around = cell.best_shortcut
-    if around is None:
-        return text
-    better = cell.mean > around[1] if cell.higher_is_better else cell.mean < around[1]
-    return text if better else f"({text})"
+    return text if cell.answers else f"({text})"

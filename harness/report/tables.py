@@ -198,7 +198,8 @@ def exponent(law: PowerLaw | None) -> str:
 def best_model(found: Sequence[Cell]) -> str:
     """Return the model that is better than every other with intervals apart; else nothing.
 
-    No seed stands for another, so all need three; what has nothing to learn is no opponent.
+    No seed stands for another, so all need three; what has nothing to learn is no opponent. Who
+    has no answer wins nothing.
     """
     scored = [cell for cell in found if cell.mean is not None]
     if sum(cell.parameters != 0 for cell in scored) < 2:
@@ -207,9 +208,9 @@ def best_model(found: Sequence[Cell]) -> str:
         return ""
     sign = 1 if scored[0].higher_is_better else -1
     ends = {cell.model: sorted(sign * end for end in cell.interval or ()) for cell in scored}
-    best = max(scored, key=lambda cell: sign * (cell.mean or 0.0)).model
-    apart = all(ends[best][0] > ends[other][1] for other in ends if other != best)
-    return best if apart else ""
+    best = max(scored, key=lambda cell: sign * (cell.mean or 0.0))
+    others = (end[1] for model, end in ends.items() if model != best.model)
+    return best.model if best.answers and all(ends[best.model][0] > end for end in others) else ""
 
 
 def _held(groups: Iterable[Group]) -> str:

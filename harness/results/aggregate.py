@@ -19,6 +19,7 @@ from harness.core.errors import SpecError
 from harness.core.record import FAILURES, Outcome, Record, Swept
 from harness.results.newest import newest
 from harness.results.statistics import (
+    POINT,
     Interval,
     mean_interval,
     median_interval,
@@ -84,6 +85,19 @@ class Cell:
         """The way around the question that reaches most, and its score."""
         best = max if self.higher_is_better else min
         return best(self.shortcuts.items(), key=itemgetter(1), default=None)
+
+    @property
+    def answers(self) -> bool:
+        """Whether its mean lies a point beyond chance and every way around the question.
+
+        Many seeds tell a thousandth of a score from chance, and nobody has any use for it.
+        """
+        if self.mean is None or self.chance is None:
+            return False
+        ways = (self.chance, *self.shortcuts.values())
+        if self.higher_is_better:
+            return self.mean >= max(ways) + POINT
+        return self.mean <= min(ways) * (1 - POINT)
 
     @property
     def n(self) -> int:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from harness.results.marks import Mark, Marks, Question, as_asked, copied, printed
 from harness.results.published import Figure
 from harness.results.rank_statistics import kendall_tau, tau_interval
-from harness.results.statistics import Interval
-from harness.results.verdicts import POINT, SHARE, Scored, overlap
+from harness.results.statistics import POINT, Interval
+from harness.results.verdicts import SHARE, Scored, overlap
 
 ENOUGH = 4
 """Pairs of models from which on two sources are set beside each other."""

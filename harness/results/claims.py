@@ -13,8 +13,8 @@ import msgspec
 from harness.core.config import Option, Protocol, Selector, parse_options
 from harness.core.errors import SpecError, brief, quoted
 from harness.core.grid import settled
-from harness.results.gate import POINT
 from harness.results.publish import shipped
+from harness.results.statistics import POINT
 
 MATCHED = ("params", "parameters")
 """What `at` may hold equal by choosing widths: the protocol's field `match`."""

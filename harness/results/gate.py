@@ -11,12 +11,10 @@ from typing import Literal, get_args
 
 from harness.core.errors import SpecError, unknown
 from harness.results.compare import Change, Comparison, ScoreChange
-from harness.results.statistics import adjusted
+from harness.results.statistics import POINT, adjusted
 
 Quantity = Literal["score", "time", "memory"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-POINT = 0.01
-"""A point of a score."""
 LEVEL = 0.025
 """One-sided, as a 95 % interval to both sides has it."""
 RULE = re.compile(r"(?P<name>[a-z]+)\s*:\s*(?P<sign>[+-])(?P<size>\d+(\.\d+)?)\s*(?P<share>%?)")

@@ -45,10 +45,11 @@ def learned_rows(groups: Iterable[Group]) -> Rows:
 def ranking(rows: Rows) -> Ranking | None:
     """Rank the models that have the same tasks; None if that is fewer than two of either.
 
-    Models and tasks are left out, whatever lacks the largest share of the other, until every model
-    has every task.
+    Tasks that nobody answers say nothing. Of the others, models and tasks are left out, whatever
+    lacks the largest share of the other, until every model has every task.
     """
-    scores = {task: _learners(cells) for task, cells in rows.items()}
+    answered = {task: found for task, found in rows.items() if any(c.answers for c in found)}
+    scores = {task: _learners(cells) for task, cells in answered.items()}
     tasks, models = _complete(scores)
     if len(tasks) < 2 or len(models) < 2:
         return None

@@ -15,6 +15,8 @@ import scipy  # which loads its parts when they are used
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
 
+POINT = 0.01
+"""A point of a score."""
 DRAWS = 1000
 """Bootstrap samples; 95 % intervals then rest on 25 draws at each end."""
 FLIPS = 4999

@@ -10,12 +10,11 @@ from typing import Literal, NamedTuple
 
 from harness.core.config import Option, Selector, show
 from harness.results.published import SHARES, Figure
-from harness.results.statistics import Interval
+from harness.results.statistics import POINT, Interval
 
-POINT = 0.01
-"""Shares that differ by no more are the same: what another seed or another machine changes."""
 SHARE = 0.05
-"""Errors likewise, as a share of the published one."""
+"""Errors that differ by no more of the published one are the same, as shares are within a point:
+what another seed or another machine changes."""
 ENOUGH = 0.9
 """The least share of the source's examples that a training must have seen to be set beside it."""
 

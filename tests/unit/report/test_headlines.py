@@ -44,7 +44,7 @@ def test_with_one_seed_nothing_is_settled():
 
 def test_a_lower_score_is_better_where_the_task_says_so():
     records = [
-        scored(level + off, model=model, seed=seed, lower=True)
+        scored(level + off, model=model, seed=seed, lower=True, chance=1.0)
         for model, level in {"dlr": 0.2, "s4d": 0.6}.items()
         for seed, off in enumerate(SPREAD)
     ]
@@ -57,8 +57,28 @@ def test_ranks_over_all_tasks_are_said_with_whom_they_do_not_tell_apart():
     assert "not apart from s4d at 95 %" in said(records)
 
 
-def test_a_task_on_which_nobody_beats_chance_is_named():
-    assert "No model beats chance on a/one." in said(seeded("a/one", dlr=0.05, s4d=0.04))
+def test_a_task_that_nobody_answers_is_named():
+    found = said(seeded("a/one", dlr=0.05, s4d=0.04))
+    assert "No model is a point above chance and the shortcuts on a/one." in found
+
+
+def test_nobody_is_ahead_by_thousandths_above_chance():
+    def runs(level):
+        return [
+            scored(score, task="a/one", model=model, seed=seed, chance=0.1)
+            for model, base in {"dlr": level, "s4d": 0.1}.items()
+            for seed, score in enumerate((base - 1e-4, base, base + 1e-4))
+        ]
+
+    assert "ahead" not in said(runs(0.105))
+    assert "Tied" not in said(runs(0.105))
+    assert "dlr is ahead on 1 of 1 task" in said(runs(0.115))
+
+
+def test_what_nobody_answers_has_no_part_in_the_ranks():
+    answered = [*seeded("a/one", dlr=0.9, s4d=0.5), *seeded("a/two", dlr=0.8, s4d=0.3)]
+    noise = seeded("a/three", dlr=0.04, s4d=0.05)
+    assert "Over the 2 tasks that 2 models share" in said([*answered, *noise])
 
 
 def test_the_length_from_which_attention_is_overtaken_is_said():

@@ -210,7 +210,7 @@ def test_a_cell_says_score_interval_seeds_and_losses():
     ],
 )
 def test_the_best_is_marked_only_if_intervals_are_apart(values, lower, best):
-    found = cells(seeded(values, lower=lower))
+    found = cells(seeded(values, lower=lower, chance=float(lower)))
     assert tables.best_model(found) == best
 
 
