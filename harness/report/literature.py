@@ -61,9 +61,19 @@ def beside_published(groups: Iterable[Group], known: Sequence[Figure]) -> list[B
         for group in groups
         if not group.sweep
         for label, records in group.members.items()
-        for here in scored(records)
-        for there in sorted((each for each in known if is_of(here, each)), key=_best_first)
+        for here, there in _counted_alike(list(scored(records, every_count=True)), known)
     ]
+
+
+def _counted_alike(
+    ours: Sequence[Scored], known: Iterable[Figure]
+) -> Iterator[tuple[Scored, Figure]]:
+    """Yield each figure behind what was measured of its kind, counted as it is where that was."""
+    for there in sorted(known, key=_best_first):
+        same = [here for here in ours if is_of(here, there)]
+        alike = (here for here in same if here.metric == there.metric)
+        if same:
+            yield next(alike, same[0]), there
 
 
 def scored(records: Sequence[Record], *, every_count: bool = False) -> Iterator[Scored]:

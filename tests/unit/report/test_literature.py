@@ -49,6 +49,18 @@ def test_comparable_figures_come_first_and_the_reasons_stand_with_the_others() -
     assert any("second-hand" in row[5].text for row in rows)
 
 
+def test_what_was_counted_as_a_paper_counts_is_set_beside_it_so() -> None:
+    record = scored(0.5, task="mad/compression", model="transformer")
+    assert record.learned is not None
+    record.learned.scores["test"]["macro_accuracy"] = 0.4
+
+    found = beside(record)
+
+    assert {each.there.metric for each in found} == {"macro accuracy"}
+    assert {(each.here.metric, each.here.mean) for each in found} == {("macro accuracy", 0.4)}
+    assert not any("other metric" in each.verdict.reason for each in found)
+
+
 def test_what_has_no_score_or_no_published_figure_stands_nowhere() -> None:
     nothing = [
         lost("images/scifar", "lru", "failed", "It broke."),
