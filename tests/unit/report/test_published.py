@@ -66,16 +66,21 @@ def test_the_readme_shows_the_published_scores():
     assert readme_page.main(["--check"]) == 0
 
 
-def test_the_readme_leaves_out_rows_that_lack_most_of_its_models():
+def test_the_readme_leaves_out_rows_that_lack_most_of_its_models_or_an_answer():
     names = [escaped(name) for name in ("chance", *readme_page.SHOWN)]
     rows = [["Task", "Metric", "Chance", *names], [":--"] * (len(names) + 3)]
-    rows += [["a/b", "accuracy", "0.1", *"0123456"], ["a/c", "accuracy", "0.1", "0", *"1—3———"]]
+    answered, guessed = ["0.1", "0.2", "0.3", "0.9 ± 0.1 (n=3)", "0.1", "0.1"], ["0.509"] * 6
+    rows += [
+        ["a/b", "accuracy", "0.1, first 2 values 0.5", "0.1", *answered],
+        ["a/c", "accuracy", "0.1", "0.1", "0.9", "—", "0.3", *"———"],
+        ["a/d", "accuracy", "0.1, first value 0.5", "0.1", *guessed],
+    ]
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     head, _, *kept = readme_page.table(f"### Test scores\n\n{text}\n\nA note.").splitlines()
 
     assert head == f"| Task | Chance | {' | '.join(names[1:])} |"
-    assert kept == ["| a/b | 0.1 | 1 | 2 | 3 | 4 | 5 | 6 |"]
+    assert kept == [f"| a/b | 0.1, first 2 values 0.5 | {' | '.join(answered)} |"]
 
 
 @pytest.mark.parametrize("width", [80, 160])
