@@ -52,11 +52,17 @@ def protocol_tables(groups: Sequence[Group]) -> list[Table]:
 def _table(kind: str, rows: Rows) -> Table:
     shared = _shared(rows)
     columns = [name for name in next(iter(rows.values())) if name not in shared]
-    texts = [(title, *(fields[name] for name in columns)) for title, fields in rows.items()]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for title, fields in rows.items():
+        alike.setdefault(tuple(fields[name] for name in columns), []).append(title)
     return Table(
         title=f"What differs between {kind}s",
-        columns=("Task", *columns),
-        rows=tuple(tuple(map(Text, row)) for row in texts if columns),
+        columns=("Tasks", *columns),
+        rows=tuple(
+            (Text(", ".join(titles)), *map(Text, texts))
+            for texts, titles in alike.items()
+            if columns
+        ),
         note="All else is the same, and no row of another table mixes what differs.",
     )
 

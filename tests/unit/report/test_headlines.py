@@ -125,15 +125,16 @@ def test_the_protocol_stands_in_full_with_what_differs_between_tasks():
         [
             scored(0.5, task="a/one"),
             scored(0.5, task="a/one", seed=1),
+            scored(0.5, task="a/three", protocol=Protocol(steps=7)),
             scored(0.5, task="a/two", protocol=Protocol(steps=7)),
             measured(64, [0.1]),
         ]
     )
     (table,) = report.tables()["Protocol"]
-    assert table.columns == ("Task", "steps", "seeds")
+    assert table.columns == ("Tasks", "steps", "seeds")
     assert [[text.text for text in row] for row in table.rows] == [
         ["a/one", "1000", "0 to 1"],
-        ["a/two", "7", "0"],
+        ["a/three, a/two", "7", "0"],
     ]
     shared = dict(protocol(report.groups))
     assert "batch 32" in shared["Every measurement"]
