@@ -65,6 +65,7 @@ def score_table(groups: Iterable[Group]) -> Table:
     rows = {group.title: group_cells(group) for group in learned}
     models = sorted({cell.model for found in rows.values() for cell in found})
     ways = any(cell.shortcuts for found in rows.values() for cell in found)
+    gaps = any(len(found) < len(models) for found in rows.values())
     return Table(
         title="Test scores",
         columns=("Task", "Metric", "Chance", *models),
@@ -73,6 +74,7 @@ def score_table(groups: Iterable[Group]) -> Table:
         "the test examples where n is 1. Bold: better than all others that learn, three "
         "seeds each, intervals apart."
         + (" Beside chance: what ways around the question reach." if ways else "")
+        + (f" {units.DASH}: never run." if gaps else "")
         + f" {_held(learned)}"
         + _tried_once(cell for found in rows.values() for cell in found),
         labels=2,

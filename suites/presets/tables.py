@@ -1,4 +1,4 @@
-"""Some thirty hours of one core: what `results/tables` leads with, what tells most an hour first.
+"""A day of one core: what `results/tables` leads with, what tells most an hour first.
 
 Every model has as many parameters as the others of its row, and the best of four rates by
 validation, with three seeds. `ssm-bench run --preset tables --jobs 2` goes on where it stopped, so
