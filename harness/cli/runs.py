@@ -17,11 +17,11 @@ from harness.core.config import (
     RunSpec,
     Selector,
     parse_options,
-    parse_seeds,
 )
 from harness.core.errors import SpecError, quoted
 from harness.core.grid import settled
 from harness.core.messages import Keeping
+from harness.core.seeds import parse_seeds
 
 TIMEOUT = (
     "Seconds a run may take; 0: any. Fetching and drawing its data do not count, unless a file or "

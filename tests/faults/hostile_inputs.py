@@ -32,10 +32,11 @@ from unittest import mock
 from harness import cli
 from harness.cli.runs import parse_bytes, parse_seconds
 from harness.core import codec
-from harness.core.config import Protocol, RunSpec, Selector, parse_options, parse_seeds
+from harness.core.config import Protocol, RunSpec, Selector, parse_options
 from harness.core.errors import SpecError
 from harness.core.grid import parse_grid, parse_match, settled
 from harness.core.messages import Event, Plan, Progress
+from harness.core.seeds import parse_seeds
 from harness.data.archives import members
 from harness.plugins.registry import registry
 from harness.results.claims import papers, parse_claim

@@ -3,9 +3,10 @@
 import pytest
 
 from harness import cli
-from harness.core.config import Limits, Protocol, Selector, parse_options, parse_seeds
+from harness.core.config import Limits, Protocol, Selector, parse_options
 from harness.core.errors import SpecError
 from harness.core.grid import parse_match
+from harness.core.seeds import parse_seeds
 from harness.plugins.registry import registry
 
 RUN = ["run", "synthetic/shift", "-m", "s4d"]

@@ -14,9 +14,9 @@ from harness.core.config import (
     Selector,
     checked_options,
     parse_options,
-    parse_seeds,
 )
 from harness.core.errors import SpecError, UnknownNameError
+from harness.core.seeds import parse_seeds
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}(/[a-z][a-z0-9-]{0,8})?", fullmatch=True)
 KEYS = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
