@@ -75,7 +75,7 @@ PLAN: tuple[Row, ...] = (
             "mamba",
             *(f"mamba[select_{part}=false]" for part in ("b", "c", "dt")),
             "mamba[select_b=false,select_c=false,select_dt=false]",
-            "chance",
+            *("s4d", "s5", "gated-deltanet", *OTHERS),
         ),
     ),
     (
