@@ -1,5 +1,6 @@
 """The figure of every score at a glance: tasks by models, from chance to perfect."""
 
+from collections import Counter
 from itertools import chain
 
 import numpy as np
@@ -22,11 +23,11 @@ NAMES = (3.2, 2.0)
 def map_picture(rows: Rows) -> Picture | None:
     """Draw the mean of every model on every task; None of few tasks or models."""
     tasks = sorted(task for task, cells in rows.items() if any(cell.n for cell in cells))
-    learn = {cell.model for task in tasks for cell in rows[task] if cell.parameters != 0}
-    enough = len(tasks) >= FEWEST <= len(learn)
+    stand = Counter(cell.model for task in tasks for cell in rows[task] if cell.parameters != 0)
+    models = sorted(model for model, count in stand.items() if count > 1)
+    enough = len(tasks) >= FEWEST <= len(models)
     with panels(int(enough)) as (figure, axes):
         for axis in axes:
-            models = sorted(learn)
             width = max(PANEL[0] * ALONE, FIELD[0] * len(models) + NAMES[0])
             figure.set_size_inches(width, FIELD[1] * len(tasks) + NAMES[1])
             _map(axis, {(c.task, c.model): c for c in chain(*rows.values())}, tasks, models)
@@ -36,7 +37,7 @@ def map_picture(rows: Rows) -> Picture | None:
             title="Every score at a glance",
             alt="The mean test score of every model on every task; the more yellow, the farther "
             "from chance to perfect. In brackets: no point above chance and the shortcuts. An "
-            "empty field was not run, a dash has no score.",
+            "empty field was not run, a dash has no score. Models of one task alone are left out.",
         )
 
 
