@@ -146,9 +146,10 @@ def test_every_mean_is_on_one_map_from_chance_to_perfect() -> None:
         for model, drop in (("s4d", 0.0), ("gru", 0.1), ("lstm", 0.2))
         if (task, model) != ("c/hopeless", "lstm")
     ]
-    picture = drawn(records, "map")
+    picture = drawn([*records, scored(0.7, task="a/easy", model="mamba", chance=0.5)], "map")
 
     shares = {task: line for _, task, _, line in picture.series}
+    assert b">mamba<" not in picture.svg, "it stands on one task alone"
     assert shares["a/easy"] == pytest.approx([0.6, 0.4, 0.8], abs=1e-4)
     assert shares["c/hopeless"] == pytest.approx([0.0, 0.0])
     assert b">0.90<" in picture.svg
