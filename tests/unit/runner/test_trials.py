@@ -20,6 +20,7 @@ from tests.unit.report.made_records import scored
 from tests.unit.runner.one_by_one import OneByOne
 
 SWEEP = "lr_scale=0.3,1,3,10"
+TINY = "synthetic/shift[length=32]"
 
 
 class Scripted(OneByOne):
@@ -237,13 +238,12 @@ def test_a_dry_run_counts_trials_and_what_comes_after_them(tmp_path):
     ]
 
 
-def really_swept(folder, **more):
-    """Train two trials and the runs of two seeds, tested once each."""
+def really_swept(folder, sweep, **more):
+    """Train the trials, and the runs that they decide."""
     found = harness.run(
-        "synthetic/shift[length=32]",
+        TINY,
         "gru",
-        protocol={"steps": 4, "batch": 2, "width": 4, "depth": 1, "sweep": "lr_scale=1,3"},
-        seeds=2,
+        protocol={"steps": 4, "batch": 2, "width": 4, "depth": 1, "sweep": sweep},
         results=str(folder),
         **more,
     )
@@ -257,7 +257,13 @@ def really_swept(folder, **more):
 
 
 def test_the_first_seed_is_trained_once_and_its_trial_only_tested(tmp_path):
-    trial, first, second = really_swept(tmp_path / "swept")
+    trial, first, second = really_swept(tmp_path / "swept", "lr_scale=1,3", seeds=2)
+    [alone] = harness.run(
+        TINY,
+        "gru",
+        protocol={**asdict(first.spec.protocol), "sweep": ""},
+        results=str(tmp_path / "alone"),
+    )
 
     assert first.learned.step_s == trial.learned.step_s  # measured, so no two trainings have them
     assert first.learned.curve == trial.learned.curve
@@ -267,29 +273,20 @@ def test_the_first_seed_is_trained_once_and_its_trial_only_tested(tmp_path):
     assert (first.learned.resumed, second.learned.resumed) == (0, 0)
     assert second.learned.step_s != trial.learned.step_s
     assert not any((tmp_path / "swept" / ".checkpoints").iterdir())
-
-
-def test_its_score_is_that_of_a_training_without_trials(tmp_path):
-    trial, first, _ = really_swept(tmp_path / "swept")
-    [alone] = harness.run(
-        "synthetic/shift[length=32]",
-        "gru",
-        protocol={**asdict(first.spec.protocol), "sweep": ""},
-        results=str(tmp_path / "alone"),
-    )
-
-    assert alone.learned.scores == first.learned.scores
+    assert alone.learned.scores == first.learned.scores, "as a training without trials has"
     assert alone.learned.curve == first.learned.curve
     assert trial.spec.training == first.spec.training == alone.spec
 
 
 def test_what_is_swept_again_is_trained_again(tmp_path):
-    before, *_ = really_swept(tmp_path)
-    left = Store(tmp_path).checkpoints(before.spec)
-    left.mkdir(parents=True)  # as if the sweep had been ended before its last run
+    asked = {"steps": 4, "batch": 2, "width": 4, "depth": 1}
+    trial = {**asked, "lr_scale": 1, "trial": True}
+    harness.run(TINY, "gru", protocol=trial, results=str(tmp_path), checkpoint_s=1000)
+    [before] = Store(tmp_path).records()
+    assert any(Store(tmp_path).checkpoints(before.spec).rglob("*.pt"))
 
-    after, first, _ = really_swept(tmp_path, again=True)
+    really_swept(tmp_path, "lr_scale=1,3", again=True)
 
+    [after] = (each for each in Store(tmp_path).records() if each.run_id == before.run_id)
     assert after.started > before.started
     assert after.learned.step_s != before.learned.step_s
-    assert first.learned.step_s == after.learned.step_s
