@@ -20,7 +20,7 @@ from harness.measure.clock import now, today
 from harness.measure.selftest import selftest
 from harness.results.destination import drop_checkpoints, keep
 from harness.results.leases import Leases
-from harness.results.store import Store
+from harness.results.store import SETTLED, Store
 from harness.runner.executors import Pool
 from harness.runner.trail import Trail
 from harness.runner.trials import decided, undecided
@@ -204,7 +204,8 @@ class Course:
         record = recorded(job.planned, result, job.limits, begun.prediction, begun.started)
         if says_something_new(record, self.store):
             keep(self.store, record)
-        for trial, _ in map(self.done.__getitem__, job.planned.trials):
+        trials = job.planned.trials if record.outcome in SETTLED else []
+        for trial, _ in map(self.done.__getitem__, trials):
             if trial.spec.seed == record.spec.seed:  # another seed's run leaves them to it
                 drop_checkpoints(self.store, trial.spec)
         self.leases.release(record.run_id)

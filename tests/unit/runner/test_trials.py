@@ -28,14 +28,14 @@ class Scripted(OneByOne):
 
     def __init__(self, validation):
         super().__init__()
-        self.validation, self.done = validation, []
+        self.validation, self.done, self.lost = validation, [], None
 
     def execute(self, job, on_progress):
         """Score as if."""
         spec = job.planned.spec
         self.done.append(spec)
         if not spec.protocol.trial:
-            return result(0.5)
+            return self.lost or result(0.5)
         found = self.validation(spec)
         return found if isinstance(found, Result) else result(found)
 
@@ -290,3 +290,20 @@ def test_what_is_swept_again_is_trained_again(tmp_path):
     [after] = (each for each in Store(tmp_path).records() if each.run_id == before.run_id)
     assert after.started > before.started
     assert after.learned.step_s != before.learned.step_s
+
+
+def test_a_run_that_is_lost_leaves_what_its_trial_left(tmp_path, scripted):
+    executor = scripted(by_rate({1.0: 0.4, 3.0: 0.9}))
+    runs = planned("s4d", sweep="lr_scale=1,3").runs
+    for trial in runs[:2]:
+        Store(tmp_path).checkpoints(trial.spec).mkdir(parents=True)
+    executor.lost = Result(outcome="killed", reason="Signal 9.")
+
+    *_, killed = swept(tmp_path, "s4d", sweep="lr_scale=1,3")
+    assert killed.outcome == "killed"
+    assert Store(tmp_path).checkpoints(killed.spec).is_dir()
+
+    executor.lost = None
+    *_, done = swept(tmp_path, "s4d", sweep="lr_scale=1,3")
+    assert done.outcome == "ok"
+    assert not any((tmp_path / ".checkpoints").iterdir())
