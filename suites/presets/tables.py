@@ -18,10 +18,9 @@ SHALLOW = Protocol(
 DEEP = Protocol(steps=500, batch=64, depth=2, evaluations=5, match="parameters=80000", sweep=SWEEP)
 TRACKING = replace(SHALLOW, steps=600, batch=32)
 MAD = replace(DEEP, steps=400, batch=16, width=128, match="", sweep="lr_scale=1,3,9")
-DIGITS = replace(DEEP, steps=400, batch=32, evaluations=2)
-MINUTES = replace(DEEP, steps=0, seconds=200, batch=16, lr_scale=1, sweep="", clip=1)
+MINUTE = replace(DEEP, steps=0, seconds=60, batch=16, evaluations=2, sweep="lr_scale=1,4", clip=1)
 """Equal time instead of equal steps: long sequences differ most in what a step costs."""
-SPOKEN = replace(MINUTES, batch=8)
+SPOKEN = replace(MINUTE, batch=8)
 LONG = replace(SHALLOW, batch=2)
 ABLATION = replace(SHALLOW, steps=600, batch=16, width=64, match="")
 SCALING = Protocol(batch=1, width=64, depth=1, budget_s=16)
@@ -39,6 +38,8 @@ ATOMIC = (
     *("reverse", "sort", "solve", "mips"),
 )
 SOME = ("s4d", "dlr", "s5", *SELECTIVE, *OTHERS)
+LONGER = ("s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", "transformer[heads=2]", "chance")
+"""Models of each kind, where a minute of training decides."""
 NEGATIVE = ("deltanet[negative=true]", "gated-deltaproduct[negative=true]")
 MIXERS = (
     *("s4d", "mamba", "mamba2", "hgrn2", "gla", "hyena", "deltanet", "gated-deltanet"),
@@ -107,17 +108,17 @@ PLAN: tuple[Row, ...] = (
         ),
         MIXERS,
     ),
-    (DIGITS, ("images/smnist", "images/pmnist"), SOME),
-    (SPOKEN, ("speech/spoken",), ("s4", "s4d", "dlr", "s5", "mamba", "chance")),
+    (MINUTE, ("images/smnist", "images/pmnist"), LONGER),
+    (SPOKEN, ("speech/spoken[words=10]",), LONGER),
     (
-        MINUTES,
+        MINUTE,
         (
             "lra/listops",
             "lra/pathfinder",
             "lra/pathfinder[distractors=asked]",
             "retrieval/phone-book[entries=6,questions=1]",
         ),
-        ("s4", "s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", "transformer", "chance"),
+        LONGER,
     ),
     (
         SCALING,
