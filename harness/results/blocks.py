@@ -1,18 +1,21 @@
 """Tasks that have most of their models in common: what stands in one table without many holes."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from harness.results.aggregate import Group
 
 COMMON = 0.5
 """Of the models of the task that has fewer, more than this share has to be the other's as well."""
+ABLATION = 3
+"""A model that a task has under so many options is what the task is about."""
 
 
 def blocks(groups: Iterable[Group]) -> list[list[Group]]:
     """Part learning tasks by their models, the block with the most tasks first.
 
-    An ablation, whose models are one under several options, so stands apart from what compares
-    many. What has nothing to learn belongs to every task and decides nothing.
+    An ablation, which has one model under several options, stands apart from what compares many,
+    whoever else is in it. What has nothing to learn belongs to every task and decides nothing.
     """
     found: list[list[Group]] = []
     learned = [group for group in groups if not group.sweep]
@@ -26,7 +29,15 @@ def blocks(groups: Iterable[Group]) -> list[list[Group]]:
 
 def _alike(one: Group, other: Group) -> bool:
     ours, theirs = _learners(one), _learners(other)
-    return len(ours & theirs) > COMMON * min(len(ours), len(theirs)) or not (ours and theirs)
+    if not (ours and theirs):
+        return True
+    common = len(ours & theirs) > COMMON * min(len(ours), len(theirs))
+    return common and _is_ablation(ours) == _is_ablation(theirs)
+
+
+def _is_ablation(models: Iterable[str]) -> bool:
+    variants = Counter(model.partition("[")[0] for model in models)
+    return max(variants.values()) >= ABLATION
 
 
 def _learners(group: Group) -> set[str]:

@@ -89,7 +89,7 @@ PLAN: tuple[Row, ...] = (
         (
             *among("s4d", "init", "legs", "lin", "inv", "real", "fout", "random", "dfout"),
             *among("s4", "init", "legs", "fout", "legt"),
-            *("s5", "transformer[heads=2]", "chance"),
+            *("dlr", "s5", "transformer[heads=2]", "chance"),
         ),
     ),
     (SHALLOW, atomic(*ATOMIC), FAST),

@@ -26,9 +26,24 @@ def parted(tasks):
         ({"a/a": "s4d gru", "a/b": "gru lstm dlr", "a/c": "dlr lstm"}, [["a/b", "a/c"], ["a/a"]]),
         ({"a/a": "s4d gru", "a/b": "lstm dlr", "a/c": "s4d gru lstm dlr"}, [["a/a", "a/b", "a/c"]]),
         ({"a/a": "s4d", "a/b": "chance"}, [["a/a", "a/b"]]),
+        (
+            {"a/a": "s4d gru", "a/b": "s4d gru s4d[state=8] s4d[state=16]"},
+            [["a/a"], ["a/b"]],
+        ),
+        ({"a/a": "s4d gru", "a/b": "s4d gru s4d[state=8]"}, [["a/a", "a/b"]]),
         ({}, []),
     ],
-    ids=["most", "largest-first", "chance-everywhere", "half", "bridged", "chance-alone", "none"],
+    ids=[
+        "most",
+        "largest-first",
+        "chance-everywhere",
+        "half",
+        "bridged",
+        "chance-alone",
+        "ablation",
+        "variant",
+        "none",
+    ],
 )
 def test_tasks_with_most_of_their_models_in_common_are_one_block(tasks, found):
     assert parted(tasks) == found
