@@ -8,6 +8,7 @@ model; a first page has room for some.
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from harness.report.formats import markdown
@@ -41,9 +42,11 @@ def main(arguments: Sequence[str]) -> int:
 def table(groups: Iterable[Group]) -> str:
     """Return the scores of tasks that have most of the models shown, in their columns alone.
 
-    Tasks that none of these answers, by a point more than chance and shortcuts do, are left out.
+    Tasks that none of these answers, by a point more than chance and shortcuts do, are left out,
+    and so is what tells a title from one that is not shown.
     """
-    full = score_table(filter(_tells, groups))
+    told = chain.from_iterable(group.records for group in groups if _tells(group))
+    full = score_table(comparable_groups(told))
     places = [full.columns.index(name) for name in ("Task", "Chance", *SHOWN)]
     chosen = replace(
         full,
