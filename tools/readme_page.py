@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from harness.report.formats import markdown
-from harness.report.tables import score_table
+from harness.report.tables import SEEDS, score_table
 from harness.results.aggregate import Group, comparable_groups
 from harness.results.store import Store
 from tools.model_pages import filled
@@ -43,7 +43,8 @@ def table(groups: Iterable[Group]) -> str:
     """Return the scores of tasks that have most of the models shown, in their columns alone.
 
     Tasks that none of these answers, by a point more than chance and shortcuts do, are left out,
-    and so is what tells a title from one that is not shown.
+    and so is what tells a title from one that is not shown. That a score has three seeds goes
+    without saying.
     """
     told = chain.from_iterable(group.records for group in groups if _tells(group))
     full = score_table(comparable_groups(told))
@@ -54,7 +55,7 @@ def table(groups: Iterable[Group]) -> str:
         rows=tuple(tuple(row[place] for place in places) for row in full.rows),
         labels=1,
     )
-    return markdown(chosen).split("\n\n")[1]
+    return markdown(chosen).split("\n\n")[1].replace(f" (n={SEEDS})", "")
 
 
 def _tells(group: Group) -> bool:
