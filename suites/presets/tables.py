@@ -96,6 +96,7 @@ PLAN: tuple[Row, ...] = (
     (TRACKING, ("tracking/word-problem[group=a5]",), (*SOME, *NEGATIVE)),
     (DEEP, recall(8, 16), (*SOME, "rwkv7")),
     (MAD, ("mad/memorization", "mad/compression"), MIXERS),
+    (MAD, ("mad/recall",), ("mamba[conv=1]", "hybrid[m=conv[levels=1]]")),
     (SHALLOW, atomic(*ATOMIC), SLOW),
     (LONG, atomic("shift", "cumsum", "select-fixed", length=4096), ALL),
     (
