@@ -136,8 +136,11 @@ class Report:
 
     @cached_property
     def blocks(self) -> list[list[Group]]:
-        """Tasks that have most of their models in common."""
-        return blocks(self.groups)
+        """Tasks that have most of their models in common, each as short a title as these need."""
+        return [
+            comparable_groups(chain.from_iterable(group.records for group in block))
+            for block in blocks(self.groups)
+        ]
 
     def in_blocks(self, make: Callable[[Sequence[Group]], Table]) -> list[Table]:
         """Make a table of each block; those after the first are named by their tasks, too."""

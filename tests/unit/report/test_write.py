@@ -154,6 +154,17 @@ def test_conditions_that_may_not_be_mixed_have_rows_of_their_own(tmp_path):
     assert "| synthetic/shift (steps=7) | accuracy | 0.100 | 0.900 ± 0.020 (n=1) |" in text
 
 
+def test_conditions_whose_models_are_others_have_tables_of_their_own_and_need_no_longer_title(
+    tmp_path,
+):
+    other = scored(0.9, model="gru", protocol=Protocol(steps=7))
+    write([scored(0.5), scored(0.5, task="synthetic/cumsum"), other], tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "### Test scores: synthetic/shift\n" in text
+    assert "| synthetic/shift | accuracy | 0.100 | 0.900 ± 0.020 (n=1) |" in text
+    assert "| synthetic/shift | accuracy | 0.100 | 0.500 ± 0.020 (n=1) |" in text
+
+
 def test_a_model_that_learned_a_task_by_two_paths_is_drawn_once_for_each(tmp_path):
     learned = [
         scored(score, model=model, seed=seed, path=path)
