@@ -38,8 +38,8 @@ ATOMIC = (
     *("reverse", "sort", "solve", "mips"),
 )
 SOME = ("s4d", "dlr", "s5", *SELECTIVE, *OTHERS)
-LONGER = ("s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", "transformer[heads=2]", "chance")
-"""Models of each kind, where a minute of training decides."""
+EACH_KIND = ("s4", "s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", *OTHERS)
+"""Fewer where every run takes a minute."""
 NEGATIVE = ("deltanet[negative=true]", "gated-deltaproduct[negative=true]")
 MIXERS = (
     *("s4d", "mamba", "mamba2", "hgrn2", "gla", "hyena", "deltanet", "gated-deltanet"),
@@ -96,7 +96,6 @@ PLAN: tuple[Row, ...] = (
     (TRACKING, ("tracking/word-problem[group=a5]",), (*SOME, *NEGATIVE)),
     (DEEP, recall(8, 16), (*SOME, "rwkv7")),
     (MAD, ("mad/memorization", "mad/compression"), MIXERS),
-    (MAD, ("mad/recall",), ("mamba[conv=1]", "hybrid[m=conv[levels=1]]")),
     (SHALLOW, atomic(*ATOMIC), SLOW),
     (LONG, atomic("shift", "cumsum", "select-fixed", length=4096), ALL),
     (
@@ -109,8 +108,13 @@ PLAN: tuple[Row, ...] = (
         ),
         MIXERS,
     ),
-    (MINUTE, ("images/smnist", "images/pmnist"), LONGER),
-    (SPOKEN, ("speech/spoken[words=10]",), LONGER),
+    (
+        MAD,
+        ("mad/recall",),
+        ("mamba[conv=1]", "hybrid[m=conv[levels=1]]", "hybrid[m=transformer]"),
+    ),
+    (MINUTE, ("images/smnist", "images/pmnist"), EACH_KIND),
+    (SPOKEN, ("speech/spoken[words=10]",), EACH_KIND),
     (
         MINUTE,
         (
@@ -119,7 +123,7 @@ PLAN: tuple[Row, ...] = (
             "lra/pathfinder[distractors=asked]",
             "retrieval/phone-book[entries=6,questions=1]",
         ),
-        LONGER,
+        EACH_KIND,
     ),
     (
         SCALING,
