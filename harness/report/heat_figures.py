@@ -15,7 +15,8 @@ from harness.results.aggregate import Group, condition, group_cells
 from harness.results.statistics import Floats
 
 COLOURS = "cividis"
-"""From blue to yellow: the same to the colour-blind, and on a dark page, which inverts it."""
+"""From blue to yellow, the same to the colour-blind. A dark page turns it round: no caption names
+the colours."""
 FEWEST = 2
 """Values on each axis."""
 PLACE = re.compile(r"([a-z]+)-([\d.]+)-([a-z]+)-([\d.]+)")
@@ -121,8 +122,8 @@ def heat_picture(groups: Iterable[Group]) -> Picture | None:
             name="planes",
             title="Scores over two numbers of a task",
             alt="The mean score of a model at every pair of values at which it was run, or asked "
-            "further; the more yellow, the higher, from chance to perfect. An empty field was not "
-            "run, or has no score.",
+            "further, coloured from chance to perfect. An empty field was not run, or has no "
+            "score.",
         )
 
 

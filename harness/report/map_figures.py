@@ -35,9 +35,9 @@ def map_picture(rows: Rows) -> Picture | None:
             figure,
             name="map",
             title="Every score at a glance",
-            alt="The mean test score of every model on every task; the more yellow, the farther "
-            "from chance to perfect. In brackets: no point above chance and the shortcuts. An "
-            "empty field was not run, a dash has no score. Models of one task alone are left out.",
+            alt="The mean test score of every model on every task, coloured from chance to "
+            "perfect. In brackets: no point above chance and the shortcuts. An empty field was not "
+            "run, a dash has no score. Models of one task alone are left out.",
         )
 
 

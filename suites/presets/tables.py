@@ -135,11 +135,11 @@ PLAN: tuple[Row, ...] = (
 
 
 def runs() -> list[RunSpec]:
-    """Return the runs, row by row; what is measured needs one seed."""
+    """Return the runs, row by row; of what is measured a seed is a process."""
     return [
         RunSpec(task=task, model=model, protocol=protocol, seed=seed)
         for protocol, tasks, models in PLAN
         for task in tasks
         for model in models
-        for seed in SEEDS[: 1 if protocol is SCALING else None]
+        for seed in SEEDS
     ]
