@@ -42,6 +42,8 @@ LINE = 0.2
 DPI = 160
 LETTERS = 44
 """The most that a panel's title has room for in a line."""
+NAME = 28
+"""The most that a name beside a panel has room for in a line."""
 
 Curve = tuple[str, str, list[float], list[float]]
 """What a line shows: its panel, whose it is, and its places."""
@@ -136,18 +138,29 @@ def panels(count: int, lines: float = 0) -> Iterator[tuple[Figure, list[Axes]]]:
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Put one legend for all panels below them."""
+    """Put one legend for all panels below them, in as many columns as the figure is wide."""
     handles = {}
     for axis in axes:
         handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
-    if handles:
-        columns = min(len(handles), 2 * min(len(axes), PANELS))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for columns in range(min(len(handles), 2 * min(len(axes), PANELS)), 0, -1):
+        legend = figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=columns
+        )
+        if columns == 1 or legend.get_window_extent(renderer).width < figure.bbox.width:
+            return
+        legend.remove()
 
 
 def legend_under(axis: Axes) -> None:
-    """Put a panel's legend below it, where it hides no point."""
-    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
+    """Put a panel's legend below it, where it hides no point.
+
+    What pads it keeps its last marker, which may be higher than its text, within the picture.
+    """
+    place = (0.5, -0.2)
+    axis.legend(
+        fontsize="small", loc="upper center", bbox_to_anchor=place, borderpad=1, frameon=False
+    )
 
 
 def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | None:
@@ -156,7 +169,7 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Picture | No
         return None
     sns.despine(figure)
     for axis in figure.axes:
-        axis.set_title(fitted(axis.get_title()))
+        axis.title.set_text(fitted(axis.get_title()))
     png, svg = io.BytesIO(), io.BytesIO()
     # Without `savefig`, which draws everything twice; and arranged once for both files.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
@@ -175,6 +188,23 @@ def fitted(title: str) -> str:
         return f"{fitted(f'{model} on')} \n{fitted(task)}"
     parts = re.split(r"(?=\[)", re.sub(r"(?<=,)(?! )", " ", title), maxsplit=1)
     return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
+
+
+def named_rows(axis: Axes, names: Sequence[str]) -> None:
+    """Give each row of a panel its name at the left, a long one in small lines.
+
+    The names take of the panel's width what its title and label then lack: both begin above and
+    below the names.
+    """
+    wide = (re.sub(r",(?! )", ", ", name) if len(name) > NAME else name for name in names)
+    lines = [textwrap.fill(name, NAME, break_long_words=False) for name in wide]
+    axis.set_yticks(range(len(lines)), lines)
+    axis.set_ylim(len(lines) - 0.5, -0.5)
+    for label, text in zip(axis.get_yticklabels(), lines, strict=True):
+        if "\n" in text:
+            label.set(fontsize="x-small", linespacing=0.9)
+    axis.title.set(x=1, ha="right")
+    axis.xaxis.label.set(x=1, ha="right")
 
 
 def log_ticks(axis: Axis, write: Callable[[float], str], base: int = 10) -> None:

@@ -16,6 +16,7 @@ from harness.report.canvas import (
     finished,
     legend_below,
     log_ticks,
+    named_rows,
     panels,
     rows_beyond,
 )
@@ -38,8 +39,8 @@ def score_picture(groups: Sequence[Group], look: Mapping[str, Look]) -> Picture 
             for place, cell in enumerate(cells):
                 _score(axis, place, cell, look[cell.model])
             axis.set(title=cells[0].task, xlabel=_mark_known(axis, cells))
-            axis.set_yticks(range(len(cells)), [cell.model for cell in cells])
-            axis.set_ylim(len(cells) - 0.5, -0.5)
+            named_rows(axis, [cell.model for cell in cells])
+            axis.locator_params(axis="x", nbins=4)
             known = next(cell for cell in cells if cell.n)
             seen = axis.get_xlim()
             axis.set_xlim(possible(seen, known.chance, higher_is_better=known.higher_is_better))

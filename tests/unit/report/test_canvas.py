@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from harness.plugins.registry import registry
 from harness.report import units
-from harness.report.canvas import LETTERS, fitted, log_ticks, looks, panels
+from harness.report.canvas import (
+    LETTERS,
+    fitted,
+    legend_below,
+    log_ticks,
+    looks,
+    named_rows,
+    panels,
+)
 
 
 def test_a_title_that_fits_stays_as_it_is() -> None:
@@ -66,3 +74,31 @@ def test_a_log_axis_has_more_than_one_label(ratio: float) -> None:
         low, high = axis.get_ylim()
         shown = [tick for tick in axis.get_yticks() if low <= tick <= high]
     assert 2 <= len(shown) <= 9
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_legend_of_long_names_is_no_wider_than_its_figure(count: int) -> None:
+    names = [f"mamba[select_b=false,select_c=false,select_dt=false,state={n}]" for n in range(9)]
+    with panels(count) as (figure, axes):
+        for name in names:
+            axes[0].plot([1, 2], [1, 2], label=name)
+        legend_below(figure, axes)
+        figure.canvas.draw()
+
+        assert figure.legends[0].get_window_extent().width <= figure.bbox.width
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+
+
+def test_rows_with_long_names_leave_room_for_what_they_show_and_for_the_title() -> None:
+    long = "mamba[select_b=false,select_c=false,select_dt=false]"
+    with panels(3) as (figure, axes):
+        for axis in axes:
+            axis.set(title="signals/reconstruction\n[frequency=50, length=400]", xlabel="r2")
+            named_rows(axis, ["s4d", long])
+        figure.canvas.draw()
+
+        assert axes[-1].bbox.width > figure.bbox.width / len(axes) / 2
+        assert axes[-1].title.get_window_extent().x1 <= figure.bbox.x1
+        written = axes[-1].get_yticklabels()[1].get_text()
+    assert written.replace("\n", "").replace(" ", "") == long
+    assert len(written.splitlines()) > 1

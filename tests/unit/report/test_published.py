@@ -3,6 +3,7 @@
 from io import StringIO
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 from rich.console import Console
 
@@ -25,6 +26,17 @@ def test_the_tables_of_a_version_are_those_of_its_records_byte_for_byte(version,
     for name in ("report.md", "scores.csv", "scaling.csv", "literature.csv"):
         kept = RESULTS / "tables" / version / name
         assert (tmp_path / name).read_bytes() == kept.read_bytes(), name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_published_picture_is_cut_at_an_edge(version):
+    pictures = sorted((RESULTS / "tables" / version / "figures").glob("*.png"))
+
+    assert len(pictures) > 5
+    for path in pictures:
+        shown = matplotlib.image.imread(path)[..., :3]
+        for edge in (shown[0], shown[-1], shown[:, 0], shown[:, -1]):
+            assert edge.min() == 1, path.name
 
 
 @pytest.mark.parametrize("folder", ["records/v1", "costs/v1", "claimed/v1"])
