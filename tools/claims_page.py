@@ -25,6 +25,14 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "claims.md"
 RECORDS = (ROOT / "results" / "records" / "v1", ROOT / "results" / "claimed" / "v1")
 """What the tables compare, and what was run for claims alone, at sizes of their own."""
+VERDICTS = {
+    "**Holds": "hold",
+    "**Fails": "fail",
+    "**Undecided": "undecided",
+    "**Cannot": "cannot be tested here",
+    "Not run": "not run yet",
+}
+"""How an answer begins, and what is said of as many claims as have it."""
 TITLE = re.compile(r"^\s*title\s*=\s*\{(.*)\},?$", re.MULTILINE)
 
 
@@ -41,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def claims() -> str:
-    """Write a heading for each paper, and below it each of its claims."""
+    """Write how many hold, then a heading for each paper, and below it each of its claims."""
     records = [each for folder in RECORDS for each in Store(folder).records()]
     entries = bibliography(ROOT / "baselines") | bibliography(shipped("published"))
     parts = []
@@ -50,7 +58,15 @@ def claims() -> str:
         title = re.sub(r"[{}]", "", found[1]) if found else paper.source
         parts.append(f"### {title}\n")
         parts += [entry(claim, records) for claim in paper.claims]
-    return "\n".join(parts).rstrip()
+    text = "\n".join(parts).rstrip()
+    return f"{tally(text)}\n\n{text}"
+
+
+def tally(text: str) -> str:
+    """Count the answers of a list of claims."""
+    counts = {said: text.count(f"\n- {begins}") for begins, said in VERDICTS.items()}
+    counted = ", ".join(f"{count} {said}" for said, count in counts.items())
+    return f"{sum(counts.values())} claims: {counted}."
 
 
 def entry(claim: PaperClaim, records: list[Record]) -> str:

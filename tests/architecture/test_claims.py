@@ -8,7 +8,7 @@ import pytest
 
 from harness.plugins.cite import bibliography
 from harness.results.claims import PaperClaim, paper_claims, papers
-from tools.claims_page import question, seen
+from tools.claims_page import claims, question, seen, tally
 
 CLAIMS = paper_claims()
 
@@ -30,6 +30,22 @@ def test_the_page_of_claims_is_up_to_date(root: Path) -> None:
     command = [sys.executable, "-m", "tools.claims_page", "--check"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_counts_every_claim_once_by_its_answer() -> None:
+    text = claims()
+
+    assert text.startswith(f"{len(CLAIMS)} claims: ")
+    assert tally("x\n- **Holds**: a.\n\ny\n- Not run here yet.\n\n- **Holds**: b.") == (
+        "3 claims: 2 hold, 0 fail, 0 undecided, 0 cannot be tested here, 1 not run yet."
+    )
+
+
+def test_the_readme_says_how_many_claims_hold(root: Path) -> None:
+    said = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    hold, fail, undecided = (claims().count(f"- **{each}") for each in ("Holds", "Fails", "Undec"))
+
+    assert f"{hold} hold here, {fail} fail, and {undecided} are undecided." in said
 
 
 def test_the_page_says_what_cannot_be_tested_and_what_was_not_run() -> None:
