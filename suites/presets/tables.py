@@ -40,6 +40,7 @@ ATOMIC = (
 SOME = ("s4d", "dlr", "s5", *SELECTIVE, *OTHERS)
 EACH_KIND = ("s4", "s4d", "dlr", "s5", "mamba", "hgrn2", "gated-deltanet", *OTHERS)
 """Fewer where every run takes a minute."""
+UNSELECTIVE = "mamba[select_b=false,select_c=false,select_dt=false]"
 NEGATIVE = ("deltanet[negative=true]", "gated-deltaproduct[negative=true]")
 MIXERS = (
     *("s4d", "mamba", "mamba2", "hgrn2", "gla", "hyena", "deltanet", "gated-deltanet"),
@@ -75,8 +76,7 @@ PLAN: tuple[Row, ...] = (
         (
             "mamba",
             *(f"mamba[select_{part}=false]" for part in ("b", "c", "dt")),
-            "mamba[select_b=false,select_c=false,select_dt=false]",
-            *("s4d", "s5", "gated-deltanet", *OTHERS),
+            *(UNSELECTIVE, "s4d", "s5", "gated-deltanet", *OTHERS),
         ),
     ),
     (
@@ -111,7 +111,7 @@ PLAN: tuple[Row, ...] = (
     (
         MAD,
         ("mad/recall",),
-        ("mamba[conv=1]", "hybrid[m=conv[levels=1]]", "hybrid[m=transformer]"),
+        ("mamba[conv=1]", UNSELECTIVE, "hybrid[m=conv[levels=1]]", "hybrid[m=transformer]"),
     ),
     (MINUTE, ("images/smnist", "images/pmnist"), EACH_KIND),
     (SPOKEN, ("speech/spoken[words=10]",), EACH_KIND),
