@@ -157,9 +157,12 @@ def legend_under(axis: Axes) -> None:
 
     What pads it keeps its last marker, which may be higher than its text, within the picture.
     """
-    place = (0.5, -0.2)
     axis.legend(
-        fontsize="small", loc="upper center", bbox_to_anchor=place, borderpad=1, frameon=False
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        fontsize="small",
+        borderpad=1,
+        frameon=False,
     )
 
 
@@ -186,17 +189,17 @@ def fitted(title: str) -> str:
     model, on, task = title.partition(" on ")
     if on:
         return f"{fitted(f'{model} on')} \n{fitted(task)}"
-    parts = re.split(r"(?=\[)", re.sub(r"(?<=,)(?! )", " ", title), maxsplit=1)
+    parts = re.split(r"(?=\[)", _breakable(title), maxsplit=1)
     return "\n".join(textwrap.fill(part.strip(), LETTERS) for part in parts)
 
 
 def named_rows(axis: Axes, names: Sequence[str]) -> None:
     """Give each row of a panel its name at the left, a long one in small lines.
 
-    The names take of the panel's width what its title and label then lack: both begin above and
-    below the names.
+    What the names take of the panel's width its title and label lack, so these end where the panel
+    does, and reach over the names.
     """
-    wide = (re.sub(r",(?! )", ", ", name) if len(name) > NAME else name for name in names)
+    wide = (_breakable(name) if len(name) > NAME else name for name in names)
     lines = [textwrap.fill(name, NAME, break_long_words=False) for name in wide]
     axis.set_yticks(range(len(lines)), lines)
     axis.set_ylim(len(lines) - 0.5, -0.5)
@@ -205,6 +208,11 @@ def named_rows(axis: Axes, names: Sequence[str]) -> None:
             label.set(fontsize="x-small", linespacing=0.9)
     axis.title.set(x=1, ha="right")
     axis.xaxis.label.set(x=1, ha="right")
+
+
+def _breakable(name: str) -> str:
+    """Let a name be broken behind each comma."""
+    return re.sub(r"(?<=,)(?! )", " ", name)
 
 
 def log_ticks(axis: Axis, write: Callable[[float], str], base: int = 10) -> None:
